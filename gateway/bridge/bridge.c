@@ -1,0 +1,34 @@
+#include "gateway/bridge/bridge.h"
+
+#include <stdlib.h>
+
+struct bridge_message *
+bridge_new(enum bridge_type type, uint64_t token, size_t count, size_t element_bytes)
+{
+    struct bridge_message *m = calloc(1, sizeof(*m));
+
+    if (!m)
+        return NULL;
+    list_init(&m->link);
+    m->type = type;
+    m->token = token;
+    if (count > 0) {
+        m->data = calloc(count, element_bytes);
+        if (!m->data) {
+            free(m);
+            return NULL;
+        }
+        m->count = count;
+    }
+    return m;
+}
+
+void
+bridge_free(struct bridge_message *m)
+{
+    if (!m)
+        return;
+    list_remove(&m->link);
+    free(m->data);
+    free(m);
+}

@@ -1,0 +1,100 @@
+/**
+ * DOC: the bridge between the two threads
+ *
+ *    SIP thread (su_root)  -- bridge_post_overlay: locked queue + eventfd -->  overlay thread (libevent)
+ *                          <-- bridge_post_sip: su_msg_send ----------------
+ *
+ * Only messages cross; nothing is shared.  A message is one struct on the heap, owned by whoever
+ * holds it: posting gives it away, the receiver frees it with bridge_free().  Questions carry a token
+ * that comes back with the answer.  The SIP thread asks the overlay at most once a call; warm answers
+ * come from its own cache (bridge answers carry a lifetime).
+ */
+#ifndef GATEWAY_BRIDGE_BRIDGE_H
+#define GATEWAY_BRIDGE_BRIDGE_H
+
+#include "base/list.h"
+#include "base/status.h"
+#include "peer-protocol/message/private.h"
+
+#define BRIDGE_GATEWAYS_MAX 8
+#define BRIDGE_BINDINGS_MAX 8
+
+enum bridge_type {
+    /* SIP -> overlay */
+    BRIDGE_LOOKUP,  /* who serves this AOR? -> BRIDGE_BINDINGS */
+    BRIDGE_BIND,    /* store (or, without contacts, remove) our binding -> BRIDGE_BOUND */
+    BRIDGE_RESOLVE, /* gateways of a foreign domain (only a gateway asks) -> BRIDGE_ROUTES */
+    BRIDGE_FORGET,  /* this far gateway did not answer: forget it, next time fetch past the cache */
+    BRIDGE_LOCATE,  /* our gateway did not answer: read its record again -> BRIDGE_GATEWAY */
+    BRIDGE_REPORT,  /* answer to BRIDGE_QUERY */
+    BRIDGE_LOAD,    /* calls up and registrations, once a second: for the score, and slow HELLOs */
+    /* overlay -> SIP */
+    BRIDGE_BINDINGS,
+    BRIDGE_BOUND,
+    BRIDGE_ROUTES,
+    BRIDGE_GATEWAY, /* also unasked, at each change of the active set */
+    BRIDGE_QUERY,   /* the control socket wants registrations or calls */
+    BRIDGE_STOP,    /* close down: refuse new calls with 503, end the thread when told so */
+};
+
+struct bridge_gateway {
+    struct id node;
+    char uri[SIP_URI_BYTES]; /* local: peer-listen; foreign: gateway-listen */
+    uint32_t term;
+    uint16_t priority;
+    uint16_t weight;
+    bool is_self;
+};
+
+struct bridge_registration {
+    char aor[AOR_BYTES];
+    char contact[SIP_URI_BYTES];
+    char path[SIP_URI_BYTES];
+    uint32_t expires_s;
+};
+
+struct bridge_call {
+    char id[64];
+    char from[AOR_BYTES];
+    char to[AOR_BYTES];
+    char state[16]; /* "trying", "early", "confirmed", "ending" */
+    uint64_t since_wall_ms;
+};
+
+enum bridge_query { BRIDGE_QUERY_REGISTRATIONS, BRIDGE_QUERY_CALLS };
+
+struct bridge_message {
+    struct list_node link; /* for queues */
+    enum bridge_type type;
+    uint64_t token;
+    enum status status;
+    char name[AOR_BYTES]; /* LOOKUP, BINDINGS: AOR; RESOLVE, ROUTES: domain asked; FORGET: overlay */
+    char overlay[OVERLAY_NAME_BYTES]; /* ROUTES: the overlay that was found */
+    struct id node;                   /* FORGET: the gateway that failed */
+    uint32_t lifetime_ms;             /* BINDINGS, ROUTES: how long it may be cached */
+    bool is_past_cache;               /* LOOKUP, RESOLVE: do not answer from a cache */
+    size_t count;                     /* of what @data holds */
+    union {
+        struct binding_record *binding;           /* BIND: 1; BINDINGS: count */
+        struct bridge_gateway *gateway;           /* ROUTES, GATEWAY: count */
+        struct bridge_registration *registration; /* REPORT */
+        struct bridge_call *call;                 /* REPORT */
+        void *data;                               /* freed with the message */
+    };
+    enum bridge_query query;  /* QUERY, REPORT */
+    uint32_t calls;           /* LOAD */
+    uint32_t registrations;   /* LOAD */
+};
+
+/** bridge_new - an empty message; @count elements of @element_bytes are zeroed behind data. */
+struct bridge_message *bridge_new(enum bridge_type type, uint64_t token, size_t count,
+                                  size_t element_bytes);
+void bridge_free(struct bridge_message *m);
+
+/** What a SIP thread is given to talk upwards; thread-safe, takes the message. */
+struct bridge_upward {
+    void *ctx;
+    void (*post)(void *ctx, struct bridge_message *m);
+};
+
+#endif

@@ -1,0 +1,105 @@
+/**
+ * DOC: one Ringway node without I/O
+ *
+ *         local peer (local-overlays/)   ring peer (local-overlays/, chord)
+ *                      \                        /
+ *                       election (election/) --+-- directory (global-overlay/)
+ *
+ * Ties the sans-I/O parts together: what election asks for becomes requests, records and aims of the
+ * two peers; what the peers hear becomes events of the election; AORs and domains are looked up through
+ * it.  The daemon drives it with libevent, a simulation with a virtual clock.
+ *
+ * Left out on purpose: SIP.  The SIP thread asks through the daemon (gateway/bridge/).
+ */
+#ifndef GATEWAY_NODE_NODE_H
+#define GATEWAY_NODE_NODE_H
+
+#include "election/election.h"
+#include "global-overlay/directory.h"
+#include "local-overlays/peer.h"
+
+struct node;
+
+enum node_overlay { NODE_LOCAL, NODE_GLOBAL, NODE_OVERLAYS };
+
+struct node_conf {
+    struct peer_conf local;
+    bool has_global;
+    struct peer_conf global;
+    struct election_conf election;
+    char peer_sip_uri[SIP_URI_BYTES];    /* our peer-listen, "sip:127.1.0.1:5062;transport=tls" */
+    char gateway_sip_uri[SIP_URI_BYTES]; /* our gateway-listen, without term and weights */
+    struct slice certificate;            /* global, DER; borrowed for the node's life */
+};
+
+struct node_env {
+    void *ctx;
+    bool (*send)(void *ctx, enum node_overlay which, const struct id *to, struct slice message);
+    void (*connect)(void *ctx, enum node_overlay which, const char *address,
+                    const struct id *expected);
+    void (*disconnect)(void *ctx, enum node_overlay which, const struct id *node);
+    uint64_t (*random)(void *ctx);
+    struct keys keys[NODE_OVERLAYS];
+    /** check_gateway - is @der a certificate of the global authority? Says whose. */
+    enum status (*check_gateway)(void *ctx, struct slice der, uint64_t at_wall_ms,
+                                 struct signer *ret, struct why *why);
+    /** on_gateways - the active set of our overlay changed, as this node knows it. */
+    void (*on_gateways)(void *ctx, const struct election_gateway *gateway, size_t count);
+    /** on_state - an overlay's state, the role or the term changed (status, readiness). */
+    void (*on_state)(void *ctx);
+    /** on_left - node_leave() has ended: all is handed over. */
+    void (*on_left)(void *ctx);
+    struct log_to log;
+};
+
+NODISCARD enum status node_new(const struct node_conf *conf, const struct node_env *env,
+                               struct moment now, struct node **ret_node, struct why *why);
+void node_free(struct node *n);
+
+/** node_start - join the local overlay; the rest follows. */
+void node_start(struct node *n, struct moment now);
+
+/** node_leave - hand over, leave both overlays, then env.on_left. */
+void node_leave(struct node *n, struct moment now);
+
+struct peer *node_peer(struct node *n, enum node_overlay which); /* NULL without that overlay */
+struct election *node_election(struct node *n);
+
+/** Links, reported by the shell; the peer_on_* of peer.h with the overlay in front. */
+void node_on_link_up(struct node *n, struct moment now, enum node_overlay which,
+                     const struct id *id, const char *address);
+void node_on_link_suspect(struct node *n, struct moment now, enum node_overlay which,
+                          const struct id *id, bool is_suspect);
+void node_on_link_down(struct node *n, struct moment now, enum node_overlay which,
+                       const struct id *id, const char *reason);
+void node_on_connect_failed(struct node *n, struct moment now, enum node_overlay which,
+                            const char *address, const struct id *expected, const char *reason);
+void node_on_message(struct node *n, struct moment now, enum node_overlay which,
+                     const struct id *from, struct slice message);
+
+/** node_measure - what the shell measured of this machine, about once a second. */
+void node_measure(struct node *n, struct moment now, const struct election_load *load);
+
+void node_tick(struct node *n, struct moment now);
+uint64_t node_deadline_ms(const struct node *n);
+
+/** node_lookup - the bindings of a local AOR; @done gets the values of KIND_BINDING. */
+void node_lookup(struct node *n, struct moment now, const char *aor,
+                 const struct peer_fetched *done);
+
+/** node_bind - store this node's binding of an AOR; without contacts, note its removal. */
+void node_bind(struct node *n, struct moment now, const struct binding_record *binding,
+               const struct peer_reply *done);
+
+/** node_resolve - the gateways of a foreign domain.  On a ring member or client from the ring and its
+ *  cache; on another node by asking the gateway (RESOLVE). */
+void node_resolve(struct node *n, struct moment now, const char *domain, bool is_past_cache,
+                  const struct directory_resolved *done);
+
+/** node_forget - a far gateway could not be reached. */
+void node_forget(struct node *n, struct moment now, const char *overlay, const struct id *gateway);
+
+/** node_locate - read the record of our own gateway again; on_gateways follows a change. */
+void node_locate(struct node *n, struct moment now);
+
+#endif

@@ -1,0 +1,24 @@
+#include <string.h>
+
+#include "local-overlays/chord/chord.h"
+#include "local-overlays/topology.h"
+
+static const struct topology_ops *const built_in[] = {
+    &chord_topology,
+    NULL,
+};
+
+const struct topology_ops *
+topology_each(size_t index)
+{
+    return index < sizeof(built_in) / sizeof(built_in[0]) ? built_in[index] : NULL;
+}
+
+const struct topology_ops *
+topology_find(const char *name)
+{
+    for (size_t i = 0; built_in[i]; i++)
+        if (strcmp(built_in[i]->name, name) == 0)
+            return built_in[i];
+    return NULL;
+}

@@ -1,0 +1,90 @@
+/**
+ * DOC: TLS-TCP-FH-NO-ICE links on libevent and OpenSSL
+ *
+ *              links_connect / accept
+ *    (none) --------------------------> HANDSHAKE --both certificates good--> UP --ack late--> SUSPECT
+ *       ^                                   |                                 |   <--ack-----     |
+ *       +-----------------------------------+------------- reset, closed, three late acks ------+
+ *
+ * Mutual authentication with certificates of the overlay's authority; a link's name is the Node-ID
+ * in the certificate.  One link a pair of nodes: of two that cross, the one opened by the node with
+ * the higher Node-ID stays; a link that comes up while an older, settled one is there replaces it
+ * (the other side restarted).  Every data frame is acknowledged; a frame without acknowledgement
+ * within max(100 ms, 4 RTT) makes the link SUSPECT, three such periods in a row close it.  What is
+ * queued is bounded: a link whose queue is full is closed.
+ *
+ * Source: RFC 6940 sections 6.6.2 and 6.6.4 (No-ICE TLS).
+ * Left out on purpose: DTLS, ICE.
+ */
+#ifndef PEER_PROTOCOL_LINK_LINK_H
+#define PEER_PROTOCOL_LINK_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+struct event_base;
+struct identity; /* peer-protocol/identity/identity.h */
+struct links;
+
+struct links_conf {
+    const char *overlay;          /* for log lines */
+    const char *listen;           /* "IP:PORT" */
+    uint32_t max_links;           /* default 512 */
+    uint32_t handshake_ms;        /* a half-open link ends after this; default 5000 */
+    uint32_t suspect_min_ms;      /* default 100 */
+    size_t max_queue_bytes;       /* per link; default 4 MiB */
+    size_t max_message_bytes;     /* default 65000 */
+};
+
+/** Called from the event loop; may call links_* except links_free. */
+struct links_handler {
+    void *ctx;
+    void (*on_up)(void *ctx, const struct id *node, const char *address); /* address: "" if accepted */
+    void (*on_suspect)(void *ctx, const struct id *node, bool is_suspect);
+    void (*on_down)(void *ctx, const struct id *node, const char *reason);
+    void (*on_connect_failed)(void *ctx, const char *address, const struct id *expected,
+                              const char *reason);
+    void (*on_message)(void *ctx, const struct id *from, struct slice message);
+};
+
+void links_conf_defaults(struct links_conf *conf);
+
+/**
+ * links_new - listen, ready to connect
+ * @identity: borrowed until links_free
+ * Returns: ST_OK; ST_IO with address and cause when the port cannot be opened; ST_NOMEM; ST_RANGE.
+ */
+NODISCARD enum status links_new(struct event_base *base, const struct links_conf *conf,
+                                struct identity *identity, const struct links_handler *handler,
+                                struct links **ret_links, struct why *why);
+
+/** links_free - close all at once, without calling the handler.  links_flush first to let queued
+ *  frames go out. */
+void links_free(struct links *l);
+
+/** links_connect - open a link; a second call for an address under way does nothing.  Ends in
+ *  on_up or on_connect_failed.  @expected (may be NULL) is held against the certificate. */
+void links_connect(struct links *l, const char *address, const struct id *expected);
+
+/** links_send - queue one message; ST_UNREACHABLE without a link that is up, ST_LIMIT queue full. */
+NODISCARD enum status links_send(struct links *l, const struct id *to, struct slice message);
+void links_close(struct links *l, const struct id *node);
+
+/** links_is_flushed - has everything queued been given to the kernel? */
+bool links_is_flushed(const struct links *l);
+size_t links_count(const struct links *l);
+
+struct link_line {
+    struct id node;
+    char address[64]; /* remote "IP:PORT" */
+    bool is_suspect;
+    uint32_t rtt_us;
+    uint64_t sent_messages, received_messages, sent_bytes, received_bytes;
+};
+void links_each(const struct links *l, void (*visit)(void *ctx, const struct link_line *line),
+                void *ctx);
+
+#endif

@@ -1,0 +1,204 @@
+/**
+ * DOC: our own requests and records
+ *
+ * RFC 6940 leaves no private range of message codes, so our requests travel as exp_a_req and
+ * exp_a_ans: u16 subtype, u8 version (1), then the body.  Unknown versions are ST_UNSUPPORTED,
+ * bytes after the known fields of version 1 are refused.  Every layout stands byte by byte in
+ * docs/protocol.md.
+ */
+#ifndef PEER_PROTOCOL_MESSAGE_PRIVATE_H
+#define PEER_PROTOCOL_MESSAGE_PRIVATE_H
+
+#include "peer-protocol/message/body.h"
+#include "peer-protocol/message/security.h"
+
+#define PRIVATE_VERSION 1
+
+enum private_subtype {
+    PRIVATE_HELLO = 1,     /* candidate (or a peer with calls) -> active gateway */
+    PRIVATE_CLAIM = 2,     /* new gateway -> candidates and peers */
+    PRIVATE_PROBE = 3,     /* candidate -> candidate: do you still hear the gateway? */
+    PRIVATE_RESOLVE = 4,   /* node -> gateway: resolve a foreign domain */
+    PRIVATE_NODE_INFO = 5, /* anyone -> node: address and RTT for `resolve` hops */
+    PRIVATE_HANDOVER = 6,  /* leaving gateway -> first candidate: claim now */
+};
+
+/** private_write - subtype, version and @body; private_read splits them again. */
+void private_write(struct writer *w, uint16_t subtype, struct slice body);
+NODISCARD enum status private_read(struct slice in, uint16_t *ret_subtype, struct slice *ret_body);
+
+#define NODE_NAME_BYTES    64
+#define NODE_ADDRESS_BYTES 64  /* "IP" or "IP:PORT" with its zero */
+#define SIP_URI_BYTES      256
+#define OVERLAY_NAME_BYTES 128
+#define AOR_BYTES          256 /* "alice@site.pastry" */
+
+#define HELLO_CANDIDATES_MAX 16
+#define RING_NEIGHBOURS_MAX  8
+
+/** A node as others are told of it. */
+struct node_ref {
+    struct id node;
+    char name[NODE_NAME_BYTES];       /* as in node "NAME" of its configuration */
+    char address[NODE_ADDRESS_BYTES]; /* "IP:PORT" of its overlay port */
+};
+
+struct hello_req {
+    uint32_t term;        /* highest the sender has seen */
+    uint16_t score;       /* 0..1000; 0 when the sender is no candidate */
+    uint8_t is_candidate;
+};
+struct hello_candidate {
+    struct node_ref ref;
+    uint16_t score;
+};
+struct hello_ans {
+    uint32_t term;
+    uint8_t is_active;     /* 0: I am not the gateway (any more) */
+    uint16_t score;        /* at the claim */
+    struct id active;      /* the gateway the answerer knows; zero if none */
+    uint8_t candidate_count;
+    struct hello_candidate candidate[HELLO_CANDIDATES_MAX]; /* in order of rank */
+    uint8_t ring_count;
+    struct node_ref ring[RING_NEIGHBOURS_MAX]; /* ring members near the gateway: global addresses */
+};
+
+/** CLAIM; its answer is a hello_ans.  The certificate is the claimant's global one (overlay@NAME). */
+struct claim_req {
+    uint32_t term;
+    uint16_t score; /* frozen at the claim */
+    struct node_ref ref;
+    struct id replaces;         /* the dead or leaving member; zero at the first claim */
+    char sip_uri[SIP_URI_BYTES]; /* peer-listen address for the overlay's own nodes */
+    struct slice certificate;    /* global certificate, DER */
+};
+struct probe_gateway_req {
+    struct id gateway;
+    uint32_t term;
+};
+struct probe_gateway_ans {
+    uint8_t is_alive;     /* the answerer heard the gateway within its own HELLO window */
+    uint32_t silent_ms;   /* since it last did; 0xffffffff never */
+    uint32_t term;
+};
+struct resolve_req {
+    char domain[OVERLAY_NAME_BYTES]; /* host part of the URI */
+};
+#define RESOLVE_GATEWAYS_MAX 8
+#define RESOLVE_HOPS_MAX     24
+struct resolve_gateway {
+    struct id node;
+    char uri[SIP_URI_BYTES]; /* sip:ADDRESS:5061;transport=tls;term=T;priority=P;weight=W */
+};
+struct resolve_hop {
+    struct node_ref ref;
+    uint32_t rtt_us;
+};
+struct resolve_ans {
+    uint16_t error; /* 0; ERROR_NOT_FOUND no such overlay; ERROR_REQUEST_TIMEOUT ring unreachable */
+    char overlay[OVERLAY_NAME_BYTES];
+    uint8_t gateway_count;
+    struct resolve_gateway gateway[RESOLVE_GATEWAYS_MAX];
+    uint8_t hop_count;
+    struct resolve_hop hop[RESOLVE_HOPS_MAX];
+};
+struct node_info {
+    struct node_ref ref;
+    uint32_t uptime_s;
+    uint32_t records;
+};
+struct handover_req {
+    uint32_t term; /* of the gateway that leaves; the claim is term + 1 */
+};
+
+NODISCARD enum status hello_req_read(struct slice in, struct hello_req *ret);
+void hello_req_write(struct writer *w, const struct hello_req *b);
+NODISCARD enum status hello_ans_read(struct slice in, struct hello_ans *ret);
+void hello_ans_write(struct writer *w, const struct hello_ans *b);
+NODISCARD enum status claim_req_read(struct slice in, struct claim_req *ret);
+void claim_req_write(struct writer *w, const struct claim_req *b);
+NODISCARD enum status probe_gateway_req_read(struct slice in, struct probe_gateway_req *ret);
+void probe_gateway_req_write(struct writer *w, const struct probe_gateway_req *b);
+NODISCARD enum status probe_gateway_ans_read(struct slice in, struct probe_gateway_ans *ret);
+void probe_gateway_ans_write(struct writer *w, const struct probe_gateway_ans *b);
+NODISCARD enum status resolve_req_read(struct slice in, struct resolve_req *ret);
+void resolve_req_write(struct writer *w, const struct resolve_req *b);
+NODISCARD enum status resolve_ans_read(struct slice in, struct resolve_ans *ret);
+void resolve_ans_write(struct writer *w, const struct resolve_ans *b);
+NODISCARD enum status node_info_read(struct slice in, struct node_info *ret);
+void node_info_write(struct writer *w, const struct node_info *b);
+NODISCARD enum status handover_req_read(struct slice in, struct handover_req *ret);
+void handover_req_write(struct writer *w, const struct handover_req *b);
+
+/* ---- records: values of our kinds, and what In_Progress carries ------------------------------------ */
+
+/** The info of an In_Progress error. */
+struct in_progress {
+    struct id node;
+    uint8_t wants_membership; /* 0: only a client of this overlay, for now */
+    uint8_t member_count;
+    struct node_ref member[RING_NEIGHBOURS_MAX]; /* members the answerer knows */
+};
+NODISCARD enum status in_progress_read(struct slice in, struct in_progress *ret);
+void in_progress_write(struct writer *w, const struct in_progress *b);
+
+#define BINDING_CONTACTS_MAX 10
+#define CALL_ID_BYTES        128
+#define INSTANCE_BYTES       128
+
+/** One contact of a phone (RFC 3261 section 10). */
+struct binding_contact {
+    char uri[SIP_URI_BYTES];
+    uint16_t q_thousandths;
+    uint64_t expires_at_wall_ms;
+    char call_id[CALL_ID_BYTES];
+    uint32_t cseq;
+    char instance[INSTANCE_BYTES]; /* +sip.instance, without quotes; "" if none */
+    uint8_t is_on_connection;      /* reachable only over the connection it registered on */
+};
+/** KIND_BINDING: what one serving peer has of one AOR. */
+struct binding_record {
+    char aor[AOR_BYTES];
+    uint8_t contact_count;
+    struct binding_contact contact[BINDING_CONTACTS_MAX];
+    char path[SIP_URI_BYTES]; /* the serving peer's SIP address (peer-listen) */
+};
+NODISCARD enum status binding_record_read(struct slice in, struct binding_record *ret);
+void binding_record_write(struct writer *w, const struct binding_record *b);
+
+/** KIND_ACTIVE_GATEWAY, key = its Node-ID. */
+struct gateway_record {
+    uint32_t term;
+    uint16_t score;
+    uint16_t priority; /* RFC 2782 rules */
+    uint16_t weight;
+    struct node_ref ref;          /* address in the local overlay */
+    char sip_uri[SIP_URI_BYTES];  /* peer-listen: where the overlay's own nodes send foreign calls */
+    uint64_t since_wall_ms;
+    struct slice certificate;     /* global, DER; user name overlay@NAME and this Node-ID */
+};
+NODISCARD enum status gateway_record_read(struct slice in, struct gateway_record *ret);
+void gateway_record_write(struct writer *w, const struct gateway_record *b);
+
+/** KIND_CANDIDATE, key = its Node-ID. */
+#define SCORE_PARTS 6
+enum score_part { SCORE_ONLINE, SCORE_BANDWIDTH, SCORE_CPU, SCORE_CALLS, SCORE_MEMORY, SCORE_PREFERENCE };
+struct candidate_record {
+    struct node_ref ref;
+    uint16_t score;
+    uint16_t part[SCORE_PARTS]; /* each 0..1000 before its weight */
+    char global_address[NODE_ADDRESS_BYTES];
+};
+NODISCARD enum status candidate_record_read(struct slice in, struct candidate_record *ret);
+void candidate_record_write(struct writer *w, const struct candidate_record *b);
+
+/** EXTENSION_ALGORITHM: plug-in name, ABI and parameters. */
+struct algorithm_extension {
+    char name[16];
+    uint32_t abi;
+    char parameters[64];
+};
+NODISCARD enum status algorithm_extension_read(struct slice in, struct algorithm_extension *ret);
+void algorithm_extension_write(struct writer *w, const struct algorithm_extension *b);
+
+#endif
