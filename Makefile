@@ -1,9 +1,14 @@
 # Ringway: see README.md.  `make demo` shows it, `make check` tests it.
+#
+# Nothing here may fail while it is read on a machine that has only make: demo, check and lint call
+# packaging/install-deps first and then run make again.
 
-MODE   ?= release
-BUILD  ?= build
-OUT    := $(BUILD)/$(MODE)
-PREFIX ?= /usr/local
+MODE    ?= release
+BUILD   ?= build
+OUT     := $(BUILD)/$(MODE)
+PREFIX  ?= /usr/local
+DESTDIR ?=
+JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 
 CC     := gcc
 PKGS   := sofia-sip-ua libevent libevent_openssl libevent_pthreads openssl libconfuse jansson libsystemd
@@ -51,6 +56,48 @@ TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c tests/contract/t
 $(OUT)/tests/unit/test_% $(OUT)/tests/contract/test_%: LDLIBS := $(LDLIBS) $(CHECKLIBS)
 $(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) $(CHECKLIBS) -o $@
+
+# tests/sim/sim.mk and tests/fuzz/fuzz.mk bring their own programs and the targets sim and fuzz.
+# REPLAYS: fuzz programs that replay their corpus when started without an argument.
+REPLAYS :=
+-include tests/sim/sim.mk
+-include tests/fuzz/fuzz.mk
+
+# ---- what a person types ---------------------------------------------------------------------------
+
+.PHONY: demo demo-run check check-programs check-run lint bench deps-%
+deps-%:
+	@packaging/install-deps $*
+
+demo: deps-demo
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
+	@$(MAKE) --no-print-directory -s demo-run
+demo-run:
+	@RINGWAY_BUILD=$(OUT) python3 tests/demo/demo.py
+
+# The end-to-end scripts start the sanitized programs too.  A script is what has a __main__.
+SCRIPTS = $(sort $(shell grep -ls __main__ tests/conformance/*.py tests/e2e/*.py))
+check: deps-test
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=asan check-programs
+	@$(MAKE) --no-print-directory -s MODE=asan check-run
+check-programs: all $(TESTS) $(REPLAYS)
+check-run:
+	@RINGWAY_BUILD=$(OUT) tests/run $(TESTS) $(REPLAYS) $(SCRIPTS)
+
+lint: deps-lint
+	@tests/lint/run
+
+bench: deps-demo
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
+	@RINGWAY_BUILD=$(BUILD)/release python3 tests/bench/bench.py
+
+.PHONY: install
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/ringway/examples
+	install -m 755 $(OUT)/ringwayd $(DESTDIR)$(PREFIX)/sbin/ringwayd
+	install -m 755 $(OUT)/ringwayctl $(DESTDIR)$(PREFIX)/bin/ringwayctl
+	install -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/ringway/
+	install -m 644 $(wildcard config/examples/*.conf) $(DESTDIR)$(PREFIX)/share/doc/ringway/examples/
 
 .PHONY: clean
 clean:

@@ -28,17 +28,17 @@ struct config_overlay {
     bool is_set;
     int line;
     char name[128];
-    char algorithm[16];    /* local only; the global overlay is chord */
+    char algorithm[16]; /* local only; the global overlay is chord */
     char parameters[64];
-    char listen[64];       /* "IP:PORT" */
+    char listen[64]; /* "IP:PORT" */
     struct config_list bootstrap;
     uint32_t bootstrap_wait_ms;
     uint32_t reliability_ms;
-    uint32_t update_ms;    /* 0: the plug-in's default */
+    uint32_t update_ms; /* 0: the plug-in's default */
     uint32_t max_links;
     uint32_t max_records;
     char credentials[CONFIG_TEXT_BYTES];
-    char security[16];     /* "tls"; "none" is for laboratories */
+    char security[16]; /* "tls"; "none" is for laboratories */
 };
 
 struct config_election {
@@ -48,12 +48,12 @@ struct config_election {
     uint32_t threshold;         /* 200 */
     uint32_t gateways;          /* 1 */
     bool preempt;
-    uint32_t margin;            /* 100 */
-    uint32_t hold_s;            /* 60 */
-    uint32_t bandwidth_mbit;    /* 0: measured */
+    uint32_t margin;         /* 100 */
+    uint32_t hold_s;         /* 60 */
+    uint32_t bandwidth_mbit; /* 0: measured */
     uint32_t weight_online, weight_bandwidth, weight_cpu, weight_calls, weight_memory,
         weight_preference;
-    uint32_t preference;        /* 0..1000, the operator's */
+    uint32_t preference; /* 0..1000, the operator's */
 };
 
 struct config_sip {
