@@ -17,7 +17,8 @@ struct authority_request {
     enum key_type key;
 };
 
-/** authority_init - make a new authority.  Returns: ST_OK; ST_EXISTS if DIR has one; ST_IO; ST_RANGE. */
+/** authority_init - make a new authority.  Returns: ST_OK; ST_EXISTS if DIR has one; ST_IO;
+ * ST_RANGE. */
 NODISCARD enum status authority_init(const char *folder, const char *overlay, unsigned days,
                                      struct why *why);
 

@@ -2,9 +2,9 @@
  * DOC: a node's identity in one overlay, on OpenSSL
  *
  * An identity is a key, a certificate of the overlay's authority, and that authority.  The
- * certificate's subjectAltName carries the URI reload://HEX-DESTINATION-LIST@OVERLAY/ (the Node-ID),
- * one rfc822Name (the user name) and, in the global overlay, the URI sip:NAME (RFC 5922); the subject
- * is empty.  ECDSA P-256 by default, RSA too.
+ * certificate's subjectAltName carries the URI reload://HEX-DESTINATION-LIST@OVERLAY/ (the
+ * Node-ID), one rfc822Name (the user name) and, in the global overlay, the URI sip:NAME (RFC 5922);
+ * the subject is empty.  ECDSA P-256 by default, RSA too.
  *
  * Source: RFC 6940 sections 11.3 and 6.3.4.
  */
