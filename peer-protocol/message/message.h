@@ -208,7 +208,11 @@ struct extension {
     bool is_critical;
     struct slice contents;
 };
-enum extension_type { EXTENSION_ALGORITHM = 0xf001 };
+enum extension_type {
+    EXTENSION_ALGORITHM = 0xf001,
+    EXTENSION_LINK_ONLY = 0xf002, /* empty, not critical: an Attach for a link, not for a place in the
+                                     other's topology tables */
+};
 
 bool extension_read(struct reader *r, struct extension *ret);
 void extension_write(struct writer *w, const struct extension *e);
