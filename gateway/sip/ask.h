@@ -1,0 +1,63 @@
+/**
+ * DOC: questions to the overlay
+ *
+ *    ask_x() -> answered from the cache: done() is called before ask_x() returns
+ *            -> else one bridge message for all who ask the same; done() when the answer comes, or
+ *               with ST_TIMEOUT after ASK_TIMEOUT_MS
+ *
+ * An answer is borrowed for the call of done().  done() is called exactly once unless ask_cancel()
+ * came first; inside it the struct ask is free to be used again.
+ */
+#ifndef GATEWAY_SIP_ASK_H
+#define GATEWAY_SIP_ASK_H
+
+#include "gateway/bridge/bridge.h"
+
+#define ASK_TIMEOUT_MS  5000
+#define ASK_CACHE_MAX   65536
+#define ASK_PENDING_MAX 8192
+
+struct sip;
+struct ask_table;
+
+struct answer {
+    enum status status; /* ST_OK; ST_NOT_FOUND; ST_TIMEOUT, ST_UNREACHABLE ...: the fetch failed */
+    size_t count;
+    const struct binding_record *binding; /* of ask_lookup, and ask_bind's own */
+    const struct bridge_gateway *gateway; /* of ask_resolve and ask_locate */
+    const char *overlay;                  /* of ask_resolve */
+};
+
+struct ask {
+    struct list_node link; /* zeroed or list_init()ed when idle */
+    void (*done)(void *ctx, const struct answer *answer);
+    void *ctx;
+};
+
+struct ask_table *ask_table_new(struct sip *s);
+void ask_table_free(struct ask_table *t);
+
+/** ask_lookup - bindings of a local AOR. count 0 with ST_NOT_FOUND: nobody ever bound it. */
+void ask_lookup(struct sip *s, const char *aor, struct ask *ask);
+
+/** ask_resolve - gateways of a foreign domain (only the B2BUA asks). */
+void ask_resolve(struct sip *s, const char *domain, bool is_past_cache, struct ask *ask);
+
+/** ask_forget - a far gateway could not be reached: forget it here and above. */
+void ask_forget(struct sip *s, const char *overlay, const struct id *gateway);
+
+/** ask_locate - read again who our gateway is. */
+void ask_locate(struct sip *s, struct ask *ask);
+
+/** ask_bind - store our binding of an AOR; without contacts, its removal. */
+void ask_bind(struct sip *s, const struct binding_record *binding, struct ask *ask);
+
+void ask_cancel(struct ask *ask);
+
+/** ask_on_message - an answer of the overlay (BINDINGS, BOUND, ROUTES, GATEWAY); borrowed. */
+void ask_on_message(struct sip *s, const struct bridge_message *m);
+
+/** ask_tick - once a second: time-outs, cache entries whose lifetime is over. */
+void ask_tick(struct sip *s);
+
+#endif

@@ -1,0 +1,178 @@
+/**
+ * DOC: the inside of the SIP thread
+ *
+ *    NTA agents (phones | peers | gateways)
+ *          |  every message comes first to dispatch.c, before NTA keeps any state for it
+ *          v
+ *    who sent it (struct sip_sender), limits, stateless checks
+ *          |
+ *          +-- REGISTER .................... registrar.c -> location.c -> BRIDGE_BIND
+ *          +-- to this server .............. local.c (OPTIONS)
+ *          +-- for the B2BUA ............... b2bua.h
+ *          +-- other requests, responses ... proxy.c
+ *
+ * All of it runs in one thread and shares one struct sip.  NTA agents run with NTATAG_UA(0): NTA
+ * keeps client and server transactions, retransmits requests and failure responses and answers
+ * CANCEL with 200, but treats a 2xx to an INVITE as a proxy does: each copy of it is handed up,
+ * nobody repeats it, and its ACK arrives as a request of its own.
+ *
+ * Left out on purpose: legs and dialogs of NTA, its NUA, its Call-IDs, tags and branches (they are
+ * predictable); DNS (records carry addresses).
+ */
+#ifndef GATEWAY_SIP_SERVICE_H
+#define GATEWAY_SIP_SERVICE_H
+
+#include <stdatomic.h>
+
+#include <pthread.h>
+
+#ifndef NTA_AGENT_MAGIC_T
+#define NTA_AGENT_MAGIC_T struct sip_agent
+#endif
+#ifndef SU_ROOT_MAGIC_T
+#define SU_ROOT_MAGIC_T struct sip
+#endif
+#include <sofia-sip/nta.h>
+#include <sofia-sip/nta_stateless.h>
+#include <sofia-sip/nta_tport.h>
+#include <sofia-sip/sip_header.h>
+#include <sofia-sip/sip_status.h>
+#include <sofia-sip/su_wait.h>
+#include <sofia-sip/tport.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "gateway/sip/sip.h"
+
+struct ask_table;
+struct b2bua;
+struct flow_table;
+struct limits;
+struct location;
+struct proxy;
+
+/** Whose messages an agent carries: one for each set of credentials. */
+enum sip_side { SIP_PHONES, SIP_PEERS, SIP_GATEWAYS, SIP_SIDES };
+
+struct sip_agent {
+    struct sip *sip;
+    enum sip_side side;
+    nta_agent_t *nta;        /* NULL where nothing listens (no global overlay) */
+    char uri[SIP_URI_BYTES]; /* "sip:127.1.0.1:5062;transport=tls": how others reach it */
+    char host[64];           /* "127.1.0.1", the host part of what we put into Contact and Route */
+};
+
+struct sip {
+    struct sip_conf conf;
+    struct bridge_upward upward;
+    su_root_t *root;
+    su_home_t home[1];
+    struct sip_agent agent[SIP_SIDES];
+    uint64_t seed; /* for maps keyed by what strangers send */
+    /* our own gateways, the best first; kept by BRIDGE_GATEWAY */
+    struct bridge_gateway gateway[BRIDGE_GATEWAYS_MAX];
+    size_t gateway_count;
+    bool is_gateway;  /* this node is in the active set */
+    bool is_stopping; /* BRIDGE_STOP came: new calls are refused with 503 */
+    struct ask_table *asks;
+    struct flow_table *flows;
+    struct limits *limits;
+    struct location *location;
+    struct proxy *proxy;
+    struct b2bua *b2bua;
+    su_timer_t *second; /* once a second: expiry, limits, BRIDGE_LOAD */
+    /* thread and mailbox: the only part another thread touches */
+    pthread_t thread;
+    bool has_thread;
+    su_clone_r clone;
+    pthread_mutex_t mail_lock;
+    struct list_node mail;
+    bool is_mail_told;
+    atomic_bool is_quitting;
+};
+
+/** Who sent a message: decided by the port it came to and by the TLS certificate, never by a
+ * header. */
+struct sip_sender {
+    enum sip_side side;
+    nta_agent_t *nta;
+    tport_t *tport;   /* the connection (or UDP socket) it came on; borrowed */
+    char address[64]; /* "127.1.0.9:5060", for the log and the limits */
+    struct id node;   /* PEERS, GATEWAYS: Node-ID of the certificate */
+    char
+        overlay[OVERLAY_NAME_BYTES]; /* PEERS: ours; GATEWAYS: NAME of the certificate's sip:NAME */
+    bool is_active_gateway;          /* PEERS: the node is in the active set of our overlay */
+};
+
+/**
+ * sip_sender_of - who sent the message that is being delivered
+ *
+ * Valid only inside the callback that NTA made for @msg, for requests and for responses
+ * (nta_outgoing_getresponse()).  Before acting on a far gateway's response the B2BUA compares
+ * overlay and Node-ID with those it resolved. Returns: ST_OK; ST_FORBIDDEN where a certificate is
+ * demanded and there is none that fits.
+ */
+NODISCARD enum status sip_sender_of(struct sip_agent *agent, const msg_t *msg,
+                                    struct sip_sender *ret);
+
+/** sip_moment - monotonic milliseconds, and wall time, read once in a turn of the loop. */
+struct moment sip_moment(struct sip *s);
+
+/** sip_is_own_host - is host[:port] of a URI (any of) our listening addresses? */
+bool sip_is_own_url(const struct sip *s, const url_t *url);
+
+/** sip_domain_is_local - is a host the overlay's name, or inside it by whole labels? */
+bool sip_domain_is_local(const struct sip *s, const char *host);
+
+/**
+ * sip_aor_of - "user@host" of a sip: or sips: URI as bindings are keyed: user unescaped and with
+ * its case, host in lower case, no port or parameters (design, names) Returns: ST_OK; ST_RANGE
+ * without user or for another scheme; ST_TOO_LARGE; ST_MALFORMED when the user holds a zero byte
+ * once it is unescaped (then "%00" stays escaped, RFC 4475 section 3.1.1.4).
+ */
+NODISCARD enum status sip_aor_of(const url_t *url, char ret_aor[AOR_BYTES]);
+
+/** sip_random_text - @len characters of [a-z0-9] from the CSPRNG and a zero: tags, Call-IDs,
+ * tokens. 5 bits a character. */
+void sip_random_text(char *out, size_t len);
+uint64_t sip_random(void);
+
+#define SIP_BRANCH_BYTES 32
+/** sip_branch - a new "z9hG4bK..." from the CSPRNG. */
+void sip_branch(char out[SIP_BRANCH_BYTES]);
+
+/** Where a request goes, in terms NTA takes. */
+struct sip_target {
+    struct sip_agent *agent;
+    tport_t *tport;               /* this very connection, or NULL; borrowed */
+    char next_hop[SIP_URI_BYTES]; /* for nta_outgoing_mcreate's route_url; "" when tport is set */
+    char route[SIP_URI_BYTES];    /* to be put as Route: "<sip:...;lr>", or "" */
+    char request_uri[SIP_URI_BYTES]; /* Request-URI */
+};
+
+/**
+ * sip_target_of_contact - how to reach one contact of a binding
+ *
+ * A contact of this node is reached directly, on the connection it registered on where it has to
+ * be; one of another node over peer-listen, with the binding's Path as Route. Returns: ST_OK;
+ * ST_UNREACHABLE when the connection is gone; ST_MALFORMED for a URI that is none.
+ */
+NODISCARD enum status sip_target_of_contact(struct sip *s, const struct binding_record *binding,
+                                            size_t contact, struct sip_target *ret);
+
+/** sip_send - hand a request to NTA: a client transaction with a new branch of ours
+ *  @msg: with Request-URI, Via-less top (NTA adds ours), Route as wanted; taken, even on failure
+ *  Returns: the transaction, NULL on failure. */
+nta_outgoing_t *sip_send(struct sip *s, const struct sip_target *target, msg_t *msg,
+                         nta_response_f *on_response, nta_outgoing_magic_t *magic);
+
+/** sip_send_stateless - the same for an ACK to a 2xx. @msg is taken. */
+void sip_send_stateless(struct sip *s, const struct sip_target *target, msg_t *msg);
+
+/** sip_reply - a final or provisional answer, if none is final yet; @retry_after_s 0 for none.
+ *  Never sends a provisional answer after a final one (NTA would read freed memory). */
+void sip_reply(nta_incoming_t *irq, int status, const char *phrase, unsigned retry_after_s);
+
+#define SIP_RETRY_AFTER_S 5
+
+#endif
