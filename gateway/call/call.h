@@ -1,0 +1,174 @@
+/**
+ * DOC: one call through the gateway: two legs, and what is to be done next
+ *
+ *                 targets            1xx           2xx                BYE, no ACK, expired
+ *      SEARCHING ---------> TRYING -------> EARLY -------> CONFIRMED ---------------------> ENDING
+ *        |   ^                |  |            |                                            ^   |
+ *        |   +-- unreachable -+  |            |                              all is quiet  |   v
+ *        +--- nobody there ------+------------+--- final answer, CANCEL, no answer --------+  ENDED
+ *
+ * The caller's leg ends here and the callee's begins; between them there is one initial request
+ * with its branches (one for each target), and later any number of exchanges: requests inside the
+ * dialog, from either side.  The machine decides who is asked, which answer wins, what glare,
+ * CANCEL and a missing ACK lead to; the shell (gateway/sip/) owns the messages.  Every function is
+ * called with the message in hand, and what comes back, or is called for in struct call_out, is
+ * about that message.
+ *
+ * A dialog is the shell's number for one tag of the far side: a request that was forked behind us
+ * rings several phones, each its own early dialog (RFC 3261 section 13.2.2.4).  CALL_NO_DIALOG
+ * where a response has none.  The winner is the dialog of the first 2xx; others are acknowledged
+ * and hung up.
+ *
+ * Subscriptions and single requests (MESSAGE, OPTIONS, anything unknown) take the same way: a
+ * SUBSCRIBE or REFER leaves a dialog behind, a single request ends with its answer.
+ *
+ * Source: RFC 3261 sections 9, 12 to 16; RFC 3262; RFC 3311; RFC 4028; RFC 6665.
+ * Left out on purpose: bodies (offers and answers pass untouched), tags and header fields.
+ */
+#ifndef GATEWAY_CALL_CALL_H
+#define GATEWAY_CALL_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/moment.h"
+#include "base/status.h"
+
+#define CALL_BRANCHES_MAX  16
+#define CALL_EXCHANGES_MAX 8
+#define CALL_NO_DIALOG     UINT8_MAX
+#define CALL_PASS          0    /* send on what is in hand */
+#define CALL_SWALLOW       (-1) /* do nothing with it */
+
+struct call;
+
+enum call_kind { CALL_SESSION, CALL_SUBSCRIPTION, CALL_SINGLE };
+enum call_state {
+    CALL_SEARCHING,
+    CALL_TRYING,
+    CALL_EARLY,
+    CALL_CONFIRMED,
+    CALL_ENDING,
+    CALL_ENDED
+};
+enum call_leg { CALL_CALLER, CALL_CALLEE };
+
+/** What a request means to the machine; ACK and CANCEL are functions of their own. */
+enum call_method { CALL_INVITE, CALL_BYE, CALL_REFER, CALL_SUBSCRIBE, CALL_NOTIFY, CALL_OTHER };
+
+struct call_conf {
+    uint32_t search_ms;     /* no answer of the overlay after this: 503 */
+    uint32_t hop_ms;        /* a target that is a hop and sends nothing at all is given up */
+    uint32_t answer_ms;     /* no final answer to an INVITE: 408; at least 30,000 */
+    uint32_t ack_ms;        /* a 2xx waits this long for its ACK: 64*T1 */
+    uint32_t ending_ms;     /* cancelled branches and open exchanges may take this long */
+    int unreachable_status; /* when no target could be reached: 503 or 480 */
+    bool may_search_again;  /* ask the overlay once more, past its cache, when none could */
+};
+
+struct call_target {
+    uint8_t group; /* equal: tried together; the next group only if none of the last was reached */
+    bool is_hop;   /* a gateway or serving peer: it says 100 at once, or is not there */
+};
+
+/** What a call asks of its surroundings.  No callback may call back into the call. */
+struct call_out {
+    /** send_initial - send the initial request to a target; false if it cannot even be tried */
+    bool (*send_initial)(void *ctx, unsigned branch);
+    void (*cancel)(void *ctx, unsigned branch);
+    /** forget - nothing came from this branch's target: do not use it for now */
+    void (*forget)(void *ctx, unsigned branch);
+    void (*search_again)(void *ctx);
+    /** relay - pass the response in hand to the caller, as being in @dialog */
+    void (*relay)(void *ctx, unsigned branch, uint8_t dialog);
+    /** keep - the final response in hand is the best so far (RFC 3261 section 16.7) */
+    void (*keep)(void *ctx, unsigned branch);
+    /** finish - final answer to the caller: CALL_PASS the one kept, else a status of our own */
+    void (*finish)(void *ctx, int status);
+    /** acknowledge - ACK the 2xx of the last INVITE towards @leg; the ACK in hand, if there is one
+     */
+    void (*acknowledge)(void *ctx, enum call_leg leg);
+    /** refuse_dialog - a 2xx that came too late, or second: ACK and BYE in its own dialog */
+    void (*refuse_dialog)(void *ctx, uint8_t dialog);
+    /** hang_up - BYE in the confirmed dialog of @leg */
+    void (*hang_up)(void *ctx, enum call_leg leg);
+    /** changed - the only place where a state is told.  CALL_ENDED is the last callback of all; the
+     *  call is to be freed after the function that brought it there has returned. */
+    void (*changed)(void *ctx, enum call_state was, enum call_state now, const char *reason);
+};
+
+/**
+ * call_new - a call begins with its initial request
+ * @conf, @out: kept; shared by all calls
+ * @ctx:        handed to the callbacks
+ * Returns: the call in state SEARCHING, NULL without memory.
+ */
+struct call *call_new(enum call_kind kind, const struct call_conf *conf, const struct call_out *out,
+                      void *ctx, struct moment now);
+void call_free(struct call *c);
+
+enum call_state call_state(const struct call *c);
+enum call_kind call_kind(const struct call *c);
+const char *call_state_name(enum call_state state);
+
+/** call_winner - the dialog that was confirmed, CALL_NO_DIALOG before that. */
+uint8_t call_winner(const struct call *c);
+
+/**
+ * call_on_targets - the overlay said who is to be asked
+ * @count: 1 to CALL_BRANCHES_MAX less the branches there are; more are not tried
+ * Branches are numbered on from those of an earlier search.
+ */
+void call_on_targets(struct call *c, struct moment now, const struct call_target *targets,
+                     size_t count);
+
+/** call_on_no_target - nobody is to be asked; @status answers the caller. */
+void call_on_no_target(struct call *c, struct moment now, int status, const char *reason);
+
+/** A response as the machine sees it. */
+struct call_response {
+    int status;         /* 100..699 */
+    uint8_t dialog;     /* CALL_NO_DIALOG if there is no tag */
+    bool is_ours;       /* made by our own transaction layer: transport failure, timeout */
+    uint32_t expires_s; /* 2xx: Session-Expires, or Expires of a subscription; 0 without */
+};
+
+/** call_on_response - a branch of the initial request was answered. */
+void call_on_response(struct call *c, struct moment now, unsigned branch,
+                      const struct call_response *response);
+
+/** call_on_cancel - the caller gave up. */
+void call_on_cancel(struct call *c, struct moment now);
+
+/** call_on_ack - @leg acknowledged the 2xx of its INVITE, the initial or a later one. */
+void call_on_ack(struct call *c, struct moment now, enum call_leg leg);
+
+/** call_on_answered_again - @leg repeats the 2xx of the last INVITE in the confirmed dialog.
+ *  Returns: CALL_PASS to pass it on (our ACK waits for the other side's), else CALL_SWALLOW. */
+int call_on_answered_again(struct call *c, struct moment now, enum call_leg leg);
+
+/**
+ * call_on_request - a request inside a dialog
+ * @ret_exchange: its number, when it is to be passed to the other leg
+ * Returns: CALL_PASS; else the status to refuse (or, for crossing BYEs, accept) it with.  500 goes
+ *          with a Retry-After (RFC 3261 section 14.2).
+ */
+int call_on_request(struct call *c, struct moment now, enum call_leg leg, enum call_method method,
+                    unsigned *ret_exchange);
+
+/**
+ * call_on_answer - an exchange was answered
+ * @is_last: of a NOTIFY: it said that the subscription is terminated
+ * Returns: CALL_PASS, CALL_SWALLOW, or the status to put in its place.
+ */
+int call_on_answer(struct call *c, struct moment now, unsigned exchange,
+                   const struct call_response *response, bool is_last);
+
+/** call_hang_up - end it from here: shutdown, or the operator. */
+void call_hang_up(struct call *c, struct moment now, const char *reason);
+
+void call_tick(struct call *c, struct moment now);
+uint64_t call_deadline_ms(const struct call *c);
+
+#endif

@@ -1,0 +1,570 @@
+#include <check.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/call/call.h"
+
+/* What a call asked for, in order, as text: the oracle of every test below. */
+static char trace[2048];
+static bool is_sending_broken;
+static struct call *call;
+static struct moment now;
+
+static void PRINTF_LIKE(1, 2) say(const char *fmt, ...)
+{
+    size_t len = strlen(trace);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(trace + len, sizeof(trace) - len, fmt, ap);
+    va_end(ap);
+}
+
+static bool
+send_initial(void *ctx, unsigned branch)
+{
+    (void)ctx;
+    say("send %u\n", branch);
+    return !is_sending_broken;
+}
+
+static void
+cancel(void *ctx, unsigned branch)
+{
+    (void)ctx;
+    say("cancel %u\n", branch);
+}
+
+static void
+forget(void *ctx, unsigned branch)
+{
+    (void)ctx;
+    say("forget %u\n", branch);
+}
+
+static void
+search_again(void *ctx)
+{
+    (void)ctx;
+    say("search again\n");
+}
+
+static void
+relay(void *ctx, unsigned branch, uint8_t dialog)
+{
+    (void)ctx;
+    say("relay %u dialog %d\n", branch, dialog == CALL_NO_DIALOG ? -1 : dialog);
+}
+
+static void
+keep(void *ctx, unsigned branch)
+{
+    (void)ctx;
+    say("keep %u\n", branch);
+}
+
+static void
+finish(void *ctx, int status)
+{
+    (void)ctx;
+    say("finish %d\n", status);
+}
+
+static void
+acknowledge(void *ctx, enum call_leg leg)
+{
+    (void)ctx;
+    say("ack %s\n", leg == CALL_CALLER ? "caller" : "callee");
+}
+
+static void
+refuse_dialog(void *ctx, uint8_t dialog)
+{
+    (void)ctx;
+    say("refuse dialog %d\n", dialog);
+}
+
+static void
+hang_up(void *ctx, enum call_leg leg)
+{
+    (void)ctx;
+    say("bye %s\n", leg == CALL_CALLER ? "caller" : "callee");
+}
+
+static void
+changed(void *ctx, enum call_state was, enum call_state state, const char *reason)
+{
+    (void)ctx;
+    (void)was;
+    say("-> %s: %s\n", call_state_name(state), reason);
+}
+
+static const struct call_out out = {.send_initial = send_initial,
+                                    .cancel = cancel,
+                                    .forget = forget,
+                                    .search_again = search_again,
+                                    .relay = relay,
+                                    .keep = keep,
+                                    .finish = finish,
+                                    .acknowledge = acknowledge,
+                                    .refuse_dialog = refuse_dialog,
+                                    .hang_up = hang_up,
+                                    .changed = changed};
+static const struct call_conf conf = {.search_ms = 5000,
+                                      .hop_ms = 2000,
+                                      .answer_ms = 60000,
+                                      .ack_ms = 32000,
+                                      .ending_ms = 40000,
+                                      .unreachable_status = 503,
+                                      .may_search_again = true};
+
+static void
+begin(enum call_kind kind)
+{
+    call_free(call);
+    trace[0] = '\0';
+    is_sending_broken = false;
+    now = (struct moment){.mono_ms = 1000};
+    call = call_new(kind, &conf, &out, NULL, now);
+    ck_assert_ptr_nonnull(call);
+}
+
+static void
+setup(void)
+{
+    begin(CALL_SESSION);
+}
+
+static void
+teardown(void)
+{
+    call_free(call);
+    call = NULL;
+}
+
+/** Compares what was asked for since the last time, and forgets it. */
+static void
+expect(const char *text)
+{
+    ck_assert_str_eq(trace, text);
+    trace[0] = '\0';
+}
+
+static void
+targets(size_t count, bool is_serial)
+{
+    struct call_target target[CALL_BRANCHES_MAX] = {{0}};
+
+    for (size_t i = 0; i < count; i++)
+        target[i] = (struct call_target){.group = is_serial ? (uint8_t)i : 0, .is_hop = is_serial};
+    call_on_targets(call, now, target, count);
+}
+
+static void
+response(unsigned branch, int status, uint8_t dialog)
+{
+    struct call_response r = {.status = status, .dialog = dialog};
+
+    call_on_response(call, now, branch, &r);
+}
+
+static void
+failure(unsigned branch, int status)
+{
+    struct call_response r = {.status = status, .dialog = CALL_NO_DIALOG, .is_ours = true};
+
+    call_on_response(call, now, branch, &r);
+}
+
+static int
+answer(unsigned exchange, int status, uint32_t expires_s, bool is_last)
+{
+    struct call_response r = {.status = status, .dialog = CALL_NO_DIALOG, .expires_s = expires_s};
+
+    return call_on_answer(call, now, exchange, &r, is_last);
+}
+
+static unsigned
+request(enum call_leg leg, enum call_method method)
+{
+    unsigned exchange = 99;
+
+    ck_assert_int_eq(call_on_request(call, now, leg, method, &exchange), CALL_PASS);
+    return exchange;
+}
+
+static int
+refused(enum call_leg leg, enum call_method method)
+{
+    unsigned exchange = 99;
+    int status = call_on_request(call, now, leg, method, &exchange);
+
+    ck_assert_uint_eq(exchange, 99);
+    return status;
+}
+
+static void
+wait_until(uint64_t mono_ms)
+{
+    now.mono_ms = mono_ms;
+    ck_assert_uint_le(call_deadline_ms(call), mono_ms);
+    call_tick(call, now);
+}
+
+static void
+talk(void)
+{
+    targets(1, true);
+    response(0, 180, 0);
+    response(0, 200, 0);
+    call_on_ack(call, now, CALL_CALLER);
+    trace[0] = '\0';
+}
+
+START_TEST(plain_call)
+{
+    targets(1, true);
+    expect("-> trying: sent on\nsend 0\n");
+    response(0, 100, CALL_NO_DIALOG);
+    expect("");
+    response(0, 180, 0);
+    expect("relay 0 dialog 0\n-> early: ringing\n");
+    response(0, 200, 0);
+    expect("relay 0 dialog 0\n-> confirmed: answered\n");
+    call_on_ack(call, now, CALL_CALLER);
+    expect("ack callee\n");
+    ck_assert_uint_eq(call_deadline_ms(call), MOMENT_NEVER);
+    unsigned x = request(CALL_CALLER, CALL_BYE);
+    expect("-> ending: caller hung up\n");
+    ck_assert_int_eq(answer(x, 200, 0, false), CALL_PASS);
+    expect("-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(next_gateway_when_one_is_dead)
+{
+    targets(3, true);
+    failure(0, 503);
+    expect("-> trying: sent on\nsend 0\nforget 0\nsend 1\n");
+    wait_until(3000); /* the second says nothing at all */
+    expect("cancel 1\nforget 1\nsend 2\n");
+    response(2, 486, 0);
+    expect("keep 2\nfinish 0\n-> ending: refused\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(all_gateways_dead_then_search_past_the_cache)
+{
+    targets(1, true);
+    failure(0, 503);
+    expect("-> trying: sent on\nsend 0\nforget 0\n"
+           "-> searching: nobody could be reached\nsearch again\n");
+    targets(1, true);
+    failure(1, 503);
+    expect("-> trying: sent on\nsend 1\nforget 1\nfinish 503\n"
+           "-> ending: nobody could be reached\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(a_503_from_downstream_goes_up_as_500)
+{
+    targets(1, true);
+    response(0, 503, CALL_NO_DIALOG);
+    targets(1, true);
+    response(1, 503, CALL_NO_DIALOG);
+    expect("-> trying: sent on\nsend 0\nforget 0\nkeep 0\n"
+           "-> searching: nobody could be reached\nsearch again\n"
+           "-> trying: sent on\nsend 1\nforget 1\nfinish 500\n"
+           "-> ending: nobody could be reached\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(nothing_can_be_sent)
+{
+    is_sending_broken = true;
+    targets(2, true);
+    call_on_no_target(call, now, 503, "no gateway");
+    expect("-> trying: sent on\nsend 0\nsend 1\n-> searching: nobody could be reached\n"
+           "search again\nfinish 503\n-> ending: no gateway\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(overlay_says_nothing)
+{
+    wait_until(6000);
+    expect("finish 503\n-> ending: the overlay gave no answer\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(fork_first_2xx_wins)
+{
+    targets(3, false);
+    expect("-> trying: sent on\nsend 0\nsend 1\nsend 2\n");
+    response(0, 180, 0);
+    response(1, 180, 1);
+    response(2, 486, 2);
+    expect("relay 0 dialog 0\n-> early: ringing\nrelay 1 dialog 1\nkeep 2\n");
+    response(1, 200, 1);
+    expect("relay 1 dialog 1\ncancel 0\n-> confirmed: answered\n");
+    response(0, 200, 0); /* crossed with its CANCEL */
+    expect("refuse dialog 0\n");
+    response(1, 200, 3); /* another phone behind the winner's branch */
+    expect("refuse dialog 3\n");
+    response(1, 200, 1); /* the winner again is for call_on_answered_again() */
+    expect("");
+}
+END_TEST
+
+START_TEST(fork_best_refusal)
+{
+    targets(3, false);
+    response(0, 480, 0);
+    response(1, 404, 1);
+    response(2, 486, 2);
+    expect("-> trying: sent on\nsend 0\nsend 1\nsend 2\nkeep 0\nkeep 1\nfinish 0\n"
+           "-> ending: refused\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(a_6xx_ends_it_everywhere)
+{
+    targets(2, false);
+    response(0, 180, 0);
+    response(1, 603, 1);
+    expect("-> trying: sent on\nsend 0\nsend 1\nrelay 0 dialog 0\n-> early: ringing\n"
+           "keep 1\nfinish 0\ncancel 0\n-> ending: declined everywhere\n");
+    response(0, 487, 0);
+    expect("-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(cancel_and_its_crossing)
+{
+    targets(1, true);
+    response(0, 180, 0);
+    trace[0] = '\0';
+    call_on_cancel(call, now);
+    expect("finish 487\ncancel 0\n-> ending: cancelled\n");
+    response(0, 200, 0);
+    expect("refuse dialog 0\n-> ended: all is quiet\n");
+
+    begin(CALL_SESSION);
+    call_on_cancel(call, now); /* before anyone was asked */
+    expect("finish 487\n-> ending: cancelled\n-> ended: all is quiet\n");
+
+    begin(CALL_SESSION);
+    talk();
+    call_on_cancel(call, now);
+    expect("");
+}
+END_TEST
+
+START_TEST(nobody_answers)
+{
+    targets(1, true);
+    response(0, 180, 0);
+    trace[0] = '\0';
+    wait_until(61000);
+    expect("finish 408\ncancel 0\n-> ending: no answer\n");
+    wait_until(101000); /* nor the CANCEL */
+    expect("-> ended: timed out\n");
+}
+END_TEST
+
+START_TEST(missing_ack_hangs_up)
+{
+    targets(1, true);
+    response(0, 200, 0);
+    trace[0] = '\0';
+    ck_assert_int_eq(call_on_answered_again(call, now, CALL_CALLEE), CALL_PASS);
+    wait_until(33000);
+    expect("ack callee\nbye caller\nbye callee\n-> ending: no ACK\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(repeated_2xx_is_acknowledged_from_here)
+{
+    talk();
+    ck_assert_int_eq(call_on_answered_again(call, now, CALL_CALLEE), CALL_SWALLOW);
+    expect("ack callee\n");
+    ck_assert_int_eq(call_on_answered_again(call, now, CALL_CALLER), CALL_SWALLOW);
+    expect("");
+}
+END_TEST
+
+START_TEST(reinvite_glare_and_failure)
+{
+    talk();
+    unsigned x = request(CALL_CALLEE, CALL_INVITE);
+    ck_assert_int_eq(refused(CALL_CALLER, CALL_INVITE), 491);
+    ck_assert_int_eq(refused(CALL_CALLEE, CALL_INVITE), 500);
+    ck_assert_int_eq(answer(x, 100, 0, false), CALL_SWALLOW);
+    ck_assert_int_eq(answer(x, 180, 0, false), CALL_PASS);
+    ck_assert_int_eq(answer(x, 488, 0, false), CALL_PASS);
+    ck_assert_int_eq(call_state(call), CALL_CONFIRMED);
+    x = request(CALL_CALLER, CALL_INVITE);
+    ck_assert_int_eq(answer(x, 200, 0, false), CALL_PASS);
+    call_on_ack(call, now, CALL_CALLEE); /* not his */
+    expect("");
+    call_on_ack(call, now, CALL_CALLER);
+    expect("ack callee\n");
+}
+END_TEST
+
+START_TEST(early_dialog_takes_prack_but_no_invite)
+{
+    ck_assert_int_eq(refused(CALL_CALLER, CALL_OTHER), 481);
+    targets(1, true);
+    response(0, 183, 0);
+    trace[0] = '\0';
+    unsigned x = request(CALL_CALLER, CALL_OTHER);
+    ck_assert_int_eq(refused(CALL_CALLER, CALL_INVITE), 500);
+    ck_assert_int_eq(refused(CALL_CALLEE, CALL_INVITE), 491);
+    ck_assert_int_eq(answer(x, 200, 0, false), CALL_PASS);
+    ck_assert_int_eq(call_state(call), CALL_EARLY);
+}
+END_TEST
+
+START_TEST(byes_cross)
+{
+    talk();
+    unsigned x = request(CALL_CALLER, CALL_BYE);
+    ck_assert_int_eq(refused(CALL_CALLEE, CALL_BYE), 200);
+    ck_assert_int_eq(refused(CALL_CALLEE, CALL_OTHER), 481);
+    ck_assert_int_eq(answer(x, 481, 0, false), 200);
+    expect("-> ending: caller hung up\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(too_many_requests_at_once)
+{
+    talk();
+    for (int i = 0; i < CALL_EXCHANGES_MAX; i++)
+        request(CALL_CALLER, CALL_OTHER);
+    ck_assert_int_eq(refused(CALL_CALLEE, CALL_OTHER), 500);
+    ck_assert_int_eq(refused(CALL_CALLEE, CALL_BYE), 200);
+    expect("-> ending: callee hung up\nbye caller\n");
+    wait_until(41000);
+    expect("-> ended: timed out\n");
+}
+END_TEST
+
+START_TEST(session_expires_unless_refreshed)
+{
+    struct call_response ok = {.status = 200, .dialog = 0, .expires_s = 90};
+
+    targets(1, true);
+    call_on_response(call, now, 0, &ok);
+    call_on_ack(call, now, CALL_CALLER);
+    trace[0] = '\0';
+    ck_assert_uint_eq(call_deadline_ms(call), 91000);
+    now.mono_ms = 50000;
+    unsigned x = request(CALL_CALLER, CALL_OTHER); /* an UPDATE */
+    ck_assert_int_eq(answer(x, 200, 90, false), CALL_PASS);
+    ck_assert_uint_eq(call_deadline_ms(call), 140000);
+    wait_until(140000);
+    expect("bye caller\nbye callee\n-> ending: session expired\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(notify_of_a_transfer_outlives_the_session)
+{
+    talk();
+    ck_assert_int_eq(answer(request(CALL_CALLER, CALL_REFER), 202, 0, false), CALL_PASS);
+    ck_assert_int_eq(answer(request(CALL_CALLER, CALL_BYE), 200, 0, false), CALL_PASS);
+    expect("-> ending: caller hung up\n");
+    ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_NOTIFY), 200, 0, true), CALL_PASS);
+    expect("-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(subscription)
+{
+    struct call_response ok = {.status = 200, .dialog = 0, .expires_s = 60};
+
+    begin(CALL_SUBSCRIPTION);
+    targets(1, false);
+    unsigned early = request(CALL_CALLEE, CALL_NOTIFY);
+    call_on_response(call, now, 0, &ok);
+    expect("-> trying: sent on\nsend 0\nrelay 0 dialog 0\n-> confirmed: answered\n");
+    ck_assert_int_eq(answer(early, 200, 0, false), CALL_PASS);
+    ck_assert_uint_eq(call_deadline_ms(call), 61000);
+    now.mono_ms = 30000;
+    ck_assert_int_eq(answer(request(CALL_CALLER, CALL_SUBSCRIBE), 200, 60, false), CALL_PASS);
+    ck_assert_uint_eq(call_deadline_ms(call), 90000);
+    ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_NOTIFY), 200, 0, true), CALL_PASS);
+    expect("-> ending: subscription terminated\n-> ended: all is quiet\n");
+
+    begin(CALL_SUBSCRIPTION);
+    targets(1, false);
+    call_on_response(call, now, 0, &ok);
+    trace[0] = '\0';
+    wait_until(61000);
+    expect("-> ending: subscription expired\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(single_request)
+{
+    begin(CALL_SINGLE);
+    targets(2, false);
+    response(0, 404, 0);
+    response(1, 202, 1);
+    expect("-> trying: sent on\nsend 0\nsend 1\nkeep 0\nrelay 1 dialog 1\n"
+           "-> ending: answered\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(shutdown_ends_calls)
+{
+    talk();
+    call_hang_up(call, now, "the gateway closes down");
+    expect("bye caller\nbye callee\n-> ending: the gateway closes down\n"
+           "-> ended: all is quiet\n");
+    begin(CALL_SESSION);
+    targets(1, true);
+    trace[0] = '\0';
+    call_hang_up(call, now, "the gateway closes down");
+    expect("finish 503\ncancel 0\n-> ending: the gateway closes down\n");
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("call");
+    TCase *tc = tcase_create("call");
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, plain_call);
+    tcase_add_test(tc, next_gateway_when_one_is_dead);
+    tcase_add_test(tc, all_gateways_dead_then_search_past_the_cache);
+    tcase_add_test(tc, a_503_from_downstream_goes_up_as_500);
+    tcase_add_test(tc, nothing_can_be_sent);
+    tcase_add_test(tc, overlay_says_nothing);
+    tcase_add_test(tc, fork_first_2xx_wins);
+    tcase_add_test(tc, fork_best_refusal);
+    tcase_add_test(tc, a_6xx_ends_it_everywhere);
+    tcase_add_test(tc, cancel_and_its_crossing);
+    tcase_add_test(tc, nobody_answers);
+    tcase_add_test(tc, missing_ack_hangs_up);
+    tcase_add_test(tc, repeated_2xx_is_acknowledged_from_here);
+    tcase_add_test(tc, reinvite_glare_and_failure);
+    tcase_add_test(tc, early_dialog_takes_prack_but_no_invite);
+    tcase_add_test(tc, byes_cross);
+    tcase_add_test(tc, too_many_requests_at_once);
+    tcase_add_test(tc, session_expires_unless_refreshed);
+    tcase_add_test(tc, notify_of_a_transfer_outlives_the_session);
+    tcase_add_test(tc, subscription);
+    tcase_add_test(tc, single_request);
+    tcase_add_test(tc, shutdown_ends_calls);
+    suite_add_tcase(suite, tc);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
