@@ -6,7 +6,14 @@
  * Node-ID), one rfc822Name (the user name) and, in the global overlay, the URI sip:NAME (RFC 5922);
  * the subject is empty.  ECDSA P-256 by default, RSA too.
  *
+ * Certificates of others are verified once and then remembered, bounded, by the SHA-256 of their
+ * DER; after that only their time is looked at, and a signature costs one verification.
+ *
+ * Where the environment variable SSLKEYLOGFILE is set, the secrets of all TLS links are appended to
+ * that file: for laboratories that read captures; a warning says so once.
+ *
  * Source: RFC 6940 sections 11.3 and 6.3.4.
+ * Left out on purpose: revocation, intermediate authorities, threads (an identity is used by one).
  */
 #ifndef PEER_PROTOCOL_IDENTITY_IDENTITY_H
 #define PEER_PROTOCOL_IDENTITY_IDENTITY_H
@@ -40,6 +47,19 @@ struct keys identity_keys(struct identity *i);
 struct ssl_ctx_st *identity_tls(struct identity *i);
 
 /**
+ * identity_tls_mark - note on a TLS object that it is ours
+ *
+ * Whoever makes an SSL of identity_tls() marks it: the SIP side replaces SSL_shutdown() to cure a
+ * leak of its library, and leaves what is marked alone. Returns: false without memory.
+ */
+bool identity_tls_mark(struct ssl_st *ssl);
+bool identity_tls_is_marked(const struct ssl_st *ssl);
+
+/** identity_tls_refusal - why we refused the certificate shown on a marked SSL; "" if we did not.
+ */
+const char *identity_tls_refusal(const struct ssl_st *ssl);
+
+/**
  * identity_check - a certificate (DER) against this overlay's authority
  * Returns: ST_OK with Node-ID and user name; ST_SIGNATURE with the cause.
  */
@@ -49,6 +69,9 @@ NODISCARD enum status identity_check(struct identity *i, struct slice der, uint6
 /** identity_of_tls - who is at the other end of a TLS link whose handshake is done. */
 NODISCARD enum status identity_of_tls(struct identity *i, struct ssl_st *ssl, struct signer *ret,
                                       struct why *why);
+
+/** identity_set_limit - how many certificates of others are remembered at most; default 8192. */
+void identity_set_limit(struct identity *i, size_t certificates);
 
 /** identity_node_of_address - Hash(address), the Node-ID policy of the design. */
 void identity_node_of_address(const char *address, struct id *ret);
