@@ -216,14 +216,33 @@ certificate_for(void *ctx, const struct signature *s, struct writer *w)
 }
 
 static void
+sha1_of(struct slice name, uint8_t out[OPENSSL_SHA1_BYTES])
+{
+    enum status st = openssl_sha1(name.data, name.len, out);
+
+    assert(st == ST_OK); /* a library without SHA-1 cannot serve RELOAD at all */
+}
+
+static void
 resource_id(void *ctx, struct slice name, struct id *ret)
 {
     uint8_t hash[OPENSSL_SHA1_BYTES];
 
     (void)ctx;
-    enum status st = openssl_sha1(name.data, name.len, hash);
-    assert(st == ST_OK); /* a library without SHA-1 cannot serve RELOAD at all */
+    sha1_of(name, hash);
     memcpy(ret->bytes, hash, ID_BYTES);
+}
+
+static uint32_t
+overlay_hash(void *ctx, struct slice name)
+{
+    uint8_t hash[OPENSSL_SHA1_BYTES];
+    struct reader r;
+
+    (void)ctx;
+    sha1_of(name, hash);
+    reader_init(&r, slice_of(hash + OPENSSL_SHA1_BYTES - 4, 4));
+    return reader_u32(&r);
 }
 
 struct keys
@@ -232,7 +251,8 @@ identity_keys(struct identity *i)
     static const struct security_ops ops = {.sign = sign,
                                             .verify = verify,
                                             .certificate_for = certificate_for,
-                                            .resource_id = resource_id};
+                                            .resource_id = resource_id,
+                                            .overlay_hash = overlay_hash};
 
     return (struct keys){&ops, i};
 }
