@@ -24,7 +24,7 @@ CHECKLIBS = $(shell pkg-config --libs check 2>/dev/null)
 
 FOLDERS := base config election global-overlay local-overlays peer-protocol gateway
 MAINS   := gateway/ringwayd.c gateway/cli/ringwayctl.c
-SOURCES := $(filter-out $(MAINS),$(shell find $(FOLDERS) -name '*.c' | sort))
+SOURCES := $(filter-out $(MAINS),$(shell find $(wildcard $(FOLDERS)) -name '*.c' | sort))
 OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)
 LIBRARY := $(OUT)/libringway.a
 

@@ -7,6 +7,7 @@ FNR == 1 { in_comment = 0 }
     # Comments and strings may name what they like.
     gsub(/"([^"\\]|\\.)*"/, "\"\"", line)
     if (in_comment) { if (!sub(/^.*\*\//, "", line)) next; in_comment = 0 }
+    sub(/\/\/.*/, "", line)
     gsub(/\/\*([^*]|\*[^\/])*\*\//, "", line)
     if (sub(/\/\*.*/, "", line)) in_comment = 1
     if (match(line, /(^|[^_[:alnum:].>])(sprintf|vsprintf|strcpy|strcat|atoi|atol|rand|srand|gets|time|sleep|usleep|strtok|system|alloca)[ \t]*\(/)) {
