@@ -1,13 +1,14 @@
 /**
  * DOC: the bridge between the two threads
  *
- *    SIP thread (su_root)  -- bridge_post_overlay: locked queue + eventfd -->  overlay thread (libevent)
+ *    SIP thread (su_root)  -- bridge_post_overlay: locked queue + eventfd -->  overlay thread
+ * (libevent)
  *                          <-- bridge_post_sip: su_msg_send ----------------
  *
  * Only messages cross; nothing is shared.  A message is one struct on the heap, owned by whoever
- * holds it: posting gives it away, the receiver frees it with bridge_free().  Questions carry a token
- * that comes back with the answer.  The SIP thread asks the overlay at most once a call; warm answers
- * come from its own cache (bridge answers carry a lifetime).
+ * holds it: posting gives it away, the receiver frees it with bridge_free().  Questions carry a
+ * token that comes back with the answer.  The SIP thread asks the overlay at most once a call; warm
+ * answers come from its own cache (bridge answers carry a lifetime).
  */
 #ifndef GATEWAY_BRIDGE_BRIDGE_H
 #define GATEWAY_BRIDGE_BRIDGE_H
@@ -68,7 +69,8 @@ struct bridge_message {
     enum bridge_type type;
     uint64_t token;
     enum status status;
-    char name[AOR_BYTES]; /* LOOKUP, BINDINGS: AOR; RESOLVE, ROUTES: domain asked; FORGET: overlay */
+    char
+        name[AOR_BYTES]; /* LOOKUP, BINDINGS: AOR; RESOLVE, ROUTES: domain asked; FORGET: overlay */
     char overlay[OVERLAY_NAME_BYTES]; /* ROUTES: the overlay that was found */
     struct id node;                   /* FORGET: the gateway that failed */
     uint32_t lifetime_ms;             /* BINDINGS, ROUTES: how long it may be cached */
@@ -81,9 +83,9 @@ struct bridge_message {
         struct bridge_call *call;                 /* REPORT */
         void *data;                               /* freed with the message */
     };
-    enum bridge_query query;  /* QUERY, REPORT */
-    uint32_t calls;           /* LOAD */
-    uint32_t registrations;   /* LOAD */
+    enum bridge_query query; /* QUERY, REPORT */
+    uint32_t calls;          /* LOAD */
+    uint32_t registrations;  /* LOAD */
 };
 
 /** bridge_new - an empty message; @count elements of @element_bytes are zeroed behind data. */

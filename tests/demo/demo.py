@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""make demo: two campuses, a call each way, a gateway's death, and a call after it.
+
+  make demo           run it, print what happened, clean up
+  make demo KEEP=1    leave everything running and say how to look around
+"""
+import argparse
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab"))
+from lab import Lab, LabError, wait_for  # noqa: E402
+from phones import CLOSED, ESTABLISHED, Phone, call  # noqa: E402
+
+TALK_S = 3.0
+PHONE_NET = "127.9.0"
+
+
+class Story:
+    """Progress on the way, and the table at the end."""
+
+    def __init__(self):
+        self.begin = time.monotonic()
+        self.rows = []
+
+    def say(self, text):
+        print(f"[{time.monotonic() - self.begin:5.1f} s] {text}", flush=True)
+
+    def note(self, what, outcome, took_ms=None):
+        self.rows.append((what, outcome, "" if took_ms is None else f"{took_ms:,.0f} ms"))
+        self.say(f"{what}: {outcome}" + ("" if took_ms is None else f" ({took_ms:,.0f} ms)"))
+
+    def table(self):
+        rows = [("what", "outcome", "took")] + self.rows
+        width = [max(len(row[i]) for row in rows) for i in range(3)]
+        print()
+        for n, row in enumerate(rows):
+            print(f"  {row[0]:<{width[0]}}  {row[1]:<{width[1]}}  {row[2]:>{width[2]}}")
+            if n == 0:
+                print("  " + "  ".join("-" * w for w in width))
+        print()
+
+
+def show(node, *words):
+    print(f"\n$ ringwayctl -s {node.name}/control.sock {' '.join(words)}")
+    print(node.ctl_text(*words).rstrip() + "\n", flush=True)
+
+
+def place_call(story, what, caller, callee):
+    took_ms, packets = call(caller, callee, TALK_S)
+    least = int(TALK_S * 40)
+    heard = "; ".join(f"{user} sent {sent}, received {received}"
+                      for user, (sent, received) in packets.items())
+    for user, (sent, received) in packets.items():
+        if sent < least or received < least:
+            raise LabError(f"{what}: {user} sent {sent} and received {received} RTP packets, "
+                           f"at least {least} each were expected")
+    story.note(what, f"answered; RTP packets: {heard}", took_ms)
+
+
+def fail_over(story, island):
+    """Kill the gateway; the time until another node is the gateway."""
+    old = island.gateway()
+    story.say(f"SIGKILL {old.name}, the gateway of {island.name}")
+    begin = time.monotonic()
+    old.kill()
+
+    def new_active():
+        for node in island.nodes:
+            if node.is_running() and node.role() == "active":
+                return node
+        return None
+    new = wait_for("a new gateway", new_active, 20, 0.005)
+    story.note(f"{old.name} killed", f"{new.name} is the gateway", (time.monotonic() - begin) * 1000)
+    return new, begin
+
+
+def run(story, lab):
+    east = lab.island("east", "127.1.0", site="bupt")
+    west = lab.island("west", "127.2.0", site="pku")
+    lab.prepare()
+    story.note("authorities and certificates", "3 overlays, 6 nodes",
+               (time.monotonic() - story.begin) * 1000)
+
+    begin = time.monotonic()
+    lab.start()
+    lab.wait_joined()
+    story.note("overlays formed, gateways elected",
+               ", ".join(f"{i.name}: {i.gateway().name}" for i in lab.islands),
+               (time.monotonic() - begin) * 1000)
+
+    begin = time.monotonic()
+    alice_node, bob_node = east.others()[0], west.others()[0]
+    alice = Phone(lab.dir, "alice", east.domain, f"{PHONE_NET}.1", alice_node.sip, rtp=20000)
+    lab.phones.append(alice)
+    bob = Phone(lab.dir, "bob", west.domain, f"{PHONE_NET}.2", bob_node.sip, rtp=21000)
+    lab.phones.append(bob)
+    for phone in (alice, bob):
+        phone.wait_registered()
+    story.note("phones registered", f"alice at {alice_node.name}, bob at {bob_node.name}",
+               (time.monotonic() - begin) * 1000)
+
+    place_call(story, f"{alice.uri} calls {bob.uri}", alice, bob)
+    place_call(story, f"{bob.uri} calls {alice.uri}", bob, alice)
+    show(alice_node, "status")
+    show(east.gateway(), "election")
+    show(alice_node, "resolve", bob.uri)
+    show(bob_node, "registrations")
+
+    new, begin = fail_over(story, west)
+    alice.dial(bob.uri)
+    alice.wait_event(ESTABLISHED, 20)
+    story.note("first call after it", "answered (since the kill)", (time.monotonic() - begin) * 1000)
+    show(new, "calls")
+    alice.hang_up()
+    for phone in (alice, bob):
+        phone.wait_event(CLOSED, 10)
+        phone.forget_events()
+    place_call(story, f"{bob.uri} calls {alice.uri} again", bob, alice)
+    show(new, "election", "history")
+
+
+def look_around(lab):
+    print(f"\nEverything is running in {lab.dir}.  Look around:\n")
+    for node in lab.nodes():
+        if node.is_running():
+            print(f"  {lab.program('ringwayctl')} -s {node.socket} status      # {node.name}, "
+                  f"{node.island.name}, pid {node.process.pid}")
+    pids = [n.process.pid for n in lab.nodes() if n.is_running()] + [p.process.pid for p in lab.phones]
+    print("\nOther commands: election, election history, overlay local, resolve URI, registrations, calls."
+          "\nEnd it with:\n  kill " + " ".join(str(pid) for pid in pids) + "\n")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__,
+                                        formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--keep", action="store_true", help="leave everything running")
+    options = arguments.parse_args()
+    story, lab, failed = Story(), Lab(), False
+    lab.phones = []
+    try:
+        run(story, lab)
+    except (LabError, KeyboardInterrupt) as problem:
+        failed = True
+        print(f"\ndemo: {problem or 'interrupted'}", file=sys.stderr)
+        for node in lab.nodes():
+            print(f"--- {node.name}, the end of its log", file=sys.stderr)
+            print("\n".join(node.log().splitlines()[-12:]), file=sys.stderr)
+    if options.keep and not failed:
+        story.table()
+        look_around(lab)
+        return 0
+    for phone in lab.phones:
+        phone.stop()
+    begin = time.monotonic()
+    codes = lab.stop(keep=failed)
+    wrong = {name: code for name, code in codes.items() if code not in (0, None)}
+    if not failed:
+        story.note("everything left gracefully" if not wrong else f"exit codes {wrong}",
+                   f"{len([c for c in codes.values() if c == 0])} daemons",
+                   (time.monotonic() - begin) * 1000)
+    story.table()
+    if failed:
+        print(f"The logs are in {lab.dir}", file=sys.stderr)
+    return 1 if failed or wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
