@@ -5,9 +5,9 @@
  *                      \                        /
  *                       election (election/) --+-- directory (global-overlay/)
  *
- * Ties the sans-I/O parts together: what election asks for becomes requests, records and aims of the
- * two peers; what the peers hear becomes events of the election; AORs and domains are looked up through
- * it.  The daemon drives it with libevent, a simulation with a virtual clock.
+ * Ties the sans-I/O parts together: what election asks for becomes requests, records and aims of
+ * the two peers; what the peers hear becomes events of the election; AORs and domains are looked up
+ * through it.  The daemon drives it with libevent, a simulation with a virtual clock.
  *
  * Left out on purpose: SIP.  The SIP thread asks through the daemon (gateway/bridge/).
  */
@@ -91,10 +91,10 @@ void node_lookup(struct node *n, struct moment now, const char *aor,
 void node_bind(struct node *n, struct moment now, const struct binding_record *binding,
                const struct peer_reply *done);
 
-/** node_resolve - the gateways of a foreign domain.  On a ring member or client from the ring and its
- *  cache; on another node by asking the gateway (RESOLVE). */
+/** node_resolve - the gateways of a foreign domain.  On a ring member or client from the ring and
+ * its cache; on another node by asking the gateway (RESOLVE).  @wants_hops: trace the way too. */
 void node_resolve(struct node *n, struct moment now, const char *domain, bool is_past_cache,
-                  const struct directory_resolved *done);
+                  bool wants_hops, const struct directory_resolved *done);
 
 /** node_forget - a far gateway could not be reached. */
 void node_forget(struct node *n, struct moment now, const char *overlay, const struct id *gateway);

@@ -1,0 +1,64 @@
+/**
+ * DOC: what the files of a node share
+ *
+ * node.c is the life of a node and its settling; node_election.c carries out what the election asks
+ * for and brings it what the local peer hears; node_directory.c does the same for the directory of
+ * overlays and answers look-ups.
+ *
+ * Peers report states and links while they work, when they must not be called; such reports wait in
+ * a list and are acted on by node_settle(), at the end of each step.
+ */
+#ifndef GATEWAY_NODE_NODE_INTERNAL_H
+#define GATEWAY_NODE_NODE_INTERNAL_H
+
+#include "base/list.h"
+#include "gateway/node/node.h"
+
+#define NODE_VERIFIED_MAX 32
+
+enum node_leaving { NODE_STAYS, NODE_HANDS_OVER, NODE_DEPARTS, NODE_HAS_LEFT };
+
+/** The ctx of a peer's environment: which of the two it is. */
+struct node_side {
+    struct node *node;
+    enum node_overlay which;
+};
+
+struct node {
+    struct node_conf conf;
+    struct node_env env;
+    struct peer *peer[NODE_OVERLAYS];
+    struct node_side *side[NODE_OVERLAYS]; /* each peer's ctx */
+    struct election *election;
+    struct directory *directory; /* NULL without a global overlay */
+    char overlay_aor[AOR_BYTES]; /* "overlay@NAME" */
+    struct list_node reports;    /* of the peers, oldest first */
+    enum node_leaving leaving;
+    bool election_left; /* the election's hand-over has ended */
+    struct moment now;  /* of this step: the callbacks of the election and directory bring none */
+    bool is_settling;
+    bool is_ending; /* node_free: completions only give their memory back */
+    uint64_t leave_deadline_ms;
+    struct id verified[NODE_VERIFIED_MAX]; /* nodes whose certificate overlay@NAME was checked */
+    size_t verified_count;
+    size_t verified_next;
+};
+
+/** node_settle - act on what the peers reported, until nothing is left. */
+void node_settle(struct node *n, struct moment now);
+
+/* node_election.c */
+NODISCARD enum status node_election_new(struct node *n, struct moment now, struct why *why);
+/** node_on_private - one of our private requests came over the local overlay or the ring. */
+void node_on_private(struct node *n, struct moment now, enum node_overlay which,
+                     const struct peer_request *req);
+
+/* node_directory.c */
+NODISCARD enum status node_directory_new(struct node *n, struct why *why);
+/** node_on_resolve - another node asks us, the gateway, for a foreign domain. */
+void node_on_resolve(struct node *n, struct moment now, const struct peer_request *req);
+
+/** node_log - a line of this node. */
+#define node_log(n, level, ...) log_to(&(n)->env.log, level, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,187 @@
+#include "gateway/settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Both are char arrays; the destination is never smaller than what config/ lets through, and a
+ * longer text would have been refused there. */
+static void
+copy(char *out, size_t out_bytes, const char *text)
+{
+    snprintf(out, out_bytes, "%s", text);
+}
+
+/* The text behind "tls:" in "tls:127.1.0.1:5062". */
+static const char *
+without_scheme(const char *listen)
+{
+    const char *colon = strchr(listen, ':');
+
+    return colon ? colon + 1 : listen;
+}
+
+static enum status
+check_identity(const struct config *c, const struct config_overlay *o, const char *user,
+               const struct identity *identity, struct why *why)
+{
+    struct id expected;
+    char is[ID_TEXT_BYTES];
+    char wanted[ID_TEXT_BYTES];
+
+    identity_node_of_address(c->node.address, &expected);
+    if (!id_equal(&expected, identity_node(identity)))
+        return why_set(
+            why, ST_CONFIG,
+            "%s:%d: overlay \"%s\": certificate in %s has Node-ID %s, node.address \"%s\" "
+            "asks for %s",
+            c->file, o->line, o->name, o->credentials, id_text(identity_node(identity), is),
+            c->node.address, id_text(&expected, wanted));
+    if (strcmp(user, identity_user(identity)) != 0)
+        return why_set(
+            why, ST_CONFIG,
+            "%s:%d: overlay \"%s\": certificate in %s has user name \"%s\", allowed: \"%s\"",
+            c->file, o->line, o->name, o->credentials, identity_user(identity), user);
+    return ST_OK;
+}
+
+enum status
+settings_identities(const struct config *c, struct identity *ret_identity[NODE_OVERLAYS],
+                    struct why *why)
+{
+    char user[USER_NAME_BYTES];
+    enum status st =
+        identity_load(c->local.credentials, c->local.name, &ret_identity[NODE_LOCAL], why);
+
+    if (st != ST_OK)
+        return st;
+    snprintf(user, sizeof(user), "%s@%s", c->node.name, c->local.name);
+    st = check_identity(c, &c->local, user, ret_identity[NODE_LOCAL], why);
+    if (st != ST_OK || !c->global.is_set)
+        return st;
+    st = identity_load(c->global.credentials, c->global.name, &ret_identity[NODE_GLOBAL], why);
+    if (st != ST_OK)
+        return st;
+    snprintf(user, sizeof(user), "overlay@%s", c->local.name);
+    return check_identity(c, &c->global, user, ret_identity[NODE_GLOBAL], why);
+}
+
+static void
+settings_peer(const struct config *c, const struct config_overlay *o,
+              const struct identity *identity, struct peer_conf *ret)
+{
+    peer_conf_defaults(ret);
+    copy(ret->overlay, sizeof(ret->overlay), o->name);
+    ret->self.node = *identity_node(identity);
+    copy(ret->self.name, sizeof(ret->self.name), c->node.name);
+    copy(ret->self.address, sizeof(ret->self.address), o->listen);
+    copy(ret->parameters, sizeof(ret->parameters), o->parameters);
+    for (size_t i = 0; i < o->bootstrap.count && i < PEER_BOOTSTRAP_MAX; i++)
+        copy(ret->bootstrap[ret->bootstrap_count++], NODE_ADDRESS_BYTES, o->bootstrap.item[i]);
+    if (o->bootstrap_wait_ms > 0)
+        ret->bootstrap_wait_ms = o->bootstrap_wait_ms;
+    if (o->reliability_ms > 0)
+        ret->reliability_ms = o->reliability_ms;
+    ret->update_ms = o->update_ms;
+    if (o->max_records > 0)
+        ret->max_records = o->max_records;
+}
+
+static void
+sip_uri(char out[SIP_URI_BYTES], const char *listen)
+{
+    snprintf(out, SIP_URI_BYTES, "sip:%s;transport=tls", without_scheme(listen));
+}
+
+enum status
+settings_node(const struct config *c, struct identity *const identity[NODE_OVERLAYS],
+              struct node_conf *ret, struct why *why)
+{
+    *ret = (struct node_conf){.has_global = c->global.is_set};
+    settings_peer(c, &c->local, identity[NODE_LOCAL], &ret->local);
+    ret->local.topology = topology_find(c->local.algorithm);
+    if (!ret->local.topology)
+        return why_set(why, ST_CONFIG,
+                       "%s:%d: local-overlay: algorithm: found \"%s\", which is not "
+                       "built in",
+                       c->file, c->local.line, c->local.algorithm);
+    sip_uri(ret->peer_sip_uri, c->sip.peer_listen);
+    settings_election(c, &ret->election);
+    if (!c->global.is_set)
+        return ST_OK;
+    settings_peer(c, &c->global, identity[NODE_GLOBAL], &ret->global);
+    ret->global.topology = topology_find("chord");
+    sip_uri(ret->gateway_sip_uri, c->sip.gateway_listen);
+    ret->certificate = identity_certificate(identity[NODE_GLOBAL]);
+    return ST_OK;
+}
+
+void
+settings_links(const struct config *c, enum node_overlay which, struct links_conf *ret)
+{
+    const struct config_overlay *o = which == NODE_LOCAL ? &c->local : &c->global;
+
+    links_conf_defaults(ret);
+    ret->overlay = o->name;
+    ret->listen = o->listen;
+    if (o->max_links > 0)
+        ret->max_links = o->max_links;
+}
+
+void
+settings_sip(const struct config *c, struct identity *const identity[NODE_OVERLAYS],
+             struct sip_conf *ret)
+{
+    sip_conf_defaults(ret);
+    copy(ret->node_name, sizeof(ret->node_name), c->node.name);
+    copy(ret->address, sizeof(ret->address), c->node.address);
+    ret->node = *identity_node(identity[NODE_LOCAL]);
+    copy(ret->overlay, sizeof(ret->overlay), c->local.name);
+    for (size_t i = 0; i < c->sip.listen.count && i < SIP_LISTEN_MAX; i++)
+        copy(ret->listen[ret->listen_count++], SIP_URI_BYTES, c->sip.listen.item[i]);
+    copy(ret->peer_listen, sizeof(ret->peer_listen), c->sip.peer_listen);
+    copy(ret->local_credentials, sizeof(ret->local_credentials), c->local.credentials);
+    if (c->global.is_set) {
+        copy(ret->gateway_listen, sizeof(ret->gateway_listen), c->sip.gateway_listen);
+        copy(ret->global_credentials, sizeof(ret->global_credentials), c->global.credentials);
+    }
+    ret->min_expires_s = c->sip.min_expires_s;
+    ret->default_expires_s = c->sip.default_expires_s;
+    ret->max_expires_s = c->sip.max_expires_s;
+    ret->limits.connections = c->sip.max_connections;
+    ret->limits.requests_per_source_s = c->sip.max_requests_per_source;
+    ret->limits.pending_per_destination = c->sip.max_pending_per_destination;
+    ret->limits.unacknowledged = c->sip.max_unacknowledged;
+    ret->limits.calls = c->sip.max_calls;
+    ret->limits.registrations = c->sip.max_registrations;
+}
+
+void
+settings_election(const struct config *c, struct election_conf *ret)
+{
+    const struct config_election *e = &c->election;
+
+    election_conf_defaults(ret);
+    copy(ret->overlay, sizeof(ret->overlay), c->local.name);
+    identity_node_of_address(c->node.address, &ret->self.node);
+    copy(ret->self.name, sizeof(ret->self.name), c->node.name);
+    copy(ret->self.address, sizeof(ret->self.address), c->local.listen);
+    sip_uri(ret->sip_uri, c->sip.peer_listen);
+    if (c->global.is_set)
+        copy(ret->global_address, sizeof(ret->global_address), c->global.listen);
+    ret->is_candidate = e->candidate;
+    ret->hello_ms = e->hello_interval_ms;
+    ret->hello_misses = e->hello_misses;
+    ret->threshold = e->threshold;
+    ret->gateways = e->gateways;
+    ret->preempt = e->preempt;
+    ret->margin = e->margin;
+    ret->hold_ms = e->hold_s * 1000;
+    ret->score.weight[SCORE_ONLINE] = e->weight_online;
+    ret->score.weight[SCORE_BANDWIDTH] = e->weight_bandwidth;
+    ret->score.weight[SCORE_CPU] = e->weight_cpu;
+    ret->score.weight[SCORE_CALLS] = e->weight_calls;
+    ret->score.weight[SCORE_MEMORY] = e->weight_memory;
+    ret->score.weight[SCORE_PREFERENCE] = e->weight_preference;
+    ret->score.bandwidth_mbit = e->bandwidth_mbit;
+    ret->score.preference = e->preference;
+}
