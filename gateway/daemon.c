@@ -1,0 +1,460 @@
+#include "gateway/daemon_internal.h"
+
+#include <event2/thread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "base/log.h"
+
+enum { LEAVE_MS = 8000, FLUSH_MS = 500, SECOND_MS = 1000 };
+
+static uint64_t
+clock_ms(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void
+daemon_set_log_level(const char *name)
+{
+    const struct log_sink to_stderr = {NULL, NULL};
+
+    for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++)
+        if (strcmp(log_level_name((enum log_level)level), name) == 0)
+            log_open(&to_stderr, (enum log_level)level);
+}
+
+struct moment
+daemon_now(void)
+{
+    return (struct moment){.mono_ms = clock_ms(CLOCK_MONOTONIC),
+                           .wall_ms = clock_ms(CLOCK_REALTIME)};
+}
+
+static void
+arm(struct event *timer, uint64_t in_ms)
+{
+    struct timeval t = {.tv_sec = (time_t)(in_ms / 1000),
+                        .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
+
+    event_add(timer, &t);
+}
+
+void
+daemon_settle(struct daemon *d)
+{
+    uint64_t deadline_ms = node_deadline_ms(d->node);
+    uint64_t now_ms = clock_ms(CLOCK_MONOTONIC);
+
+    if (deadline_ms == MOMENT_NEVER)
+        event_del(d->timer);
+    else
+        arm(d->timer, deadline_ms > now_ms ? deadline_ms - now_ms : 0);
+}
+
+/* ---- what the node asks for -------------------------------------------------------------------
+ */
+
+static bool
+on_node_send(void *ctx, enum node_overlay which, const struct id *to, struct slice message)
+{
+    struct daemon *d = ctx;
+
+    return links_send(d->links[which], to, message) == ST_OK;
+}
+
+static void
+on_node_connect(void *ctx, enum node_overlay which, const char *address, const struct id *expected)
+{
+    struct daemon *d = ctx;
+
+    links_connect(d->links[which], address, expected);
+}
+
+static void
+on_node_disconnect(void *ctx, enum node_overlay which, const struct id *node)
+{
+    struct daemon *d = ctx;
+
+    links_close(d->links[which], node);
+}
+
+static uint64_t
+on_node_random(void *ctx)
+{
+    (void)ctx;
+    return identity_random();
+}
+
+static enum status
+on_node_check_gateway(void *ctx, struct slice der, uint64_t at_wall_ms, struct signer *ret,
+                      struct why *why)
+{
+    struct daemon *d = ctx;
+
+    if (!d->identity[NODE_GLOBAL])
+        return why_set(why, ST_SIGNATURE, "no global overlay is configured to check it against");
+    return identity_check(d->identity[NODE_GLOBAL], der, at_wall_ms, ret, why);
+}
+
+static void
+on_node_state(void *ctx)
+{
+    struct daemon *d = ctx;
+    enum peer_state state = peer_state(node_peer(d->node, NODE_LOCAL));
+
+    if (!d->is_ready && (state == PEER_JOINED || state == PEER_ALONE)) {
+        d->is_ready = true;
+        sd_notify(0, "READY=1");
+    }
+}
+
+static void
+on_node_left(void *ctx)
+{
+    struct daemon *d = ctx;
+
+    d->has_left = true;
+    event_active(d->stop_timer, EV_TIMEOUT, 0);
+}
+
+static void
+on_node_log(void *ctx, enum log_level level, const char *text)
+{
+    (void)ctx;
+    log_write(level, "node", "%s", text);
+}
+
+/* ---- links -------------------------------------------------------------------------------------
+ */
+
+static void
+on_up(void *ctx, const struct id *node, const char *address)
+{
+    struct daemon_side *side = ctx;
+
+    node_on_link_up(side->daemon->node, daemon_now(), side->which, node, address);
+    daemon_settle(side->daemon);
+}
+
+static void
+on_suspect(void *ctx, const struct id *node, bool is_suspect)
+{
+    struct daemon_side *side = ctx;
+
+    node_on_link_suspect(side->daemon->node, daemon_now(), side->which, node, is_suspect);
+    daemon_settle(side->daemon);
+}
+
+static void
+on_down(void *ctx, const struct id *node, const char *reason)
+{
+    struct daemon_side *side = ctx;
+
+    node_on_link_down(side->daemon->node, daemon_now(), side->which, node, reason);
+    daemon_settle(side->daemon);
+}
+
+static void
+on_connect_failed(void *ctx, const char *address, const struct id *expected, const char *reason)
+{
+    struct daemon_side *side = ctx;
+
+    node_on_connect_failed(side->daemon->node, daemon_now(), side->which, address, expected,
+                           reason);
+    daemon_settle(side->daemon);
+}
+
+static void
+on_message(void *ctx, const struct id *from, struct slice message)
+{
+    struct daemon_side *side = ctx;
+
+    node_on_message(side->daemon->node, daemon_now(), side->which, from, message);
+    daemon_settle(side->daemon);
+}
+
+static enum status
+open_links(struct daemon *d, enum node_overlay which, struct why *why)
+{
+    struct links_conf conf;
+    struct links_handler handler = {.ctx = &d->side[which],
+                                    .on_up = on_up,
+                                    .on_suspect = on_suspect,
+                                    .on_down = on_down,
+                                    .on_connect_failed = on_connect_failed,
+                                    .on_message = on_message};
+
+    d->side[which] = (struct daemon_side){d, which};
+    settings_links(&d->config, which, &conf);
+    return links_new(d->base, &conf, d->identity[which], &handler, &d->links[which], why);
+}
+
+/* ---- timers and signals
+ * -------------------------------------------------------------------------- */
+
+static void
+on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+    struct daemon *d = ctx;
+
+    (void)fd;
+    (void)what;
+    node_tick(d->node, daemon_now());
+    daemon_settle(d);
+}
+
+static void
+on_second(evutil_socket_t fd, short what, void *ctx)
+{
+    struct daemon *d = ctx;
+    struct election_load load;
+
+    (void)fd;
+    (void)what;
+    measure_take(d->measure, &load);
+    load.calls = d->load.calls;
+    load.registrations = d->load.registrations;
+    node_measure(d->node, daemon_now(), &load);
+    sd_notify(0, "WATCHDOG=1");
+    daemon_settle(d);
+}
+
+/* The wait for the leave, or for the last frames, is over. */
+static void
+on_stop_timer(evutil_socket_t fd, short what, void *ctx)
+{
+    struct daemon *d = ctx;
+    bool is_flushed = links_is_flushed(d->links[NODE_LOCAL]) &&
+                      (!d->links[NODE_GLOBAL] || links_is_flushed(d->links[NODE_GLOBAL]));
+
+    (void)fd;
+    (void)what;
+    if (!d->has_left)
+        log_write(LOG_LEVEL_WARN, "daemon", "the leave took longer than %d ms: going anyway",
+                  LEAVE_MS);
+    else if (!is_flushed && !d->is_flushing) {
+        d->is_flushing = true;
+        arm(d->stop_timer, FLUSH_MS);
+        return;
+    }
+    event_base_loopbreak(d->base);
+}
+
+void
+daemon_leave(struct daemon *d)
+{
+    struct bridge_message *m;
+
+    if (d->is_leaving)
+        return;
+    d->is_leaving = true;
+    log_write(LOG_LEVEL_INFO, "daemon", "leaving");
+    sd_notify(0, "STOPPING=1");
+    m = bridge_new(BRIDGE_STOP, 0, 0, 0);
+    if (m)
+        sip_post(d->sip, m);
+    arm(d->stop_timer, LEAVE_MS);
+    node_leave(d->node, daemon_now());
+    daemon_settle(d);
+}
+
+static void
+on_sigterm(evutil_socket_t fd, short what, void *ctx)
+{
+    struct daemon *d = ctx;
+
+    (void)fd;
+    (void)what;
+    if (d->is_leaving) /* a second signal: at once */
+        event_base_loopbreak(d->base);
+    daemon_leave(d);
+}
+
+static void
+on_sighup(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    daemon_reload(ctx, NULL);
+}
+
+/* ---- birth and death
+ * ------------------------------------------------------------------------------ */
+
+static void
+post_to_overlay(void *ctx, struct bridge_message *m)
+{
+    struct daemon *d = ctx;
+
+    bridge_queue_post(d->queue, m);
+}
+
+static enum status
+make_events(struct daemon *d)
+{
+    evthread_use_pthreads();
+    d->base = event_base_new();
+    if (!d->base)
+        return ST_NOMEM;
+    d->timer = evtimer_new(d->base, on_timer, d);
+    d->second = event_new(d->base, -1, EV_PERSIST, on_second, d);
+    d->stop_timer = evtimer_new(d->base, on_stop_timer, d);
+    d->sigterm = evsignal_new(d->base, SIGTERM, on_sigterm, d);
+    d->sigint = evsignal_new(d->base, SIGINT, on_sigterm, d);
+    d->sighup = evsignal_new(d->base, SIGHUP, on_sighup, d);
+    d->bridge =
+        event_new(d->base, bridge_queue_fd(d->queue), EV_READ | EV_PERSIST, daemon_on_bridge, d);
+    if (!d->timer || !d->second || !d->stop_timer || !d->sigterm || !d->sigint || !d->sighup ||
+        !d->bridge)
+        return ST_NOMEM;
+    return ST_OK;
+}
+
+static enum status
+make_node(struct daemon *d, struct why *why)
+{
+    struct node_env env = {.ctx = d,
+                           .send = on_node_send,
+                           .connect = on_node_connect,
+                           .disconnect = on_node_disconnect,
+                           .random = on_node_random,
+                           .check_gateway = on_node_check_gateway,
+                           .on_gateways = daemon_on_gateways,
+                           .on_state = on_node_state,
+                           .on_left = on_node_left,
+                           .log = {on_node_log, d}};
+
+    env.keys[NODE_LOCAL] = identity_keys(d->identity[NODE_LOCAL]);
+    if (d->identity[NODE_GLOBAL])
+        env.keys[NODE_GLOBAL] = identity_keys(d->identity[NODE_GLOBAL]);
+    return node_new(d->node_conf, &env, daemon_now(), &d->node, why);
+}
+
+static enum status
+start_sip(struct daemon *d, struct why *why)
+{
+    const struct bridge_upward upward = {d, post_to_overlay};
+    struct sip_conf *conf = calloc(1, sizeof(*conf));
+
+    if (!conf)
+        return ST_NOMEM;
+    settings_sip(&d->config, d->identity, conf);
+    enum status st = sip_start(conf, &upward, &d->sip, why);
+    free(conf);
+    return st;
+}
+
+/* Everything that opens a port or starts a thread; the configuration is known to be good. */
+static enum status
+open_all(struct daemon *d, struct why *why)
+{
+    enum status st = make_events(d);
+
+    if (st == ST_OK)
+        st = make_node(d, why);
+    if (st == ST_OK)
+        st = open_links(d, NODE_LOCAL, why);
+    if (st == ST_OK && d->config.global.is_set)
+        st = open_links(d, NODE_GLOBAL, why);
+    if (st == ST_OK)
+        st = start_sip(d, why);
+    if (st == ST_OK)
+        st = daemon_open_control(d, why);
+    return st;
+}
+
+enum status
+daemon_new(const struct config *c, struct daemon **ret_daemon, struct why *why)
+{
+    struct daemon *d = calloc(1, sizeof(*d));
+    enum status st = ST_NOMEM;
+
+    if (!d)
+        goto fail;
+    d->config = *c;
+    d->node_conf = calloc(1, sizeof(*d->node_conf));
+    if (!d->node_conf)
+        goto fail;
+    st = settings_identities(c, d->identity, why);
+    if (st == ST_OK)
+        st = settings_node(c, d->identity, d->node_conf, why);
+    if (st == ST_OK)
+        st = bridge_queue_new(&d->queue, why);
+    if (st == ST_OK)
+        st = measure_new(c, &d->measure);
+    if (st == ST_OK)
+        st = open_all(d, why);
+    if (st != ST_OK)
+        goto fail;
+    *ret_daemon = d;
+    return ST_OK;
+
+fail:
+    daemon_free(d);
+    return st;
+}
+
+static void
+event_end(struct event *e)
+{
+    if (e)
+        event_free(e);
+}
+
+void
+daemon_free(struct daemon *d)
+{
+    if (!d)
+        return;
+    sip_stop(d->sip); /* first: it posts to the queue and holds no other part */
+    control_free(d->control);
+    d->sip = NULL;
+    d->control = NULL;
+    node_free(d->node); /* ends the questions that are under way */
+    for (int which = 0; which < NODE_OVERLAYS; which++)
+        links_free(d->links[which]);
+    event_end(d->timer);
+    event_end(d->second);
+    event_end(d->stop_timer);
+    event_end(d->sigterm);
+    event_end(d->sigint);
+    event_end(d->sighup);
+    event_end(d->bridge);
+    bridge_queue_free(d->queue);
+    measure_free(d->measure);
+    if (d->base)
+        event_base_free(d->base);
+    for (int which = 0; which < NODE_OVERLAYS; which++)
+        identity_free(d->identity[which]);
+    free(d->node_conf);
+    free(d);
+    libevent_global_shutdown();
+}
+
+void
+daemon_run(struct daemon *d)
+{
+    const struct timeval second = {.tv_sec = SECOND_MS / 1000};
+    char node_id[ID_TEXT_BYTES];
+
+    event_add(d->second, &second);
+    event_add(d->sigterm, NULL);
+    event_add(d->sigint, NULL);
+    event_add(d->sighup, NULL);
+    event_add(d->bridge, NULL);
+    log_write(LOG_LEVEL_INFO, "daemon", "node %s, Node-ID %s, overlay %s (%s)", d->config.node.name,
+              id_text(&d->node_conf->local.self.node, node_id), d->config.local.name,
+              d->config.local.algorithm);
+    node_start(d->node, daemon_now());
+    daemon_settle(d);
+    event_base_dispatch(d->base);
+    log_write(LOG_LEVEL_INFO, "daemon", "ended");
+}

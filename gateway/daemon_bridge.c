@@ -1,0 +1,220 @@
+/* The overlay thread's end of the bridge: questions of the SIP thread, and their answers. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "gateway/daemon_internal.h"
+
+enum { BINDINGS_LIFETIME_MS = 2000, BINDINGS_NONE_LIFETIME_MS = 500, TURN_MESSAGES_MAX = 256 };
+
+/** A question of the SIP thread while the node works on it. */
+struct question {
+    struct daemon *daemon;
+    enum bridge_type type;
+    uint64_t token;
+    char name[AOR_BYTES];
+};
+
+static void
+answer(struct question *q, struct bridge_message *m, enum status st)
+{
+    if (m) {
+        m->status = st;
+        snprintf(m->name, sizeof(m->name), "%s", q->name);
+        if (q->daemon->sip)
+            sip_post(q->daemon->sip, m);
+        else
+            bridge_free(m); /* the SIP thread has gone */
+    }
+    free(q);
+}
+
+static struct question *
+question_of(struct daemon *d, const struct bridge_message *m)
+{
+    struct question *q = calloc(1, sizeof(*q));
+
+    if (!q)
+        return NULL;
+    q->daemon = d;
+    q->type = m->type;
+    q->token = m->token;
+    snprintf(q->name, sizeof(q->name), "%s", m->name);
+    return q;
+}
+
+/* A binding as the overlay has it, or NULL if it is none that the SIP thread could use: the key,
+ * the record and the AOR must agree. */
+static bool
+read_binding(const struct question *q, const struct peer_datum *datum, struct binding_record *ret)
+{
+    if (datum->value.len == 0 || binding_record_read(datum->value, ret) != ST_OK) {
+        log_write(LOG_LEVEL_REMOTE, "location", "%s: %s stored a binding that cannot be read",
+                  q->name, datum->signer.user);
+        return false;
+    }
+    if (strcmp(ret->aor, q->name) != 0) {
+        log_write(LOG_LEVEL_REMOTE, "location", "%s: %s stored the binding of %s there", q->name,
+                  datum->signer.user, ret->aor);
+        return false;
+    }
+    return true;
+}
+
+/* Removed bindings are handed on without contacts: "gone" is 480 where "never there" is 404. */
+static void
+on_bindings(void *ctx, struct moment now, enum status st, const struct peer_datum *datum,
+            size_t count)
+{
+    struct question *q = ctx;
+    size_t most = count < BRIDGE_BINDINGS_MAX ? count : BRIDGE_BINDINGS_MAX;
+    struct bridge_message *m = bridge_new(BRIDGE_BINDINGS, q->token, st == ST_OK ? most : 0,
+                                          sizeof(struct binding_record));
+    size_t kept = 0;
+
+    (void)now;
+    for (size_t i = 0; m && st == ST_OK && i < count && kept < most; i++) {
+        struct binding_record *b = &m->binding[kept];
+        if (!datum[i].exists)
+            snprintf(b->aor, sizeof(b->aor), "%s", q->name);
+        else if (!read_binding(q, &datum[i], b)) {
+            *b = (struct binding_record){.contact_count = 0};
+            continue;
+        }
+        kept++;
+    }
+    if (m) {
+        m->count = kept;
+        m->lifetime_ms = kept > 0 ? BINDINGS_LIFETIME_MS : BINDINGS_NONE_LIFETIME_MS;
+    }
+    answer(q, m, st);
+}
+
+static void
+on_bound(void *ctx, struct moment now, enum status st, const struct signer *from, struct slice body)
+{
+    struct question *q = ctx;
+
+    (void)now;
+    (void)from;
+    (void)body;
+    answer(q, bridge_new(BRIDGE_BOUND, q->token, 0, 0), st);
+}
+
+static void
+on_routes(void *ctx, struct moment now, enum status st, const struct directory_answer *found)
+{
+    struct question *q = ctx;
+    size_t count = st == ST_OK ? found->gateway_count : 0;
+    size_t most = count < BRIDGE_GATEWAYS_MAX ? count : BRIDGE_GATEWAYS_MAX;
+    struct bridge_message *m =
+        bridge_new(BRIDGE_ROUTES, q->token, most, sizeof(struct bridge_gateway));
+
+    (void)now;
+    for (size_t i = 0; m && i < most; i++) {
+        m->gateway[i].node = found->gateway[i].node;
+        m->gateway[i].term = found->gateway[i].term;
+        m->gateway[i].priority = found->gateway[i].priority;
+        m->gateway[i].weight = found->gateway[i].weight;
+        snprintf(m->gateway[i].uri, SIP_URI_BYTES, "%s", found->gateway[i].uri);
+    }
+    if (m && found) {
+        snprintf(m->overlay, sizeof(m->overlay), "%s", found->overlay);
+        m->lifetime_ms = found->lifetime_ms;
+    }
+    answer(q, m, st);
+}
+
+static void
+on_question(struct daemon *d, struct bridge_message *m)
+{
+    struct question *q = question_of(d, m);
+    struct moment now = daemon_now();
+
+    if (!q)
+        return; /* no memory for a question: the SIP side has its own deadline */
+    switch (m->type) {
+    case BRIDGE_LOOKUP:
+        node_lookup(d->node, now, m->name, &(struct peer_fetched){on_bindings, q});
+        break;
+    case BRIDGE_BIND:
+        snprintf(q->name, sizeof(q->name), "%s", m->binding->aor);
+        node_bind(d->node, now, m->binding, &(struct peer_reply){on_bound, q});
+        break;
+    default:
+        node_resolve(d->node, now, m->name, m->is_past_cache, false,
+                     &(struct directory_resolved){on_routes, q});
+        break;
+    }
+}
+
+static void
+on_bridge_message(struct daemon *d, struct bridge_message *m)
+{
+    switch (m->type) {
+    case BRIDGE_LOOKUP:
+    case BRIDGE_RESOLVE:
+        on_question(d, m);
+        break;
+    case BRIDGE_BIND:
+        if (m->count == 1)
+            on_question(d, m);
+        break;
+    case BRIDGE_FORGET:
+        node_forget(d->node, daemon_now(), m->name, &m->node);
+        break;
+    case BRIDGE_LOCATE:
+        node_locate(d->node, daemon_now());
+        break;
+    case BRIDGE_LOAD:
+        d->load.calls = m->calls;
+        d->load.registrations = m->registrations;
+        control_set_load(d->control, m->calls, m->registrations);
+        break;
+    case BRIDGE_REPORT:
+        control_on_report(d->control, m);
+        break;
+    default:
+        break; /* the rest goes the other way */
+    }
+}
+
+void
+daemon_on_bridge(evutil_socket_t fd, short what, void *ctx)
+{
+    struct daemon *d = ctx;
+
+    (void)fd;
+    (void)what;
+    for (int i = 0; i < TURN_MESSAGES_MAX; i++) { /* links and timers must have their turn too */
+        struct bridge_message *m = bridge_queue_take(d->queue);
+        if (!m)
+            break;
+        on_bridge_message(d, m);
+        bridge_free(m);
+    }
+    daemon_settle(d);
+}
+
+void
+daemon_on_gateways(void *ctx, const struct election_gateway *gateway, size_t count)
+{
+    struct daemon *d = ctx;
+    size_t most = count < BRIDGE_GATEWAYS_MAX ? count : BRIDGE_GATEWAYS_MAX;
+    struct bridge_message *m = bridge_new(BRIDGE_GATEWAY, 0, most, sizeof(struct bridge_gateway));
+
+    if (!m || !d->sip) {
+        bridge_free(m);
+        return;
+    }
+    for (size_t i = 0; i < most; i++) {
+        m->gateway[i].node = gateway[i].ref.node;
+        m->gateway[i].term = gateway[i].term;
+        m->gateway[i].priority = gateway[i].priority;
+        m->gateway[i].weight = gateway[i].weight;
+        m->gateway[i].is_self = gateway[i].is_self;
+        snprintf(m->gateway[i].uri, SIP_URI_BYTES, "%s", gateway[i].sip_uri);
+    }
+    sip_post(d->sip, m);
+}

@@ -1,0 +1,77 @@
+/**
+ * DOC: what the files of the daemon share
+ *
+ * daemon.c starts, stops and drives; daemon_bridge.c answers the SIP thread; daemon_control.c
+ * serves the control socket and reloads.
+ */
+#ifndef GATEWAY_DAEMON_INTERNAL_H
+#define GATEWAY_DAEMON_INTERNAL_H
+
+#include <event2/event.h>
+
+#include "gateway/bridge/queue.h"
+#include "gateway/control/control.h"
+#include "gateway/daemon.h"
+#include "gateway/measure.h"
+#include "gateway/settings.h"
+
+/** One overlay's links; the ctx of their handler. */
+struct daemon_side {
+    struct daemon *daemon;
+    enum node_overlay which;
+};
+
+struct daemon {
+    struct config config;
+    struct node_conf *node_conf;
+    struct identity *identity[NODE_OVERLAYS];
+    struct links *links[NODE_OVERLAYS];
+    struct daemon_side side[NODE_OVERLAYS];
+    struct node *node;
+    struct sip *sip;
+    struct bridge_queue *queue;
+    struct control *control;
+    struct measure *measure;
+    struct event_base *base;
+    struct event *timer; /* the node's next deadline */
+    struct event *second;
+    struct event *stop_timer;
+    struct event *sigterm;
+    struct event *sigint;
+    struct event *sighup;
+    struct event *bridge;
+    struct {
+        uint32_t calls;
+        uint32_t registrations;
+    } load; /* as the SIP thread said last */
+    bool is_ready;
+    bool is_leaving;
+    bool has_left;
+    bool is_flushing;
+};
+
+/** daemon_now - both clocks, now. */
+struct moment daemon_now(void);
+
+/** daemon_settle - arm the timer for the node's next deadline; after everything that touched it. */
+void daemon_settle(struct daemon *d);
+
+/** daemon_leave - begin the graceful leave; a second call does nothing. */
+void daemon_leave(struct daemon *d);
+
+/** daemon_on_bridge - the queue's eventfd is readable (libevent callback). */
+void daemon_on_bridge(evutil_socket_t fd, short what, void *ctx);
+
+/** daemon_on_gateways - the active set changed: tell the SIP thread. */
+void daemon_on_gateways(void *ctx, const struct election_gateway *gateway, size_t count);
+
+/** daemon_open_control - the control socket and, where configured, HTTP. */
+NODISCARD enum status daemon_open_control(struct daemon *d, struct why *why);
+
+/**
+ * daemon_reload - read the configuration again; all of it or none
+ * Returns: ST_OK; ST_CONFIG with the first mistake, the old configuration stays in force.
+ */
+enum status daemon_reload(struct daemon *d, struct why *why);
+
+#endif

@@ -1,0 +1,184 @@
+"""What the benchmarks measure with: processes' CPU and memory, SIPp runs, REGISTER, Kamailio."""
+import csv
+import glob
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
+from lab import LabError, wait_for  # noqa: E402
+
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def children(pid):
+    """A process and all below it."""
+    found = [pid]
+    for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        with open(path, encoding="ascii") as listing:
+            for child in listing.read().split():
+                found += children(int(child))
+    return found
+
+
+def cpu_s(pid):
+    """CPU seconds of a process and all below it, every thread."""
+    total = 0.0
+    for one in children(pid):
+        with open(f"/proc/{one}/stat", encoding="utf-8", errors="replace") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        total += (int(fields[11]) + int(fields[12])) * TICK_S
+    return total
+
+
+def memory_kib(pid):
+    """Proportional set size of a process and all below it."""
+    total = 0
+    for one in children(pid):
+        with open(f"/proc/{one}/smaps_rollup", encoding="ascii") as smaps:
+            total += int(re.search(r"^Pss:\s+(\d+)", smaps.read(), re.M).group(1))
+    return total
+
+
+def register(node, user, domain, contact, expires=3600, timeout=5):
+    """REGISTER by UDP; raises unless it is answered 200."""
+    host, port = node.rsplit(":", 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(timeout)
+        s.bind(("127.0.0.1", 0))
+        s.connect((host, int(port)))
+        own = "%s:%d" % s.getsockname()
+        s.send((f"REGISTER sip:{domain} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKr{user};rport\r\n"
+                f"Max-Forwards: 70\r\nFrom: <sip:{user}@{domain}>;tag=r\r\nTo: <sip:{user}@{domain}>\r\n"
+                f"Call-ID: bench-{user}-{time.time_ns()}\r\nCSeq: 1 REGISTER\r\nContact: <{contact}>\r\n"
+                f"Expires: {expires}\r\nContent-Length: 0\r\n\r\n").encode())
+        while True:
+            answer = s.recv(65536).decode("utf-8", "replace").split("\r\n")[0]
+            if not answer.startswith("SIP/2.0 1"):
+                break
+    if not answer.startswith("SIP/2.0 200"):
+        raise LabError(f"REGISTER of {user} at {node}: {answer}")
+
+
+class Kamailio:
+    """One Kamailio, one worker."""
+
+    def __init__(self, folder, listen, domain, following="127.0.0.1:9", cpu=None):
+        modules = glob.glob("/usr/lib/*/kamailio/modules")[0]
+        path = os.path.join(folder, f"kamailio-{listen}.cfg")
+        with open(os.path.join(HERE, "kamailio.cfg"), encoding="ascii") as template:
+            text = template.read()
+        for key, value in (("LISTEN", listen), ("DOMAIN", domain), ("NEXT", following),
+                           ("MODULES", modules)):
+            text = text.replace(f"@{key}@", value)
+        with open(path, "w", encoding="ascii") as out:
+            out.write(text)
+        self.log_path = path + ".log"
+        run = os.path.join(folder, f"run-{listen}")
+        os.makedirs(run, exist_ok=True)
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen([*pinned(cpu), "kamailio", "-DD", "-E", "-f", path, "-Y", run,
+                                             "-m", "512", "-M", "32"], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL)
+        self.pid, self.sip = self.process.pid, listen
+        wait_for(f"kamailio at {listen}", self.is_up, 10)
+
+    def is_up(self):
+        if self.process.poll() is not None:
+            with open(self.log_path, encoding="utf-8", errors="replace") as log:
+                raise LabError("kamailio ended: " + log.read()[-2000:])
+        try:
+            register(self.sip, "probe", "probe.invalid", "sip:probe@127.0.0.1:9", timeout=0.3)
+        except LabError:
+            return True  # it answered
+        except OSError:
+            return False
+        return True
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+def pinned(cpu):
+    return [] if cpu is None else ["taskset", "-c", str(cpu)]
+
+
+class Load:
+    """One SIPp callee and one SIPp caller; run() makes calls and says how they went."""
+
+    def __init__(self, folder, caller_ip, callee_ip, cpu=None, caller_port=5070, callee_port=5080):
+        self.dir, self.cpu = folder, cpu
+        self.caller_ip, self.callee_ip = caller_ip, callee_ip
+        self.caller_port, self.callee_port = caller_port, callee_port
+        self.runs = 0
+        self.callee = None
+
+    def contact(self, user):
+        return f"sip:{user}@{self.callee_ip}:{self.callee_port}"
+
+    def _sipp(self, name, *words):
+        with open(os.path.join(self.dir, f"{name}.out"), "wb") as out:
+            return subprocess.Popen([*pinned(self.cpu), "sipp", *words, "-nostdin", "-skip_rlimit",
+                                     "-buff_size", "1048576"], stdout=out, stderr=subprocess.STDOUT,
+                                    stdin=subprocess.DEVNULL, cwd=self.dir)
+
+    def start_callee(self):
+        self.callee = self._sipp("callee", "-sf", os.path.join(HERE, "uas.xml"), "-i", self.callee_ip,
+                                 "-mi", self.callee_ip, "-p", str(self.callee_port), "-t", "u1")
+
+    def stop(self):
+        if self.callee:
+            self.callee.kill()
+            self.callee.wait()
+            self.callee = None
+
+    def run(self, target, callee, domain, caller, caller_domain, rate, calls, hold_ms=0):
+        """Make @calls calls at @rate a second through @target.
+
+        Returns {failed, retransmitted, pdd_ms: [..], seconds}.
+        """
+        self.runs += 1
+        name = f"caller{self.runs}"
+        prefix = os.path.join(self.dir, name)
+        begin = time.monotonic()
+        process = self._sipp(name, target, "-sf", os.path.join(HERE, "uac.xml"), "-i", self.caller_ip,
+                             "-mi", self.caller_ip, "-p", str(self.caller_port), "-t", "u1",
+                             "-m", str(calls), "-r", str(rate), "-l", str(max(calls, 1)),
+                             "-key", "callee", callee, "-key", "domain", domain, "-key", "caller", caller,
+                             "-key", "cdomain", caller_domain, "-d", str(hold_ms),
+                             "-trace_rtt", "-rtt_freq", "200", "-trace_stat", "-stf", prefix + ".csv",
+                             "-fd", "1", "-recv_timeout", "40000")
+        try:
+            process.wait(calls / rate + hold_ms / 1000 + 90)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        seconds = time.monotonic() - begin
+        failed, retransmitted = calls, 0
+        if os.path.exists(prefix + ".csv"):
+            with open(prefix + ".csv", newline="", encoding="ascii") as stat:
+                rows = list(csv.DictReader(stat, delimiter=";"))
+            if rows:
+                failed = calls - int(rows[-1]["SuccessfulCall(C)"])
+                retransmitted = int(rows[-1]["Retransmissions(C)"])
+        delays = []
+        for path in glob.glob(os.path.join(self.dir, f"uac_{process.pid}_rtt.csv")):
+            with open(path, encoding="ascii") as rtt:
+                for line in rtt.read().splitlines()[1:]:
+                    fields = line.split(";")
+                    if len(fields) >= 2:
+                        delays.append(float(fields[1]))
+        return {"failed": failed, "retransmitted": retransmitted, "pdd_ms": delays, "seconds": seconds}
+
+
+def median_and_p99(values):
+    if not values:
+        return float("nan"), float("nan")
+    ordered = sorted(values)
+    return statistics.median(ordered), ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
