@@ -16,10 +16,10 @@
  * A candidate's view of one gateway:
  *
  *     TRUSTED -- misses * interval silent, or link reset and silent for one more --> SUSPECT
- *     SUSPECT -- another candidate still hears it --> TRUSTED, asked again a little later
+ *     SUSPECT -- another candidate still hears it --> SUSPECT, asked again a little later
  *     SUSPECT -- neither of two others hears it, or there is none --> DEAD
  *     DEAD    -- its turn comes: rank * stagger --> it claims
- *     any     -- HELLO is answered --> TRUSTED
+ *     any     -- a HELLO is answered --> TRUSTED
  *
  * Terms: a claim names a term, one more than the highest that was ever seen, the ring's included.
  * A term names the active set of up to conf.gateways nodes.  Among claims the highest (term, score

@@ -1,0 +1,266 @@
+/**
+ * DOC: what the files of election/ share
+ *
+ *     election.c   birth, step, become(), deadlines, what may be looked at
+ *     ranking.c    the candidate table, followers, the order of candidates
+ *     gateways.c   the active set: who is in it, and what is known of each
+ *     hello.c      HELLO, silence, suspicion, indirect probe
+ *     claim.c      when to claim, claims and conflicts, preemption
+ *     leave.c      hand-over, planned or before a leave
+ *     record.c     what is read from the overlay and kept in it
+ *
+ * Every deadline is one *_at_ms field, MOMENT_NEVER when unset; run() acts on those that have come
+ * and election_deadline_ms() is their minimum.
+ */
+#ifndef ELECTION_INTERNAL_H
+#define ELECTION_INTERNAL_H
+
+#include "election/election.h"
+
+#define ELECTION_PROBES   2   /* others asked for their view (SWIM's k) */
+#define ELECTION_SENT_MAX 16  /* HELLOs whose tokens are remembered, for the RTT */
+#define SETTLE_HELLOS     10  /* no claim before the overlay was up for so many intervals */
+#define SLOW_FACTOR       10  /* candidates beyond conf.fast_ranks */
+#define FIRST_ANSWER_MS   333 /* the interval assumed for a gateway never heard, its RTT unknown */
+#define RETRY_MS          500
+#define READ_LOST_MS      10000
+#define SCORE_STEP        25 /* so much change of the score is published at once */
+#define HANDOVER_TRY_MS   500
+#define BLIND_RETRY_MS    1000
+
+struct candidate {
+    struct candidate_record record;
+    bool is_self;
+    bool is_listed;       /* in the last list heard: the gateway's, else the overlay's */
+    uint16_t rank_score;  /* as last listed: all candidates rank by the same figures */
+    uint64_t fresh_ms;    /* last HELLO from it, or when it was first read of */
+    bool has_hello;       /* fresh_ms is of a HELLO */
+    uint32_t interval_ms; /* between its last two HELLOs */
+};
+
+struct follower {
+    struct id node;
+    uint64_t heard_ms;
+};
+
+enum trust { TRUST_OK, TRUST_SUSPECT, TRUST_DEAD };
+
+struct probe {
+    struct id to;
+    uint32_t token;
+    bool is_answered;
+    bool is_heard; /* an answer, not a failure */
+    bool is_alive;
+};
+
+/** What this node knows of one gateway's health; runs parallel to e->gateway[]. */
+struct watched {
+    struct id node;
+    bool is_heard;
+    uint64_t heard_ms; /* last answer, or when we began to listen */
+    uint64_t hello_at_ms;
+    uint32_t interval_ms; /* between HELLOs at present; 0: none are sent */
+    uint32_t srtt_ms;
+    uint16_t score;
+    struct {
+        uint32_t token;
+        uint64_t at_ms;
+    } sent[ELECTION_SENT_MAX];
+    unsigned sent_next;
+    bool is_linked; /* env.watch was asked */
+    bool is_reset;
+    uint64_t reset_ms;
+    enum trust trust;
+    struct probe probe[ELECTION_PROBES];
+    unsigned probe_count;
+    unsigned ask_count;   /* rounds of probes in this suspicion */
+    uint64_t judge_at_ms; /* SUSPECT: when to judge, or to ask again */
+    uint64_t claim_at_ms; /* DEAD: our turn */
+};
+
+/** No gateway known: what has to be done before the first claim. */
+enum vacancy { VACANCY_NONE, VACANCY_SETTLE, VACANCY_READ, VACANCY_TURN };
+
+struct reading {
+    bool is_under_way;
+    uint64_t at_ms; /* next */
+    uint64_t sent_ms;
+    uint64_t read_ms; /* when the last that succeeded was sent; MOMENT_NEVER: none */
+    bool has_failed;  /* the last one */
+};
+
+struct election {
+    struct election_conf conf;
+    struct election_env env;
+    struct moment now;
+    uint64_t deadline_ms; /* as promised at the end of the last step */
+    uint32_t next_token;
+
+    enum election_role role;
+    uint32_t term;         /* of the active set */
+    uint32_t highest_term; /* ever seen, anywhere */
+    uint16_t claim_score;  /* ACTIVE: frozen */
+    uint64_t claimed_wall_ms;
+    bool is_blind;      /* claimed without having heard the ring */
+    struct id replaces; /* in our claim; zero for none */
+
+    enum peer_state overlay;
+    uint64_t up_since_ms; /* joined or alone; MOMENT_NEVER while neither */
+
+    struct score score;
+    uint32_t calls;
+
+    struct candidate candidate[ELECTION_CANDIDATES_MAX];
+    size_t candidate_count;
+    struct follower follower[ELECTION_FOLLOWERS_MAX];
+    size_t follower_count;
+    size_t follower_turn; /* next to be told of in a HELLO answer */
+
+    struct election_gateway gateway[ELECTION_GATEWAYS_MAX];
+    struct watched watched[ELECTION_GATEWAYS_MAX];
+    size_t gateway_count;
+    struct {
+        struct id node;
+        uint32_t term; /* it said itself that it is active no more */
+    } refuted[ELECTION_GATEWAYS_MAX];
+    unsigned refuted_next;
+
+    struct reading candidates;
+    struct reading gateways;
+    struct reading ring;
+
+    bool is_published[2]; /* by enum election_record: asked for, not withdrawn */
+    uint64_t publish_at_ms[2];
+    uint16_t published_score;
+
+    enum vacancy vacancy;
+    uint64_t vacancy_at_ms;
+    uint64_t vacancy_since_ms;
+    uint64_t patient_until_ms; /* handed over on purpose: no preemption before */
+    uint64_t better_since_ms;  /* preempt: lead held since; MOMENT_NEVER */
+    uint64_t extra_since_ms;   /* fewer gateways than wanted since; MOMENT_NEVER */
+
+    bool is_leaving;
+    bool has_left;
+    uint64_t leave_at_ms; /* hard end */
+    struct {
+        bool is_under_way;
+        struct id to;
+        uint32_t token;
+        uint64_t until_ms;
+        struct id tried[ELECTION_CANDIDATES_MAX];
+        size_t tried_count;
+    } handover;
+
+    struct election_transition history[ELECTION_HISTORY_MAX];
+    size_t history_count; /* ever; the slot is the remainder */
+};
+
+/* ---- election.c ------------------------------------------------------------------------------ */
+/** election_become - the one place where the role changes. */
+void election_become(struct election *e, enum election_role role, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+uint32_t election_token(struct election *e);
+/** election_is_settled - has the overlay been joined or alone for the settling time? */
+bool election_is_settled(const struct election *e);
+uint64_t election_settle_ms(const struct election *e);
+/** election_saw_term - remember the highest. */
+void election_saw_term(struct election *e, uint32_t term);
+/** election_name - what a log line calls a node: its name, or the head of its Node-ID. */
+const char *election_name(const struct election *e, const struct id *node,
+                          char out[NODE_NAME_BYTES]);
+
+/* ---- ranking.c ------------------------------------------------------------------------------- */
+/** ranking_beats - the order of candidates and of claims of one term: score, then Node-ID. */
+bool ranking_beats(uint16_t score, const struct id *node, uint16_t other_score,
+                   const struct id *other);
+struct candidate *ranking_find(struct election *e, const struct id *node);
+/** ranking_learn - the entry of a node, made if there is room; NULL otherwise. */
+struct candidate *ranking_learn(struct election *e, const struct node_ref *ref, uint16_t score);
+/** ranking_read - the overlay's list. */
+void ranking_read(struct election *e, const struct candidate_record *record, size_t count);
+/** ranking_heard - the active gateway's list, followers behind it. */
+void ranking_heard(struct election *e, const struct hello_ans *ans);
+/** ranking_on_hello - somebody sent us a HELLO. */
+void ranking_on_hello(struct election *e, const struct id *from, const struct hello_req *req);
+/** ranking_tell - fill in the list of a HELLO answer. */
+void ranking_tell(struct election *e, struct hello_ans *ans);
+/** ranking_self - our own entry follows our score. */
+void ranking_self(struct election *e);
+/** ranking_order - candidates that are alive and not active, best first. */
+size_t ranking_order(const struct election *e, const struct candidate **ret, size_t cap);
+/** ranking_own - our place in that order, from 0. */
+size_t ranking_own(const struct election *e);
+void ranking_follow(struct election *e, const struct id *node);
+
+/* ---- gateways.c ------------------------------------------------------------------------------ */
+bool gateways_has(const struct election *e, const struct id *node);
+struct watched *gateways_watched(struct election *e, const struct id *node);
+/** gateways_set - the set under @term becomes these (at most conf.gateways are kept, the best). */
+void gateways_set(struct election *e, uint32_t term, const struct election_gateway *gateway,
+                  size_t count);
+/** gateways_drop - one is active no more. */
+void gateways_drop(struct election *e, const struct id *node);
+bool gateways_is_refuted(const struct election *e, const struct id *node, uint32_t term);
+void gateways_refute(struct election *e, const struct id *node, uint32_t term);
+/** gateways_self - this node's own entry under its present claim. */
+struct election_gateway gateways_self(const struct election *e);
+
+/* ---- hello.c --------------------------------------------------------------------------------- */
+void hello_run(struct election *e);
+uint64_t hello_deadline_ms(const struct election *e);
+void hello_on_request(struct election *e, const struct election_event *ev);
+void hello_on_answer(struct election *e, const struct election_event *ev);
+void hello_on_probe(struct election *e, const struct election_event *ev);
+void hello_on_probe_answer(struct election *e, const struct election_event *ev);
+void hello_on_link(struct election *e, const struct election_event *ev);
+/** hello_listen_anew - forget all silence: we could not have heard. */
+void hello_listen_anew(struct election *e);
+/** hello_trust - a gateway was heard of otherwise than by HELLO. */
+void hello_trust(struct election *e, const struct id *node);
+/** hello_answer - what we say of ourselves and of the gateway. */
+void hello_answer(struct election *e, uint64_t handle);
+/** hello_silence_ms - how long without an answer makes a suspicion. */
+uint32_t hello_silence_ms(const struct election *e, const struct watched *w);
+
+/* ---- claim.c --------------------------------------------------------------------------------- */
+void claim_run(struct election *e);
+uint64_t claim_deadline_ms(const struct election *e);
+/** claim_make - become active under a new term; @replaces may be NULL. */
+void claim_make(struct election *e, const struct id *replaces, const char *reason);
+/** claim_tell - announce our claim to one node. */
+void claim_tell(struct election *e, const struct id *to);
+/** claim_tell_all - announce it to all we know. */
+void claim_tell_all(struct election *e);
+void claim_on_request(struct election *e, const struct election_event *ev);
+void claim_on_answer(struct election *e, const struct election_event *ev);
+/** claim_step_down - active no more; another gateway is, or we leave. */
+void claim_step_down(struct election *e, enum election_role to, const char *reason);
+void claim_on_ring(struct election *e, enum status st, uint32_t term);
+/** claim_stagger_ms - how much later the next in rank claims. */
+uint32_t claim_stagger_ms(const struct election *e);
+
+/* ---- leave.c --------------------------------------------------------------------------------- */
+void leave_run(struct election *e);
+uint64_t leave_deadline_ms(const struct election *e);
+void leave_begin(struct election *e);
+enum status leave_hand_over_to(struct election *e, const char *node, struct why *why);
+void leave_on_handover(struct election *e, const struct election_event *ev);
+void leave_on_handover_answer(struct election *e, const struct election_event *ev);
+/** leave_stepped_down - a claim was heard: the hand-over is done. */
+void leave_stepped_down(struct election *e);
+
+/* ---- record.c -------------------------------------------------------------------------------- */
+void record_run(struct election *e);
+uint64_t record_deadline_ms(const struct election *e);
+void record_on_candidates(struct election *e, const struct election_event *ev);
+void record_on_gateways(struct election *e, const struct election_event *ev);
+void record_on_stored(struct election *e, const struct election_event *ev);
+/** record_read_gateways - as soon as may be, not more often than every HELLO interval. */
+void record_read_gateways(struct election *e);
+void record_read_candidates(struct election *e);
+void record_read_ring(struct election *e);
+void record_publish(struct election *e, enum election_record which);
+void record_withdraw(struct election *e, enum election_record which);
+
+#endif

@@ -1,0 +1,314 @@
+#include "election/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool
+ranking_beats(uint16_t score, const struct id *node, uint16_t other_score, const struct id *other)
+{
+    if (score != other_score)
+        return score > other_score;
+    return id_compare(node, other) > 0;
+}
+
+struct candidate *
+ranking_find(struct election *e, const struct id *node)
+{
+    for (size_t i = 0; i < e->candidate_count; i++)
+        if (id_equal(&e->candidate[i].record.ref.node, node))
+            return &e->candidate[i];
+    return NULL;
+}
+
+static struct candidate *
+worst(struct election *e)
+{
+    struct candidate *w = NULL;
+
+    for (size_t i = 0; i < e->candidate_count; i++) {
+        struct candidate *c = &e->candidate[i];
+        if (c->is_self)
+            continue;
+        if (!w || (w->is_listed && !c->is_listed) ||
+            (w->is_listed == c->is_listed &&
+             ranking_beats(w->rank_score, &w->record.ref.node, c->rank_score, &c->record.ref.node)))
+            w = c;
+    }
+    return w;
+}
+
+/* A slot for a newcomer: a free one, or that of somebody worse. */
+static struct candidate *
+slot_for(struct election *e, const struct id *node, uint16_t score)
+{
+    struct candidate *w;
+
+    if (e->candidate_count < ELECTION_CANDIDATES_MAX)
+        return &e->candidate[e->candidate_count++];
+    w = worst(e);
+    if (w && (!w->is_listed || ranking_beats(score, node, w->rank_score, &w->record.ref.node)))
+        return w;
+    return NULL;
+}
+
+struct candidate *
+ranking_learn(struct election *e, const struct node_ref *ref, uint16_t score)
+{
+    struct candidate *c = ranking_find(e, &ref->node);
+
+    if (!c) {
+        c = slot_for(e, &ref->node, score);
+        if (!c)
+            return NULL;
+        memset(c, 0, sizeof(*c));
+        c->record.ref.node = ref->node;
+        c->is_self = id_equal(&ref->node, &e->conf.self.node);
+        c->fresh_ms = e->now.mono_ms;
+    }
+    if (ref->name[0] && !c->is_self)
+        c->record.ref = *ref;
+    c->rank_score = score;
+    if (!c->is_self)
+        c->record.score = score;
+    c->is_listed = true;
+    return c;
+}
+
+static void
+forget(struct election *e, struct candidate *c)
+{
+    *c = e->candidate[--e->candidate_count];
+}
+
+/* On the gateway: is its HELLO still expected? */
+static bool
+is_fresh(const struct election *e, const struct candidate *c)
+{
+    uint64_t interval_ms = (uint64_t)e->conf.hello_ms * SLOW_FACTOR;
+
+    if (c->has_hello && c->interval_ms > 0 && c->interval_ms < interval_ms)
+        interval_ms = c->interval_ms > e->conf.hello_ms ? c->interval_ms : e->conf.hello_ms;
+    return e->now.mono_ms <= c->fresh_ms + 2 * e->conf.hello_misses * interval_ms;
+}
+
+void
+ranking_read(struct election *e, const struct candidate_record *record, size_t count)
+{
+    for (size_t i = 0; i < e->candidate_count; i++)
+        e->candidate[i].is_listed = false;
+    for (size_t i = 0; i < count; i++) {
+        struct candidate *c = ranking_learn(e, &record[i].ref, record[i].score);
+        if (c && !c->is_self)
+            c->record = record[i];
+    }
+    for (size_t i = e->candidate_count; i-- > 0;) {
+        struct candidate *c = &e->candidate[i];
+        bool is_heard = c->has_hello && is_fresh(e, c);
+        if (!c->is_listed && !c->is_self && !is_heard)
+            forget(e, c);
+    }
+}
+
+void
+ranking_heard(struct election *e, const struct hello_ans *ans)
+{
+    size_t listed = 0;
+
+    for (size_t i = 0; i < e->candidate_count; i++)
+        e->candidate[i].is_listed = false;
+    for (size_t i = 0; i < ans->candidate_count && i < HELLO_CANDIDATES_MAX; i++) {
+        const struct hello_candidate *h = &ans->candidate[i];
+        if (h->score == 0)
+            ranking_follow(e, &h->ref.node);
+        else if (ranking_learn(e, &h->ref, h->score))
+            listed++;
+    }
+    /* A full list names the best only: those behind them are still candidates. */
+    for (size_t i = 0; listed == HELLO_CANDIDATES_MAX && i < e->candidate_count; i++)
+        e->candidate[i].is_listed = true;
+}
+
+void
+ranking_follow(struct election *e, const struct id *node)
+{
+    struct follower *oldest = &e->follower[0];
+
+    if (id_equal(node, &e->conf.self.node))
+        return;
+    for (size_t i = 0; i < e->follower_count; i++) {
+        struct follower *f = &e->follower[i];
+        if (id_equal(&f->node, node)) {
+            f->heard_ms = e->now.mono_ms;
+            return;
+        }
+        if (f->heard_ms < oldest->heard_ms)
+            oldest = f;
+    }
+    if (e->follower_count < ELECTION_FOLLOWERS_MAX)
+        oldest = &e->follower[e->follower_count++];
+    *oldest = (struct follower){*node, e->now.mono_ms};
+}
+
+void
+ranking_on_hello(struct election *e, const struct id *from, const struct hello_req *req)
+{
+    struct node_ref ref = {.node = *from};
+    struct candidate *c = ranking_find(e, from);
+    bool is_new = !c;
+
+    if (!req->is_candidate || req->score == 0) {
+        if (c && !c->is_self)
+            forget(e, c);
+        ranking_follow(e, from);
+        return;
+    }
+    c = ranking_learn(e, &ref, req->score > SCORE_MAX ? SCORE_MAX : req->score);
+    if (!c)
+        return;
+    if (is_new)
+        record_read_candidates(e); /* for its name and addresses */
+    if (c->has_hello && e->now.mono_ms > c->fresh_ms)
+        c->interval_ms = (uint32_t)(e->now.mono_ms - c->fresh_ms);
+    c->has_hello = true;
+    c->fresh_ms = e->now.mono_ms;
+}
+
+void
+ranking_self(struct election *e)
+{
+    uint16_t score = score_total(&e->score, &e->conf.score);
+    struct candidate *c = ranking_find(e, &e->conf.self.node);
+
+    if (!c) {
+        c = ranking_learn(e, &e->conf.self, score);
+        if (!c)
+            return;
+        c->is_listed = false;
+    }
+    c->record.ref = e->conf.self;
+    c->record.score = score;
+    for (unsigned i = 0; i < SCORE_PARTS; i++)
+        c->record.part[i] = score_part(&e->score, (enum score_part)i);
+    snprintf(c->record.global_address, sizeof(c->record.global_address), "%s",
+             e->conf.global_address);
+    if (!c->is_listed)
+        c->rank_score = score; /* nobody else has a figure of ours yet */
+}
+
+static bool
+is_standing_by(const struct election *e, const struct candidate *c)
+{
+    if (gateways_has(e, &c->record.ref.node))
+        return false;
+    if (c->is_self)
+        return e->role == ELECTION_CANDIDATE;
+    return e->role == ELECTION_ACTIVE ? is_fresh(e, c) : c->is_listed;
+}
+
+size_t
+ranking_order(const struct election *e, const struct candidate **ret, size_t cap)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < e->candidate_count; i++) {
+        const struct candidate *c = &e->candidate[i];
+        size_t at = count;
+
+        if (!is_standing_by(e, c))
+            continue;
+        while (at > 0 && ranking_beats(c->rank_score, &c->record.ref.node, ret[at - 1]->rank_score,
+                                       &ret[at - 1]->record.ref.node))
+            at--;
+        if (at == cap)
+            continue;
+        if (count == cap)
+            count--;
+        memmove(&ret[at + 1], &ret[at], (count - at) * sizeof(ret[0]));
+        ret[at] = c;
+        count++;
+    }
+    return count;
+}
+
+size_t
+ranking_own(const struct election *e)
+{
+    const struct candidate *order[ELECTION_CANDIDATES_MAX];
+    size_t count = ranking_order(e, order, ELECTION_CANDIDATES_MAX);
+
+    for (size_t i = 0; i < count; i++)
+        if (order[i]->is_self)
+            return i;
+    return count;
+}
+
+/* Behind the candidates, as many followers as there is room for, other ones each time. */
+static void
+tell_followers(struct election *e, struct hello_ans *ans)
+{
+    uint64_t silent_ms = 10ULL * e->conf.slow_hello_ms;
+
+    for (size_t i = 0; i < e->follower_count && ans->candidate_count < HELLO_CANDIDATES_MAX; i++) {
+        const struct follower *f = &e->follower[e->follower_turn++ % e->follower_count];
+        if (e->now.mono_ms <= f->heard_ms + silent_ms)
+            ans->candidate[ans->candidate_count++] =
+                (struct hello_candidate){.ref = {.node = f->node}};
+    }
+}
+
+void
+ranking_tell(struct election *e, struct hello_ans *ans)
+{
+    const struct candidate *order[HELLO_CANDIDATES_MAX];
+    size_t count = ranking_order(e, order, HELLO_CANDIDATES_MAX);
+
+    for (size_t i = 0; i < count; i++)
+        ans->candidate[i] =
+            (struct hello_candidate){.ref = order[i]->record.ref, .score = order[i]->rank_score};
+    ans->candidate_count = (uint8_t)count;
+    tell_followers(e, ans);
+}
+
+static void
+show_hello(const struct election *e, uint64_t now_ms, const struct candidate *c,
+           struct election_candidate *ret)
+{
+    const struct watched *w = e->gateway_count > 0 ? &e->watched[0] : NULL;
+    uint64_t last_ms = now_ms > c->fresh_ms ? now_ms - c->fresh_ms : 0;
+    uint32_t interval_ms = c->interval_ms > e->conf.hello_ms ? c->interval_ms : e->conf.hello_ms;
+
+    ret->rtt_ms = ret->last_ms = ELECTION_UNKNOWN_MS;
+    if (c->is_self && w && w->is_heard) {
+        last_ms = now_ms > w->heard_ms ? now_ms - w->heard_ms : 0;
+        interval_ms = w->interval_ms;
+        ret->rtt_ms = w->srtt_ms;
+    } else if (e->role != ELECTION_ACTIVE || !c->has_hello) {
+        return;
+    }
+    ret->last_ms = last_ms < ELECTION_UNKNOWN_MS ? (uint32_t)last_ms : ELECTION_UNKNOWN_MS;
+    ret->missed = interval_ms ? ret->last_ms / interval_ms : 0;
+}
+
+size_t
+election_candidates(const struct election *e, struct moment now, struct election_candidate *ret,
+                    size_t cap)
+{
+    const struct candidate *order[ELECTION_CANDIDATES_MAX];
+    size_t count = ranking_order(e, order, ELECTION_CANDIDATES_MAX);
+
+    if (count > cap)
+        count = cap;
+    for (size_t i = 0; i < count; i++) {
+        const struct candidate_record *r = &order[i]->record;
+
+        memset(&ret[i], 0, sizeof(ret[i]));
+        ret[i].rank = (uint32_t)i + 1;
+        ret[i].ref = r->ref;
+        memcpy(ret[i].global_address, r->global_address, sizeof(ret[i].global_address));
+        ret[i].score = r->score;
+        memcpy(ret[i].part, r->part, sizeof(ret[i].part));
+        ret[i].is_self = order[i]->is_self;
+        show_hello(e, now.mono_ms, order[i], &ret[i]);
+    }
+    return count;
+}
