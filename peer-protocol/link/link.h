@@ -2,8 +2,8 @@
  * DOC: TLS-TCP-FH-NO-ICE links on libevent and OpenSSL
  *
  *              links_connect / accept
- *    (none) --------------------------> HANDSHAKE --both certificates good--> UP --ack late--> SUSPECT
- *       ^                                   |                                 |   <--ack-----     |
+ *    (none) --------------------------> HANDSHAKE --both certificates good--> UP --ack late-->
+ * SUSPECT ^                                   |                                 |   <--ack----- |
  *       +-----------------------------------+------------- reset, closed, three late acks ------+
  *
  * Mutual authentication with certificates of the overlay's authority; a link's name is the Node-ID
@@ -30,19 +30,20 @@ struct identity; /* peer-protocol/identity/identity.h */
 struct links;
 
 struct links_conf {
-    const char *overlay;          /* for log lines */
-    const char *listen;           /* "IP:PORT" */
-    uint32_t max_links;           /* default 512 */
-    uint32_t handshake_ms;        /* a half-open link ends after this; default 5000 */
-    uint32_t suspect_min_ms;      /* default 100 */
-    size_t max_queue_bytes;       /* per link; default 4 MiB */
-    size_t max_message_bytes;     /* default 65000 */
+    const char *overlay;      /* for log lines */
+    const char *listen;       /* "IP:PORT" */
+    uint32_t max_links;       /* default 512 */
+    uint32_t handshake_ms;    /* a half-open link ends after this; default 5000 */
+    uint32_t suspect_min_ms;  /* default 100 */
+    size_t max_queue_bytes;   /* per link; default 4 MiB */
+    size_t max_message_bytes; /* default 65000 */
 };
 
 /** Called from the event loop; may call links_* except links_free. */
 struct links_handler {
     void *ctx;
-    void (*on_up)(void *ctx, const struct id *node, const char *address); /* address: "" if accepted */
+    void (*on_up)(void *ctx, const struct id *node,
+                  const char *address); /* address: "" if accepted */
     void (*on_suspect)(void *ctx, const struct id *node, bool is_suspect);
     void (*on_down)(void *ctx, const struct id *node, const char *reason);
     void (*on_connect_failed)(void *ctx, const char *address, const struct id *expected,
@@ -69,7 +70,8 @@ void links_free(struct links *l);
  *  on_up or on_connect_failed.  @expected (may be NULL) is held against the certificate. */
 void links_connect(struct links *l, const char *address, const struct id *expected);
 
-/** links_send - queue one message; ST_UNREACHABLE without a link that is up, ST_LIMIT queue full. */
+/** links_send - queue one message; ST_UNREACHABLE without a link that is up, ST_LIMIT queue full.
+ */
 NODISCARD enum status links_send(struct links *l, const struct id *to, struct slice message);
 void links_close(struct links *l, const struct id *node);
 
