@@ -23,7 +23,7 @@
 #include "base/id.h"
 #include "base/list.h"
 #include "peer-protocol/link/acks.h"
-#include "peer-protocol/link/address.h"
+#include "peer-protocol/link/endpoint.h"
 #include "peer-protocol/link/link.h"
 #include "peer-protocol/message/frame.h"
 
@@ -77,9 +77,10 @@ struct connection {
     bool is_writing;  /* OpenSSL may read while it writes: hold that back */
     bool is_suspect;
     bool is_suspect_told;
-    bool is_up_told;                  /* its end is to be told as on_down */
-    char address[ADDRESS_TEXT_BYTES]; /* as it was asked for; "" if accepted */
-    char remote[ADDRESS_TEXT_BYTES];
+    bool is_answered;                  /* links_connect() has had its on_up */
+    bool is_up_told;                   /* its end is to be told as on_down */
+    char address[ENDPOINT_TEXT_BYTES]; /* as it was asked for; "" if accepted */
+    char remote[ENDPOINT_TEXT_BYTES];
     in_port_t opener_port; /* the same at both ends */
     bool has_expected;
     struct id expected;
@@ -106,10 +107,10 @@ struct connection *connection_new(struct connection_env *env);
 void connection_free(struct connection *c); /* accepts NULL */
 
 /** connection_open - connect; @from is bound if it is of the same family.  A failure ends it. */
-void connection_open(struct connection *c, const struct address *from, const struct address *to);
+void connection_open(struct connection *c, const struct endpoint *from, const struct endpoint *to);
 
 /** connection_take - serve an accepted socket, taken. */
-void connection_take(struct connection *c, int fd, const struct address *far);
+void connection_take(struct connection *c, int fd, const struct endpoint *far);
 
 /** connection_admit - from CONFIRMING or HANDSHAKE to UP. */
 void connection_admit(struct connection *c);

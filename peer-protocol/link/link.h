@@ -1,19 +1,29 @@
 /**
  * DOC: TLS-TCP-FH-NO-ICE links on libevent and OpenSSL
  *
- *              links_connect / accept
- *    (none) --------------------------> HANDSHAKE --both certificates good--> UP --ack late-->
- * SUSPECT ^                                   |                                 |   <--ack----- |
- *       +-----------------------------------+------------- reset, closed, three late acks ------+
+ *            links_connect / accept              both certificates good
+ *    (none) -------------------------> HANDSHAKE ------------------------> UP --late--> SUSPECT
+ *       ^                                  |                               |  <--ack--     |
+ *       +----------------------------------+---- reset, closed, 3 late acks +--------------+
  *
  * Mutual authentication with certificates of the overlay's authority; a link's name is the Node-ID
- * in the certificate.  One link a pair of nodes: of two that cross, the one opened by the node with
- * the higher Node-ID stays; a link that comes up while an older, settled one is there replaces it
- * (the other side restarted).  Every data frame is acknowledged; a frame without acknowledgement
- * within max(100 ms, 4 RTT) makes the link SUSPECT, three such periods in a row close it.  What is
- * queued is bounded: a link whose queue is full is closed.
+ * in the certificate.  The side that opened the TCP connection is the TLS client.
  *
- * Source: RFC 6940 sections 6.6.2 and 6.6.4 (No-ICE TLS).
+ * One link a pair of nodes: of two connections that cross, the one opened by the node with the
+ * higher Node-ID stays (both by the same: the one from the lower port); one that is opened later
+ * than 500 ms after the old one came up replaces it (the other side restarted).  What loses still
+ * delivers what is on its way, for a second.  The node stays up meanwhile: on_up is called again,
+ * unless the old link was suspect, then on_down comes first.
+ *
+ * Every data frame is acknowledged.  A period is max(suspect_min_ms, 4 RTT): one without any
+ * acknowledgement while a frame waits for it makes the link SUSPECT, the next acknowledgement
+ * clears it, three such periods in a row close it.  What is queued is bounded: a link whose queue
+ * is full is closed.
+ *
+ * Sockets are bound to the address we listen on.  SIGPIPE is ignored from links_new() on, if nobody
+ * handles it.
+ *
+ * Source: RFC 6940 sections 6.6.2 and 6.6.5 (TLS/TCP with FH, No-ICE).
  * Left out on purpose: DTLS, ICE.
  */
 #ifndef PEER_PROTOCOL_LINK_LINK_H
@@ -39,7 +49,11 @@ struct links_conf {
     size_t max_message_bytes; /* default 65000 */
 };
 
-/** Called from the event loop; may call links_* except links_free. */
+/**
+ * Called from the event loop, never from inside a links_ function; may call links_* except
+ * links_free. Every on_up that was not followed by another on_up of that node is followed by one
+ * on_down.
+ */
 struct links_handler {
     void *ctx;
     void (*on_up)(void *ctx, const struct id *node,
@@ -62,12 +76,13 @@ NODISCARD enum status links_new(struct event_base *base, const struct links_conf
                                 struct identity *identity, const struct links_handler *handler,
                                 struct links **ret_links, struct why *why);
 
-/** links_free - close all at once, without calling the handler.  links_flush first to let queued
- *  frames go out. */
+/** links_free - close all at once, without calling the handler.  Wait for links_is_flushed first to
+ * let queued frames go out. */
 void links_free(struct links *l);
 
 /** links_connect - open a link; a second call for an address under way does nothing.  Ends in
- *  on_up or on_connect_failed.  @expected (may be NULL) is held against the certificate. */
+ *  on_up or on_connect_failed, also where there is a link with that node already: then on_up comes
+ *  again.  @expected (may be NULL) is held against the certificate. */
 void links_connect(struct links *l, const char *address, const struct id *expected);
 
 /** links_send - queue one message; ST_UNREACHABLE without a link that is up, ST_LIMIT queue full.

@@ -23,12 +23,13 @@ struct links {
     struct identity *identity;
     struct links_conf conf;
     char overlay[OVERLAY_BYTES];
-    struct address listen;
+    struct endpoint listen;
     struct links_handler handler;
     struct connection_env env;
     struct evconnlistener *listener;
     struct event *resume;   /* listen again */
-    struct list_node all;   /* every connection until it is freed */
+    struct list_node all;   /* every connection until its end is told */
+    struct list_node dead;  /* then until on_deliver() frees it */
     struct map *up;         /* Node-ID to the connection that is its link */
     size_t count;           /* connections that have not ended */
     size_t half_open;       /* of those, accepted ones without a link yet */
@@ -93,13 +94,20 @@ tell_end(struct links *l, struct connection *c)
         log_write(LOG_LEVEL_INFO, "link", "%s: down: %s at %s, reason: %s", l->conf.overlay,
                   id_text(&c->node, node), c->remote, c->reason);
         l->handler.on_down(l->handler.ctx, &c->node, c->reason);
-    } else if (c->is_ours && c->reason[0]) {
+    } else if (c->is_ours && !c->is_answered) {
         log_write(LOG_LEVEL_DEBUG, "link", "%s: no link to %s: %s", l->conf.overlay, c->address,
                   c->reason);
         l->handler.on_connect_failed(l->handler.ctx, c->address,
                                      c->has_expected ? &c->expected : NULL, c->reason);
     }
-    connection_free(c);
+    list_remove(&c->all);
+    list_append(&l->dead, &c->all);
+}
+
+static void
+free_list(struct list_node *list)
+{
+    list_each(at, list) connection_free(list_entry(at, struct connection, all));
 }
 
 static void
@@ -122,15 +130,17 @@ deliver_all(struct links *l)
 static void
 on_deliver(evutil_socket_t fd, short what, void *ctx)
 {
+    struct links *l = ctx;
+
     (void)fd;
     (void)what;
-    deliver_all(ctx);
+    deliver_all(l);
+    free_list(&l->dead); /* here and not earlier: no connection is at work now */
 }
 
 /* ---- what connections report -------------------------------------------------------------------
  */
 
-/* Is @c what links_connect() asked for, or an accepted one, that is still to come up? */
 static bool
 is_half_open(const struct connection *c, enum connection_state was)
 {
@@ -211,6 +221,15 @@ give_way(struct links *l, struct connection *old)
     connection_drain(old);
 }
 
+/* There is a link already: that is what links_connect() asked for. */
+static void
+answer(struct links *l, struct connection *c)
+{
+    c->is_answered = true;
+    if (c->is_ours)
+        tell(l, &c->up);
+}
+
 static void
 on_secured(void *ctx, struct connection *c)
 {
@@ -225,8 +244,7 @@ on_secured(void *ctx, struct connection *c)
         l->half_open--;
     if (old && !is_better(l, c, old)) {
         connection_drain(c);
-        if (c->is_ours)
-            tell(l, &c->up); /* the answer to links_connect: there is a link */
+        answer(l, c);
         return;
     }
     if (old)
@@ -237,6 +255,7 @@ on_secured(void *ctx, struct connection *c)
         return;
     }
     c->is_up_told = true;
+    c->is_answered = true;
     tell(l, &c->up);
 }
 
@@ -268,8 +287,8 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
           void *ctx)
 {
     struct links *l = ctx;
-    struct address address = {.len = 0};
-    char text[ADDRESS_TEXT_BYTES];
+    struct endpoint address = {.len = 0};
+    char text[ENDPOINT_TEXT_BYTES];
 
     (void)listener;
     if (far_len > 0 && (size_t)far_len <= sizeof(address.v6)) {
@@ -280,7 +299,7 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
     bool is_full = l->count >= l->conf.max_links || l->half_open >= half_open_max(l);
     struct connection *c = is_full ? NULL : add(l);
     if (!c) {
-        address_text(&address, text);
+        endpoint_text(&address, text);
         log_write(LOG_LEVEL_REMOTE, "link", "%s: refused %s: %s", l->conf.overlay, text,
                   status_text(is_full ? ST_LIMIT : ST_NOMEM));
         evutil_closesocket(fd);
@@ -370,9 +389,9 @@ enum status
 links_new(struct event_base *base, const struct links_conf *conf, struct identity *identity,
           const struct links_handler *handler, struct links **ret_links, struct why *why)
 {
-    struct address listen;
+    struct endpoint listen;
 
-    if (address_parse(conf->listen, &listen) != ST_OK)
+    if (endpoint_parse(conf->listen, &listen) != ST_OK)
         return why_set(why, ST_RANGE, "link: %.64s: not an address (IP:PORT)", conf->listen);
     struct links *l = calloc(1, sizeof(*l));
     if (!l)
@@ -386,6 +405,7 @@ links_new(struct event_base *base, const struct links_conf *conf, struct identit
     snprintf(l->overlay, sizeof(l->overlay), "%s", conf->overlay);
     l->conf.overlay = l->overlay;
     list_init(&l->all);
+    list_init(&l->dead);
     list_init(&l->queue);
     enum status st = prepare(l, why);
     if (st == ST_OK)
@@ -404,12 +424,9 @@ links_free(struct links *l)
         return;
     if (l->listener)
         evconnlistener_free(l->listener);
-    list_each(at, &l->all)
-    {
-        struct connection *c = list_entry(at, struct connection, all);
-        connection_end(c, "closed");
-        connection_free(c);
-    }
+    list_each(at, &l->all) connection_end(list_entry(at, struct connection, all), "closed");
+    free_list(&l->all);
+    free_list(&l->dead);
     if (l->resume)
         event_free(l->resume);
     if (l->deliver)
@@ -440,11 +457,11 @@ is_under_way(const struct links *l, const char *address, const struct id *expect
 /* What keeps a new connection from being opened: said by on_connect_failed, as later failures are.
  */
 static bool
-is_refused(struct links *l, struct connection *c, struct address *to)
+is_refused(struct links *l, struct connection *c, struct endpoint *to)
 {
     if (l->count > l->conf.max_links)
         connection_end(c, "%s: %u links", status_text(ST_LIMIT), l->conf.max_links);
-    else if (address_parse(c->address, to) != ST_OK)
+    else if (endpoint_parse(c->address, to) != ST_OK)
         connection_end(c, "not an address (IP:PORT)");
     else
         return false;
@@ -454,7 +471,7 @@ is_refused(struct links *l, struct connection *c, struct address *to)
 void
 links_connect(struct links *l, const char *address, const struct id *expected)
 {
-    struct address to;
+    struct endpoint to;
 
     if (is_under_way(l, address, expected))
         return;
@@ -471,8 +488,8 @@ links_connect(struct links *l, const char *address, const struct id *expected)
         c->expected = *expected;
         if (map_get(l->up, key_of(expected))) {
             c->node = *expected;
-            tell(l, &c->up);
-            connection_end(c, "%s", ""); /* there is a link: on_up, and nothing more */
+            answer(l, c);
+            connection_end(c, "there is a link");
             return;
         }
     }
