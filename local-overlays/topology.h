@@ -143,7 +143,8 @@ struct topology_ops {
     size_t (*replica_set)(const void *state, const struct id *id, struct id *ret_node, size_t cap);
 
     /** responsible_hint - among the nodes this one knows (itself included), who is responsible for
-     *  @id?  Used to re-offer a record after a change; false if it cannot be told. */
+     *  @id?  A joiner counts from the moment it is offered its records (env.offer), before it is a
+     *  member.  Used to re-offer a record after a change; false if it cannot be told. */
     bool (*responsible_hint)(const void *state, const struct id *id, struct id *ret_node);
 
     /**
