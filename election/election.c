@@ -174,8 +174,6 @@ election_become(struct election *e, enum election_role role, const char *fmt, ..
     e->role = role;
     e->better_since_ms = MOMENT_NEVER;
     e->extra_since_ms = MOMENT_NEVER;
-    log_to(&e->env.log, LOG_LEVEL_INFO, "election: %s: %s -> %s, term %u, reason: %s",
-           e->conf.overlay, election_role_name(was), election_role_name(role), e->term, t->reason);
     if (role != was)
         aim_for_role(e);
     e->env.role_changed(e->env.ctx, was, role, e->term, t->reason);

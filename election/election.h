@@ -161,7 +161,7 @@ struct election_env {
     /** gateways_changed - the active set, best first, as election_gateways() gives it from now on.
      */
     void (*gateways_changed)(void *ctx, const struct election_gateway *gateway, size_t count);
-    /** role_changed - role or term of this node changed. */
+    /** role_changed - role of this node, or the term of its claim, changed; the callee logs it. */
     void (*role_changed)(void *ctx, enum election_role was, enum election_role is, uint32_t term,
                          const char *reason);
     /** left - a leave has ended: whatever had to be handed over is. */
