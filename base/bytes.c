@@ -184,11 +184,11 @@ writer_reset(struct writer *w)
     w->failed = ST_OK;
 }
 
-/* Room for @more bytes at the end, already counted as written; NULL after a failure. */
+/* Room for @more bytes at the end, already counted as written; NULL after a failure or for none. */
 static uint8_t *
 extend(struct writer *w, size_t more)
 {
-    if (w->failed != ST_OK)
+    if (w->failed != ST_OK || more == 0)
         return NULL;
     if (more > w->limit || w->len > w->limit - more) {
         w->failed = ST_TOO_LARGE;
@@ -261,7 +261,7 @@ writer_bytes(struct writer *w, struct slice s)
 {
     uint8_t *at = extend(w, s.len);
 
-    if (at && s.len > 0)
+    if (at)
         memcpy(at, s.data, s.len);
 }
 
