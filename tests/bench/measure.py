@@ -141,7 +141,7 @@ class Load:
     def run(self, target, callee, domain, caller, caller_domain, rate, calls, hold_ms=0):
         """Make @calls calls at @rate a second through @target.
 
-        Returns {failed, retransmitted, pdd_ms: [..], seconds}.
+        Returns {failed, retransmitted, seconds}.
         """
         self.runs += 1
         name = f"caller{self.runs}"
@@ -152,7 +152,7 @@ class Load:
                              "-m", str(calls), "-r", str(rate), "-l", str(max(calls, 1)),
                              "-key", "callee", callee, "-key", "domain", domain, "-key", "caller", caller,
                              "-key", "cdomain", caller_domain, "-d", str(hold_ms),
-                             "-trace_rtt", "-rtt_freq", "200", "-trace_stat", "-stf", prefix + ".csv",
+                             "-trace_stat", "-stf", prefix + ".csv",
                              "-fd", "1", "-recv_timeout", "40000")
         try:
             process.wait(calls / rate + hold_ms / 1000 + 90)
@@ -167,14 +167,7 @@ class Load:
             if rows:
                 failed = calls - int(rows[-1]["SuccessfulCall(C)"])
                 retransmitted = int(rows[-1]["Retransmissions(C)"])
-        delays = []
-        for path in glob.glob(os.path.join(self.dir, f"uac_{process.pid}_rtt.csv")):
-            with open(path, encoding="ascii") as rtt:
-                for line in rtt.read().splitlines()[1:]:
-                    fields = line.split(";")
-                    if len(fields) >= 2:
-                        delays.append(float(fields[1]))
-        return {"failed": failed, "retransmitted": retransmitted, "pdd_ms": delays, "seconds": seconds}
+        return {"failed": failed, "retransmitted": retransmitted, "seconds": seconds}
 
 
 def median_and_p99(values):
