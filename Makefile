@@ -73,7 +73,7 @@ demo: deps-demo
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
 	@$(MAKE) --no-print-directory -s demo-run
 demo-run:
-	@RINGWAY_BUILD=$(OUT) python3 tests/demo/demo.py
+	@RINGWAY_BUILD=$(OUT) PYTHONDONTWRITEBYTECODE=1 python3 tests/demo/demo.py $(if $(KEEP),--keep)
 
 # The end-to-end scripts start the sanitized programs too.  A script is what has a __main__.
 SCRIPTS = $(sort $(shell grep -ls __main__ tests/conformance/*.py tests/e2e/*.py))
@@ -87,9 +87,9 @@ check-run:
 lint: deps-lint
 	@tests/lint/run
 
-bench: deps-demo
+bench: deps-bench
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
-	@RINGWAY_BUILD=$(BUILD)/release python3 tests/bench/bench.py
+	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py $(BENCH)
 
 .PHONY: install
 install: all
