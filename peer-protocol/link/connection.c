@@ -179,15 +179,15 @@ start_tls(struct connection *c, int fd, enum bufferevent_ssl_state role)
 }
 
 void
-connection_take(struct connection *c, int fd, const struct endpoint *far)
+connection_take(struct connection *c, int fd, const struct socket_address *far)
 {
-    c->opener_port = endpoint_port(far);
-    endpoint_text(far, c->remote);
+    c->opener_port = socket_address_port(far);
+    socket_address_text(far, c->remote);
     start_tls(c, fd, BUFFEREVENT_SSL_ACCEPTING);
 }
 
 static int
-open_socket(const struct endpoint *from, const struct endpoint *to)
+open_socket(const struct socket_address *from, const struct socket_address *to)
 {
     int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int yes = 1;
@@ -195,7 +195,7 @@ open_socket(const struct endpoint *from, const struct endpoint *to)
     if (fd < 0)
         return -1;
     if (from->any.sa_family == to->any.sa_family) {
-        struct endpoint any_port = *from;
+        struct socket_address any_port = *from;
         if (any_port.any.sa_family == AF_INET)
             any_port.v4.sin_port = 0;
         else
@@ -216,10 +216,11 @@ fail:;
 }
 
 void
-connection_open(struct connection *c, const struct endpoint *from, const struct endpoint *to)
+connection_open(struct connection *c, const struct socket_address *from,
+                const struct socket_address *to)
 {
     c->is_ours = true;
-    endpoint_text(to, c->remote);
+    socket_address_text(to, c->remote);
     c->fd = open_socket(from, to);
     if (c->fd < 0) {
         connection_end(c, "%s", strerror(errno));
@@ -247,8 +248,8 @@ on_writable(evutil_socket_t fd, short what, void *ctx)
         connection_end(c, "%s", strerror(error));
         return;
     }
-    struct endpoint near = endpoint_near((int)fd);
-    c->opener_port = endpoint_port(&near);
+    struct socket_address near = socket_address_near((int)fd);
+    c->opener_port = socket_address_port(&near);
     event_free(c->writable);
     c->writable = NULL;
     c->fd = -1;

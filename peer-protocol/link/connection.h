@@ -23,8 +23,8 @@
 #include "base/id.h"
 #include "base/list.h"
 #include "peer-protocol/link/acks.h"
-#include "peer-protocol/link/endpoint.h"
 #include "peer-protocol/link/link.h"
+#include "peer-protocol/link/socket_address.h"
 #include "peer-protocol/message/frame.h"
 
 #define CONNECTION_CONNECT_MS   2000
@@ -77,10 +77,10 @@ struct connection {
     bool is_writing;  /* OpenSSL may read while it writes: hold that back */
     bool is_suspect;
     bool is_suspect_told;
-    bool is_answered;                  /* links_connect() has had its on_up */
-    bool is_up_told;                   /* its end is to be told as on_down */
-    char address[ENDPOINT_TEXT_BYTES]; /* as it was asked for; "" if accepted */
-    char remote[ENDPOINT_TEXT_BYTES];
+    bool is_answered;                        /* links_connect() has had its on_up */
+    bool is_up_told;                         /* its end is to be told as on_down */
+    char address[SOCKET_ADDRESS_TEXT_BYTES]; /* as it was asked for; "" if accepted */
+    char remote[SOCKET_ADDRESS_TEXT_BYTES];
     in_port_t opener_port; /* the same at both ends */
     bool has_expected;
     struct id expected;
@@ -107,10 +107,11 @@ struct connection *connection_new(struct connection_env *env);
 void connection_free(struct connection *c); /* accepts NULL */
 
 /** connection_open - connect; @from is bound if it is of the same family.  A failure ends it. */
-void connection_open(struct connection *c, const struct endpoint *from, const struct endpoint *to);
+void connection_open(struct connection *c, const struct socket_address *from,
+                     const struct socket_address *to);
 
 /** connection_take - serve an accepted socket, taken. */
-void connection_take(struct connection *c, int fd, const struct endpoint *far);
+void connection_take(struct connection *c, int fd, const struct socket_address *far);
 
 /** connection_admit - from CONFIRMING or HANDSHAKE to UP. */
 void connection_admit(struct connection *c);

@@ -23,7 +23,7 @@ struct links {
     struct identity *identity;
     struct links_conf conf;
     char overlay[OVERLAY_BYTES];
-    struct endpoint listen;
+    struct socket_address listen;
     struct links_handler handler;
     struct connection_env env;
     struct evconnlistener *listener;
@@ -287,8 +287,8 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
           void *ctx)
 {
     struct links *l = ctx;
-    struct endpoint address = {.len = 0};
-    char text[ENDPOINT_TEXT_BYTES];
+    struct socket_address address = {.len = 0};
+    char text[SOCKET_ADDRESS_TEXT_BYTES];
 
     (void)listener;
     if (far_len > 0 && (size_t)far_len <= sizeof(address.v6)) {
@@ -299,7 +299,7 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
     bool is_full = l->count >= l->conf.max_links || l->half_open >= half_open_max(l);
     struct connection *c = is_full ? NULL : add(l);
     if (!c) {
-        endpoint_text(&address, text);
+        socket_address_text(&address, text);
         log_write(LOG_LEVEL_REMOTE, "link", "%s: refused %s: %s", l->conf.overlay, text,
                   status_text(is_full ? ST_LIMIT : ST_NOMEM));
         evutil_closesocket(fd);
@@ -389,9 +389,9 @@ enum status
 links_new(struct event_base *base, const struct links_conf *conf, struct identity *identity,
           const struct links_handler *handler, struct links **ret_links, struct why *why)
 {
-    struct endpoint listen;
+    struct socket_address listen;
 
-    if (endpoint_parse(conf->listen, &listen) != ST_OK)
+    if (socket_address_parse(conf->listen, &listen) != ST_OK)
         return why_set(why, ST_RANGE, "link: %.64s: not an address (IP:PORT)", conf->listen);
     struct links *l = calloc(1, sizeof(*l));
     if (!l)
@@ -457,11 +457,11 @@ is_under_way(const struct links *l, const char *address, const struct id *expect
 /* What keeps a new connection from being opened: said by on_connect_failed, as later failures are.
  */
 static bool
-is_refused(struct links *l, struct connection *c, struct endpoint *to)
+is_refused(struct links *l, struct connection *c, struct socket_address *to)
 {
     if (l->count > l->conf.max_links)
         connection_end(c, "%s: %u links", status_text(ST_LIMIT), l->conf.max_links);
-    else if (endpoint_parse(c->address, to) != ST_OK)
+    else if (socket_address_parse(c->address, to) != ST_OK)
         connection_end(c, "not an address (IP:PORT)");
     else
         return false;
@@ -471,7 +471,7 @@ is_refused(struct links *l, struct connection *c, struct endpoint *to)
 void
 links_connect(struct links *l, const char *address, const struct id *expected)
 {
-    struct endpoint to;
+    struct socket_address to;
 
     if (is_under_way(l, address, expected))
         return;
