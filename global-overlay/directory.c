@@ -128,15 +128,17 @@ static enum status
 name_get(struct directory *d, const char *overlay, struct name **ret)
 {
     struct name *n = map_get(d->names, slice_text(overlay));
+    size_t len = strlen(overlay);
     enum status st;
 
+    assert(len < sizeof(n->overlay));
     if (!n) {
         if (map_count(d->names) >= d->conf.max_names && !name_evict(d))
             return ST_LIMIT;
         n = calloc(1, sizeof(*n));
         if (!n)
             return ST_NOMEM;
-        snprintf(n->overlay, sizeof(n->overlay), "%s", overlay);
+        memcpy(n->overlay, overlay, len + 1);
         list_init(&n->recent);
         list_init(&n->fetching);
         st = map_put(d->names, slice_text(overlay), n, NULL);
