@@ -175,6 +175,12 @@ call_state_name(enum call_state state)
     return name[state];
 }
 
+bool
+call_awaits_ack(const struct call *c)
+{
+    return c->invite == INVITE_ANSWERED;
+}
+
 uint8_t
 call_winner(const struct call *c)
 {

@@ -112,6 +112,9 @@ enum call_state call_state(const struct call *c);
 enum call_kind call_kind(const struct call *c);
 const char *call_state_name(enum call_state state);
 
+/** call_awaits_ack - a 2xx to an INVITE was sent on and has no ACK yet. */
+bool call_awaits_ack(const struct call *c);
+
 /** call_winner - the dialog that was confirmed, CALL_NO_DIALOG before that. */
 uint8_t call_winner(const struct call *c);
 

@@ -1,0 +1,517 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/sip/b2bua_call.h"
+
+#define TAGS_OF_A_CALL  4 /* on average at most: ours, and the early dialogs' */
+#define ACK_MS          32000
+#define ENDING_MS       40000
+#define ANSWER_S_LEAST  30
+#define SEARCH_SLACK_MS 1000 /* ask.h gives up by itself */
+
+/* ---- calls by their deadline ----------------------------------------------------------------- */
+
+static void
+arm(struct b2bua_call *c)
+{
+    struct b2bua *b = c->b2bua;
+    uint64_t deadline_ms = call_deadline_ms(c->core);
+    uint64_t at;
+
+    list_remove(&c->slot_link);
+    if (deadline_ms == MOMENT_NEVER)
+        return;
+    at = deadline_ms / B2BUA_SLOT_MS + 1;
+    if (at <= b->slot_at)
+        at = b->slot_at + 1;
+    if (at - b->slot_at >= B2BUA_SLOTS)
+        at = b->slot_at + B2BUA_SLOTS - 1; /* looked at again when the slot is served */
+    list_append(&b->slot[at % B2BUA_SLOTS], &c->slot_link);
+}
+
+static void
+serve_slot(struct b2bua *b, struct list_node *slot, struct moment now)
+{
+    struct list_node due;
+
+    list_init(&due);
+    list_each(at, slot)
+    {
+        list_remove(at);
+        list_append(&due, at);
+    }
+    while (!list_is_empty(&due)) {
+        struct b2bua_call *c = list_entry(due.next, struct b2bua_call, slot_link);
+
+        list_remove(&c->slot_link);
+        b2bua_call_hold(c);
+        if (call_deadline_ms(c->core) <= now.mono_ms)
+            call_tick(c->core, now);
+        b2bua_call_release(c);
+    }
+    (void)b;
+}
+
+static void
+on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
+{
+    struct b2bua *b = (struct b2bua *)(void *)arg;
+    struct moment now = sip_moment(b->sip);
+    uint64_t until = now.mono_ms / B2BUA_SLOT_MS;
+
+    (void)magic;
+    (void)timer;
+    if (until > b->slot_at + B2BUA_SLOTS)
+        b->slot_at = until - B2BUA_SLOTS;
+    while (b->slot_at < until) {
+        b->slot_at++;
+        serve_slot(b, &b->slot[b->slot_at % B2BUA_SLOTS], now);
+    }
+}
+
+/* ---- one call ---------------------------------------------------------------------------------
+ */
+
+static void
+free_call(struct b2bua_call *c)
+{
+    struct b2bua *b = c->b2bua;
+
+    list_remove(&c->link);
+    list_remove(&c->slot_link);
+    if (c->core && call_kind(c->core) == CALL_SESSION)
+        b->count--;
+    if (c->is_unacknowledged)
+        b->unacknowledged--;
+    for (size_t i = 0; i < CALL_EXCHANGES_MAX; i++)
+        b2bua_exchange_free(c->exchange[i]);
+    b2bua_initial_free(c);
+    for (uint8_t i = 0; i < B2BUA_DIALOGS_MAX; i++)
+        b2bua_dialog_drop(c, i);
+    if (c->our_tag[0] && map_get(b->tags, slice_text(c->our_tag)) == &c->callee_key)
+        map_remove(b->tags, slice_text(c->our_tag));
+    b2bua_peer_done(&c->caller);
+    if (c->irq)
+        nta_incoming_destroy(c->irq);
+    msg_destroy(c->ack);
+    call_free(c->core);
+    free(c->from_uri);
+    free(c->to_uri);
+    free(c->far_overlay);
+    free(c->caller_call_id);
+    free(c->caller_tag);
+    free(c);
+}
+
+void
+b2bua_call_hold(struct b2bua_call *c)
+{
+    c->holds++;
+}
+
+/** Early dialogs that lost, and the initial request, are of no use to a call that is up. */
+static void
+trim(struct b2bua_call *c)
+{
+    uint8_t winner = call_winner(c->core);
+
+    if (c->initial && b2bua_initial_is_idle(c) && call_state(c->core) >= CALL_CONFIRMED)
+        b2bua_initial_free(c);
+    if (call_state(c->core) != CALL_CONFIRMED || c->initial)
+        return;
+    for (uint8_t i = 0; i < B2BUA_DIALOGS_MAX; i++)
+        if (i != winner)
+            b2bua_dialog_drop(c, i);
+}
+
+void
+b2bua_call_release(struct b2bua_call *c)
+{
+    struct b2bua *b = c->b2bua;
+
+    if (c->holds > 1) {
+        c->holds--;
+        return;
+    }
+    while (c->initial && c->initial->wants_search && call_state(c->core) == CALL_SEARCHING)
+        b2bua_initial_start(c);
+    c->holds--;
+    if (call_state(c->core) == CALL_ENDED) {
+        free_call(c);
+        return;
+    }
+    if (c->is_unacknowledged != call_awaits_ack(c->core)) {
+        c->is_unacknowledged = !c->is_unacknowledged;
+        b->unacknowledged += c->is_unacknowledged ? 1 : (size_t)-1;
+    }
+    trim(c);
+    arm(c);
+}
+
+static char *
+text_of_url(const url_t *url)
+{
+    char text[SIP_URI_BYTES];
+    issize_t len = url_e(text, sizeof(text), url);
+
+    return len > 0 && (size_t)len < sizeof(text) ? strdup(text) : NULL;
+}
+
+static int
+on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
+{
+    struct b2bua_call *c = (struct b2bua_call *)(void *)magic;
+
+    if (!sip || sip->sip_request->rq_method != sip_method_cancel)
+        return 0;
+    b2bua_call_hold(c);
+    c->in_hand = nta_incoming_getrequest_ackcancel(irq);
+    call_on_cancel(c->core, sip_moment(c->b2bua->sip));
+    msg_destroy(c->in_hand);
+    c->in_hand = NULL;
+    b2bua_call_release(c);
+    return 0;
+}
+
+static enum call_kind
+kind_of(sip_method_t method)
+{
+    if (method == sip_method_invite)
+        return CALL_SESSION;
+    if (method == sip_method_subscribe || method == sip_method_refer)
+        return CALL_SUBSCRIPTION;
+    return CALL_SINGLE;
+}
+
+static bool
+fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
+{
+    struct b2bua *b = c->b2bua;
+
+    sip_random_text(c->token, B2BUA_TOKEN_CHARS);
+    sip_random_text(c->callee_call_id, B2BUA_TOKEN_CHARS);
+    sip_random_text(c->our_tag, B2BUA_TAG_CHARS);
+    sip_random_text(c->answer_tag, B2BUA_TAG_CHARS);
+    c->callee_key = (struct b2bua_key){.call = c, .leg = CALL_CALLEE, .dialog = CALL_NO_DIALOG};
+    c->from_uri = text_of_url(sip->sip_from->a_url);
+    c->to_uri = text_of_url(sip->sip_to->a_url);
+    c->caller_call_id = strdup(sip->sip_call_id->i_id);
+    c->caller_tag = strdup(sip->sip_from->a_tag ? sip->sip_from->a_tag : "");
+    if (sender->side == SIP_GATEWAYS)
+        c->far_overlay = strdup(sender->overlay);
+    if (!c->from_uri || !c->to_uri || !c->caller_call_id || !c->caller_tag ||
+        (sender->side == SIP_GATEWAYS && !c->far_overlay))
+        return false;
+    b2bua_peer_from_request(&c->caller, sip, sender, true);
+    c->peer_cseq[CALL_CALLER] = sip->sip_cseq->cs_seq;
+    c->invite_cseq[CALL_CALLER] = sip->sip_cseq->cs_seq;
+    c->cseq[CALL_CALLEE] = 1;
+    c->invite_cseq[CALL_CALLEE] = 1;
+    return map_put(b->tags, slice_text(c->our_tag), &c->callee_key, NULL) == ST_OK;
+}
+
+static struct b2bua_call *
+new_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct sip_sender *sender)
+{
+    struct moment now = sip_moment(b->sip);
+    enum call_kind kind = kind_of(sip->sip_request->rq_method);
+    struct b2bua_call *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->b2bua = b;
+    list_init(&c->slot_link);
+    list_init(&c->link);
+    c->irq = irq;
+    c->is_inward = sender->side == SIP_GATEWAYS;
+    c->since_wall_ms = now.wall_ms;
+    c->core = call_new(kind, c->is_inward ? &b->inward : &b->outward, &b2bua_call_out, c, now);
+    if (c->core && kind == CALL_SESSION)
+        b->count++;
+    if (!c->core || !fill_call(c, sip, sender) || !b2bua_initial_new(c, sip, sender)) {
+        c->irq = NULL; /* answered by whoever asked for the call */
+        free_call(c);
+        return NULL;
+    }
+    nta_incoming_tag(irq, c->answer_tag);
+    if (kind == CALL_SESSION)
+        nta_incoming_bind(irq, on_cancel, (nta_incoming_magic_t *)(void *)c);
+    list_append(&b->calls, &c->link);
+    return c;
+}
+
+/* ---- what comes in ------------------------------------------------------------------------------
+ */
+
+/** Contact carries the port others reach; for phones that of the first listening address. */
+static void
+learn_ports(struct b2bua *b)
+{
+    for (unsigned side = 0; side < SIP_SIDES; side++) {
+        const struct sip_agent *agent = &b->sip->agent[side];
+        const char *port = agent->host[0] ? strstr(agent->uri, agent->host) : NULL;
+
+        if (!port)
+            continue;
+        port += strlen(agent->host);
+        if (port[0] == ':')
+            snprintf(b->port[side], sizeof(b->port[side]), "%.*s",
+                     (int)strspn(port + 1, "0123456789"), port + 1);
+    }
+    b->has_ports = true;
+}
+
+static int
+admit(const struct b2bua *b, const sip_t *sip)
+{
+    const struct sip_limits *limits = &b->sip->conf.limits;
+
+    switch (sip->sip_request->rq_method) {
+    case sip_method_bye:
+    case sip_method_prack:
+    case sip_method_update:
+        return 481; /* means nothing outside a dialog */
+    case sip_method_invite:
+        return b->sip->is_stopping || b->count >= limits->calls ||
+                       b->unacknowledged >= limits->unacknowledged
+                   ? 503
+                   : 0;
+    default:
+        return map_count(b->tags) >= limits->calls * (size_t)TAGS_OF_A_CALL ? 503 : 0;
+    }
+}
+
+static void
+start_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct sip_sender *sender)
+{
+    struct b2bua_call *c = NULL;
+    int status = admit(b, sip);
+
+    if (!b->has_ports)
+        learn_ports(b);
+    if (status == 0)
+        c = new_call(b, irq, sip, sender);
+    if (!c) {
+        sip_reply(irq, status ? status : 503, NULL, status == 481 ? 0 : SIP_RETRY_AFTER_S);
+        nta_incoming_destroy(irq);
+        return;
+    }
+    if (call_kind(c->core) == CALL_SESSION)
+        sip_reply(irq, 100, NULL, 0);
+    b2bua_call_hold(c);
+    b2bua_initial_start(c);
+    b2bua_call_release(c);
+}
+
+struct b2bua_key *
+b2bua_find(struct b2bua *b, const char *tag)
+{
+    return tag ? map_get(b->tags, slice_text(tag)) : NULL;
+}
+
+bool
+b2bua_owns(struct sip *s, const sip_t *sip)
+{
+    return b2bua_find(s->b2bua, sip->sip_to->a_tag) != NULL;
+}
+
+bool
+b2bua_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
+                 const struct sip_sender *sender)
+{
+    struct b2bua_key *key;
+
+    if (!sip->sip_to->a_tag) {
+        if (sender->side == SIP_GATEWAYS &&
+            (!sip->sip_request->rq_url->url_host ||
+             !sip_domain_is_local(s, sip->sip_request->rq_url->url_host)))
+            return false; /* we carry nothing from one island to a third */
+        start_call(s->b2bua, irq, sip, sender);
+        return true;
+    }
+    key = b2bua_find(s->b2bua, sip->sip_to->a_tag);
+    if (!key)
+        return false;
+    b2bua_exchange_start(key, irq, sip, sender);
+    return true;
+}
+
+bool
+b2bua_on_ack(struct sip *s, msg_t *msg, const sip_t *sip, const struct sip_sender *sender)
+{
+    struct b2bua_key *key = b2bua_find(s->b2bua, sip->sip_to->a_tag);
+    struct b2bua_call *c = key ? key->call : NULL;
+    enum call_leg leg;
+
+    (void)sender;
+    if (!c)
+        return false;
+    leg = key->leg;
+    if (sip->sip_cseq->cs_seq == c->invite_cseq[leg] &&
+        (leg == CALL_CALLEE || key->dialog == call_winner(c->core))) {
+        b2bua_call_hold(c);
+        c->in_hand = msg;
+        call_on_ack(c->core, sip_moment(s), leg);
+        c->in_hand = NULL;
+        if (c->irq && !call_awaits_ack(c->core)) {
+            nta_incoming_destroy(c->irq);
+            c->irq = NULL;
+        }
+        b2bua_call_release(c);
+    }
+    msg_destroy(msg);
+    return true;
+}
+
+/** A 2xx of a phone that rang behind the same target, after its transaction had gone. */
+static void
+refuse_late(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
+{
+    struct call_response r = {.status = 200, .dialog = b2bua_dialog_of(c, sip->sip_to->a_tag)};
+    struct b2bua_peer *p = b2bua_peer_of(c, CALL_CALLEE, r.dialog);
+
+    if (!p)
+        return;
+    p->side = sender->side;
+    b2bua_peer_from_response(p, sip, true);
+    call_on_response(c->core, sip_moment(c->b2bua->sip), CALL_BRANCHES_MAX, &r);
+}
+
+bool
+b2bua_on_response(struct sip *s, msg_t *msg, const sip_t *sip, const struct sip_sender *sender)
+{
+    struct b2bua_key *key = b2bua_find(s->b2bua, sip->sip_from->a_tag);
+    struct b2bua_call *c = key ? key->call : NULL;
+    enum call_leg leg;
+    uint8_t dialog;
+
+    if (!c)
+        return false;
+    leg = key->leg;
+    if (sip->sip_status->st_status / 100 != 2 || sip->sip_cseq->cs_method != sip_method_invite ||
+        sip->sip_cseq->cs_seq != c->invite_cseq[leg] ||
+        (sender->side == SIP_GATEWAYS &&
+         (!c->far_overlay || strcasecmp(sender->overlay, c->far_overlay) != 0))) {
+        msg_destroy(msg);
+        return true;
+    }
+    dialog = leg == CALL_CALLER ? key->dialog : b2bua_dialog_find(c, sip->sip_to->a_tag);
+    b2bua_call_hold(c);
+    c->in_hand = msg;
+    if (dialog == CALL_NO_DIALOG || dialog != call_winner(c->core))
+        refuse_late(c, sip, sender);
+    else if (call_on_answered_again(c->core, sip_moment(s), leg) == CALL_PASS && c->irq)
+        b2bua_pass_response(c, b2bua_other(leg), dialog, c->irq, msg, c->dialog[dialog]->our_tag);
+    c->in_hand = NULL;
+    b2bua_call_release(c);
+    msg_destroy(msg);
+    return true;
+}
+
+/* ---- the whole
+ * ----------------------------------------------------------------------------------- */
+
+static void
+set_conf(struct b2bua *b, const struct sip_conf *conf)
+{
+    uint32_t answer_s =
+        conf->invite_timeout_s > ANSWER_S_LEAST ? conf->invite_timeout_s : ANSWER_S_LEAST;
+
+    b->outward = (struct call_conf){.search_ms = ASK_TIMEOUT_MS + SEARCH_SLACK_MS,
+                                    .hop_ms = conf->branch_timeout_ms,
+                                    .answer_ms = answer_s * 1000,
+                                    .ack_ms = ACK_MS,
+                                    .ending_ms = ENDING_MS,
+                                    .unreachable_status = 503,
+                                    .may_search_again = true};
+    b->inward = b->outward;
+    b->inward.search_ms = 2 * ASK_TIMEOUT_MS + SEARCH_SLACK_MS; /* From, then the bindings */
+    b->inward.unreachable_status = 480;
+    b->inward.may_search_again = false;
+}
+
+enum status
+b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
+{
+    struct b2bua *b = calloc(1, sizeof(*b));
+
+    if (!b)
+        return ST_NOMEM;
+    b->sip = s;
+    list_init(&b->calls);
+    for (size_t i = 0; i < B2BUA_SLOTS; i++)
+        list_init(&b->slot[i]);
+    set_conf(b, &s->conf);
+    b->slot_at = sip_moment(s).mono_ms / B2BUA_SLOT_MS;
+    b->tags = map_new(s->seed, s->conf.limits.calls * (size_t)(TAGS_OF_A_CALL + 1));
+    b->timer = su_timer_create(su_root_task(s->root), B2BUA_SLOT_MS);
+    if (!b->tags || !b->timer ||
+        su_timer_run(b->timer, on_timer, (su_timer_arg_t *)(void *)b) < 0) {
+        b2bua_free(b);
+        return ST_NOMEM;
+    }
+    *ret_b2bua = b;
+    return ST_OK;
+}
+
+void
+b2bua_free(struct b2bua *b)
+{
+    if (!b)
+        return;
+    while (!list_is_empty(&b->calls))
+        free_call(list_entry(b->calls.next, struct b2bua_call, link));
+    if (b->timer)
+        su_timer_destroy(b->timer);
+    map_free(b->tags);
+    free(b);
+}
+
+void
+b2bua_tick(struct sip *s)
+{
+    (void)s; /* the wheel has its own, finer timer */
+}
+
+size_t
+b2bua_count(const struct sip *s)
+{
+    return s->b2bua->count;
+}
+
+static const char *
+without_scheme(const char *uri)
+{
+    const char *colon = strchr(uri, ':');
+
+    return colon ? colon + 1 : uri;
+}
+
+struct bridge_message *
+b2bua_report(const struct sip *s, uint64_t token)
+{
+    struct bridge_message *m =
+        bridge_new(BRIDGE_REPORT, token, s->b2bua->count, sizeof(struct bridge_call));
+    size_t i = 0;
+
+    if (!m)
+        return NULL;
+    m->query = BRIDGE_QUERY_CALLS;
+    list_each(at, &s->b2bua->calls)
+    {
+        const struct b2bua_call *c = list_entry(at, struct b2bua_call, link);
+        enum call_state state = call_state(c->core);
+
+        if (call_kind(c->core) != CALL_SESSION || i == m->count)
+            continue;
+        snprintf(m->call[i].id, sizeof(m->call[i].id), "%s", c->token);
+        snprintf(m->call[i].from, AOR_BYTES, "%s", without_scheme(c->from_uri));
+        snprintf(m->call[i].to, AOR_BYTES, "%s", without_scheme(c->to_uri));
+        snprintf(m->call[i].state, sizeof(m->call[i].state), "%s",
+                 call_state_name(state == CALL_SEARCHING ? CALL_TRYING : state));
+        m->call[i++].since_wall_ms = c->since_wall_ms;
+    }
+    m->count = i;
+    return m;
+}

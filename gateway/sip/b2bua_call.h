@@ -1,0 +1,245 @@
+/**
+ * DOC: inside the B2BUA: one call, its two legs and their messages
+ *
+ *      caller's side                              callee's side
+ *      peer of the caller's leg   struct call     a dialog for each far tag, one of them the winner
+ *            |                   (gateway/call/)        |
+ *      b2bua_on_request() --> b2bua_exchange.c --> b2bua_message.c --> sip_send()
+ *      b2bua_initial.c asks the overlay and keeps the branches until one is answered
+ *
+ * Every tag we give is ours, random and unique, so a message inside a dialog is found by its To tag
+ * (a response by its From tag) alone; Call-ID and the other tag are then compared.  From and To
+ * keep their URIs, only the tags differ on the two legs; Call-ID, CSeq, Contact, Via, Route and
+ * Record-Route are each leg's own; all other header fields and bodies are shared with the message
+ * they came in.
+ *
+ * A struct b2bua_call is stepped between b2bua_call_hold() and b2bua_call_release(): what the
+ * machine asks for is done meanwhile, and the release arms the timer, and frees what is over.
+ */
+#ifndef GATEWAY_SIP_B2BUA_CALL_H
+#define GATEWAY_SIP_B2BUA_CALL_H
+
+#include "gateway/call/call.h"
+#include "gateway/sip/ask.h"
+#include "gateway/sip/b2bua.h"
+
+#define B2BUA_TAG_CHARS   16
+#define B2BUA_TOKEN_CHARS 20
+#define B2BUA_DIALOGS_MAX 8
+#define B2BUA_SLOTS       256
+#define B2BUA_SLOT_MS     200
+#define B2BUA_LOOKUPS_MAX 5 /* contacts that are users of this domain again */
+
+struct b2bua_call;
+
+struct b2bua {
+    struct sip *sip;
+    struct map *tags; /* our tag -> struct b2bua_key */
+    struct list_node calls;
+    size_t count;
+    size_t unacknowledged;
+    struct call_conf outward; /* a call from this island: targets are gateways */
+    struct call_conf inward;  /* a call to this island: targets are phones */
+    /* calls by their deadline: a wheel of slots */
+    struct list_node slot[B2BUA_SLOTS];
+    uint64_t slot_at; /* number of the last slot served */
+    su_timer_t *timer;
+    bool has_ports;
+    char port[SIP_SIDES][8]; /* of our Contact */
+};
+
+/** What one of our tags stands for. */
+struct b2bua_key {
+    struct b2bua_call *call;
+    uint8_t leg;
+    uint8_t dialog; /* CALL_NO_DIALOG: the callee's leg, whichever dialog the From tag says */
+};
+
+/** How requests reach the other end of a dialog. */
+struct b2bua_peer {
+    enum sip_side side;
+    bool is_stream;
+    tport_t *tport; /* a phone's own connection, kept; or NULL */
+    char *target;   /* its Contact */
+    char *next_hop; /* where neither target nor route say it; or NULL */
+    char *route;    /* route set as the value of a Route header field; or NULL */
+};
+
+struct b2bua_dialog {
+    struct b2bua_key key;
+    char our_tag[B2BUA_TAG_CHARS + 1]; /* what the caller has as To tag */
+    char *far_tag;
+    struct b2bua_peer peer;
+};
+
+struct b2bua_branch {
+    struct b2bua_call *call;
+    unsigned index;
+    nta_outgoing_t *orq;
+    bool is_verified;   /* the far gateway is who it should be */
+    bool is_heard;      /* a provisional answer came: CANCEL may follow */
+    bool is_cancel_due; /* CANCEL as soon as it may */
+    struct sip_target target;
+    struct id node; /* of a far gateway */
+};
+
+/** The initial request, until nothing of it is under way. */
+struct b2bua_initial {
+    msg_t *request;
+    msg_t *kept; /* the best refusal so far */
+    struct ask ask;
+    unsigned lookups;
+    bool wants_search;
+    char aor[AOR_BYTES];                   /* inward: whom we look for */
+    char overlay[OVERLAY_NAME_BYTES];      /* outward: whom the domain belongs to */
+    char from_overlay[OVERLAY_NAME_BYTES]; /* inward: of the caller's gateway */
+    unsigned count;
+    struct b2bua_branch *branch[CALL_BRANCHES_MAX];
+};
+
+struct b2bua_exchange {
+    struct b2bua_call *call;
+    unsigned number;
+    enum call_leg from;
+    uint8_t dialog;
+    bool is_invite;
+    bool is_last; /* a NOTIFY that ends its subscription */
+    bool is_heard;
+    bool is_cancel_due;
+    bool has_moved; /* sent again to the gateway that took over */
+    nta_incoming_t *irq;
+    nta_outgoing_t *orq;
+    struct ask ask;
+};
+
+struct b2bua_call {
+    struct b2bua *b2bua;
+    struct call *core;
+    struct list_node link;
+    struct list_node slot_link;
+    unsigned holds;
+    bool is_inward;
+    bool is_unacknowledged;
+    char token[B2BUA_TOKEN_CHARS + 1];
+    uint64_t since_wall_ms;
+    char *from_uri;
+    char *to_uri;
+    char *far_overlay; /* the leg that leads to another island belongs to this name */
+    /* the caller's leg */
+    char *caller_call_id;
+    char *caller_tag;
+    struct b2bua_peer caller;
+    char answer_tag[B2BUA_TAG_CHARS + 1]; /* of the first dialog, and of refusals */
+    /* the callee's leg */
+    char callee_call_id[B2BUA_TOKEN_CHARS + 1];
+    char our_tag[B2BUA_TAG_CHARS + 1]; /* our From tag */
+    struct b2bua_key callee_key;
+    struct b2bua_dialog *dialog[B2BUA_DIALOGS_MAX];
+    /* both, by enum call_leg */
+    uint32_t cseq[2];        /* of our last request */
+    uint32_t peer_cseq[2];   /* of theirs */
+    uint32_t invite_cseq[2]; /* of the last INVITE, whoever sent it */
+    nta_incoming_t *irq;     /* the initial request, or the last INVITE, until it is settled */
+    msg_t *ack;              /* an ACK with a body, should it be needed again */
+    msg_t *in_hand;          /* the message the machine is stepped with; borrowed */
+    struct b2bua_initial *initial;
+    struct b2bua_exchange *exchange[CALL_EXCHANGES_MAX];
+};
+
+/* ---- b2bua.c ---- */
+
+void b2bua_call_hold(struct b2bua_call *c);
+void b2bua_call_release(struct b2bua_call *c);
+static inline enum call_leg
+b2bua_other(enum call_leg leg)
+{
+    return leg == CALL_CALLER ? CALL_CALLEE : CALL_CALLER;
+}
+
+/** b2bua_find - the call and dialog of one of our tags; NULL if nobody has it. */
+struct b2bua_key *b2bua_find(struct b2bua *b, const char *tag);
+
+/* ---- b2bua_dialog.c: tags, and ways to the other end ---- */
+
+/**
+ * b2bua_dialog_of - the dialog of a far tag, made if need be
+ * Returns: its number, CALL_NO_DIALOG without a tag, memory or room.
+ */
+uint8_t b2bua_dialog_of(struct b2bua_call *c, const char *far_tag);
+/** b2bua_dialog_find - the same, but never made. */
+uint8_t b2bua_dialog_find(const struct b2bua_call *c, const char *far_tag);
+void b2bua_dialog_drop(struct b2bua_call *c, uint8_t dialog);
+
+/** b2bua_peer_of - the other end of a leg; NULL if there is no such dialog. */
+struct b2bua_peer *b2bua_peer_of(struct b2bua_call *c, enum call_leg leg, uint8_t dialog);
+
+/** b2bua_peer_from_request - learn from a request that opens a dialog, or refreshes its target */
+void b2bua_peer_from_request(struct b2bua_peer *p, const sip_t *sip,
+                             const struct sip_sender *sender, bool is_initial);
+/** b2bua_peer_from_response - the same from a response; @route_too when it opens the dialog */
+void b2bua_peer_from_response(struct b2bua_peer *p, const sip_t *sip, bool route_too);
+/** b2bua_peer_from_target - the way a branch was sent is the way of its dialogs */
+void b2bua_peer_from_target(struct b2bua_peer *p, const struct sip_target *target);
+void b2bua_peer_done(struct b2bua_peer *p);
+
+/** b2bua_peer_target - in NTA's terms; the route set is put into the message, not here */
+void b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target *ret);
+
+/* ---- b2bua_message.c: from one leg to the other ---- */
+
+/** b2bua_initial_request - the initial request as a branch sends it; NULL without memory. */
+msg_t *b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target);
+
+/** b2bua_dialog_request - a request from the other leg, for @leg in @dialog with CSeq @cseq */
+msg_t *b2bua_dialog_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, msg_t *in,
+                            uint32_t cseq);
+
+/** b2bua_own_request - an ACK or BYE of our own */
+msg_t *b2bua_own_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog,
+                         sip_method_t method, uint32_t cseq);
+
+/**
+ * b2bua_cancel_request - the CANCEL of a client transaction (RFC 3261 section 9.1)
+ * @reason: the caller's CANCEL, whose Reason is passed on; or the 2xx of another branch; or NULL
+ */
+msg_t *b2bua_cancel_request(nta_outgoing_t *orq, const sip_t *reason);
+
+/**
+ * b2bua_pass_response - answer a request of @leg with a response of the other leg
+ * @to_tag: set where the request had none
+ */
+void b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog,
+                         nta_incoming_t *irq, msg_t *in, const char *to_tag);
+
+/** b2bua_find_unknown - a header field sofia does not know, by its name; or NULL */
+const char *b2bua_find_unknown(const sip_t *sip, const char *name);
+
+/** b2bua_map_replaces - Replaces, in a header field or inside Refer-To, names the dialog as the
+ * other end of the call it belongs to knows it (RFC 3891) */
+void b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip);
+
+/* ---- b2bua_initial.c ---- */
+
+extern const struct call_out b2bua_call_out;
+bool b2bua_initial_new(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender);
+void b2bua_initial_free(struct b2bua_call *c);
+/** b2bua_initial_start - ask the overlay who it is for */
+void b2bua_initial_start(struct b2bua_call *c);
+bool b2bua_initial_is_idle(const struct b2bua_call *c);
+/** b2bua_lifetime_s - how long a 2xx lets its dialog live without a refresh (RFC 4028, RFC 6665) */
+uint32_t b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip);
+
+/* ---- b2bua_exchange.c ---- */
+
+/** b2bua_exchange_start - a request inside a dialog; takes @irq */
+void b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *sip,
+                          const struct sip_sender *sender);
+void b2bua_exchange_free(struct b2bua_exchange *x);
+/** b2bua_send_cancel - CANCEL, once a provisional answer was heard; see b2bua_cancel_request() */
+void b2bua_send_cancel(const struct sip_target *target, nta_outgoing_t *orq, const sip_t *reason);
+/** b2bua_acknowledge - ACK the last INVITE of ours on @leg: the one in hand, the one kept, or bare
+ */
+void b2bua_acknowledge(struct b2bua_call *c, enum call_leg leg, uint8_t dialog);
+void b2bua_say_bye(struct b2bua_call *c, enum call_leg leg, uint8_t dialog);
+
+#endif

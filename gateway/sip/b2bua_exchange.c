@@ -1,0 +1,418 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/sip/b2bua_call.h"
+
+/* ---- CANCEL, ACK and BYE of our own ---------------------------------------------------------- */
+
+void
+b2bua_send_cancel(const struct sip_target *target, nta_outgoing_t *orq, const sip_t *reason)
+{
+    msg_t *msg = b2bua_cancel_request(orq, reason);
+    const url_t *route = nta_outgoing_route_uri(orq);
+    nta_outgoing_t *cancel;
+
+    if (!msg)
+        return;
+    /* NTA's own CANCEL completes the INVITE at once: over TLS its 487 would find nobody */
+    cancel = nta_outgoing_mcreate(target->agent->nta, NULL, NULL, (url_string_t *)route, msg,
+                                  NTATAG_BRANCH_KEY(sip_object(msg)->sip_via->v_branch),
+                                  NTATAG_USER_VIA(1),
+                                  TAG_IF(target->tport, NTATAG_TPORT(target->tport)), TAG_END());
+    if (!cancel)
+        msg_destroy(msg);
+}
+
+static void
+send_ack(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, msg_t *msg)
+{
+    struct sip_target target;
+
+    if (!msg)
+        return;
+    b2bua_peer_target(c->b2bua, b2bua_peer_of(c, leg, dialog), &target);
+    sip_send_stateless(c->b2bua->sip, &target, msg);
+}
+
+void
+b2bua_acknowledge(struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
+{
+    const sip_t *sip = c->in_hand ? sip_object(c->in_hand) : NULL;
+    bool is_ack = sip && sip->sip_request && sip->sip_request->rq_method == sip_method_ack;
+    uint32_t cseq = c->invite_cseq[leg];
+
+    if (!b2bua_peer_of(c, leg, dialog))
+        return;
+    if (is_ack)
+        send_ack(c, leg, dialog, b2bua_dialog_request(c, leg, dialog, c->in_hand, cseq));
+    else if (c->ack)
+        send_ack(c, leg, dialog, b2bua_dialog_request(c, leg, dialog, c->ack, cseq));
+    else
+        send_ack(c, leg, dialog, b2bua_own_request(c, leg, dialog, sip_method_ack, cseq));
+    if (is_ack && sip->sip_payload && !c->ack)
+        c->ack = msg_ref_create(c->in_hand); /* the answer to a late offer */
+}
+
+void
+b2bua_say_bye(struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
+{
+    msg_t *msg = b2bua_own_request(c, leg, dialog, sip_method_bye, ++c->cseq[leg]);
+    struct sip_target target;
+
+    if (!msg)
+        return;
+    b2bua_peer_target(c->b2bua, b2bua_peer_of(c, leg, dialog), &target);
+    (void)sip_send(c->b2bua->sip, &target, msg, NULL, NULL);
+}
+
+/* ---- requests inside the dialog ---------------------------------------------------------------
+ */
+
+static enum call_method
+method_of(const sip_t *sip)
+{
+    switch (sip->sip_request->rq_method) {
+    case sip_method_invite:
+        return CALL_INVITE;
+    case sip_method_bye:
+        return CALL_BYE;
+    case sip_method_refer:
+        return CALL_REFER;
+    case sip_method_subscribe:
+        return CALL_SUBSCRIBE;
+    case sip_method_notify:
+        return CALL_NOTIFY;
+    default:
+        return CALL_OTHER;
+    }
+}
+
+static bool
+is_target_refresh(sip_method_t method)
+{
+    return method == sip_method_invite || method == sip_method_update ||
+           method == sip_method_subscribe || method == sip_method_notify ||
+           method == sip_method_refer;
+}
+
+void
+b2bua_exchange_free(struct b2bua_exchange *x)
+{
+    if (!x)
+        return;
+    x->call->exchange[x->number] = NULL;
+    ask_cancel(&x->ask);
+    if (x->orq)
+        nta_outgoing_destroy(x->orq);
+    if (x->irq) {
+        if (nta_incoming_status(x->irq) < 200)
+            sip_reply(x->irq, x->is_invite ? 487 : 481, NULL, 0);
+        nta_incoming_destroy(x->irq);
+    }
+    free(x);
+}
+
+/** The server transaction of an answered INVITE stays until its ACK, to take repeated 2xx. */
+static void
+keep_invite(struct b2bua_exchange *x)
+{
+    struct b2bua_call *c = x->call;
+
+    if (c->irq)
+        nta_incoming_destroy(c->irq);
+    nta_incoming_bind(x->irq, NULL, NULL);
+    c->irq = x->irq;
+    x->irq = NULL;
+}
+
+/** Pass the answer in hand on, or @status in its place; final when it is. */
+static void
+answer_exchange(struct b2bua_exchange *x, int verdict, int status)
+{
+    struct b2bua_call *c = x->call;
+    bool is_ours = !c->in_hand || nta_sip_is_internal(sip_object(c->in_hand));
+
+    if (verdict == CALL_SWALLOW)
+        return;
+    if (verdict != CALL_PASS || is_ours) {
+        sip_reply(x->irq, verdict != CALL_PASS ? verdict : status, NULL,
+                  verdict == CALL_PASS && status == 503 ? SIP_RETRY_AFTER_S : 0);
+        return;
+    }
+    b2bua_pass_response(c, x->from, x->dialog, x->irq, c->in_hand, NULL);
+}
+
+static int on_exchange_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
+
+static bool
+send_exchange(struct b2bua_exchange *x, const char *next_hop)
+{
+    struct b2bua_call *c = x->call;
+    enum call_leg leg = b2bua_other(x->from);
+    struct b2bua_peer *p = b2bua_peer_of(c, leg, x->dialog);
+    msg_t *request = nta_incoming_getrequest(x->irq);
+    msg_t *msg = b2bua_dialog_request(c, leg, x->dialog, request, ++c->cseq[leg]);
+    struct sip_target target;
+
+    msg_destroy(request);
+    if (!msg)
+        return false;
+    b2bua_peer_target(c->b2bua, p, &target);
+    if (next_hop)
+        snprintf(target.next_hop, sizeof(target.next_hop), "%s", next_hop);
+    if (x->is_invite)
+        c->invite_cseq[leg] = c->cseq[leg];
+    x->orq = sip_send(c->b2bua->sip, &target, msg, on_exchange_response,
+                      (nta_outgoing_magic_t *)(void *)x);
+    return x->orq != NULL;
+}
+
+static void
+step_exchange(struct b2bua_exchange *x, const struct call_response *r)
+{
+    struct b2bua_call *c = x->call;
+    struct moment now = sip_moment(c->b2bua->sip);
+    int verdict = call_on_answer(c->core, now, x->number, r, x->is_last);
+
+    answer_exchange(x, verdict, r->status);
+    if (r->status < 200)
+        return;
+    if (x->is_invite && r->status < 300)
+        keep_invite(x);
+    b2bua_exchange_free(x);
+}
+
+/** A far leg belongs to the overlay's name: whoever is its gateway now gets the request. */
+static void
+on_moved(void *ctx, const struct answer *answer)
+{
+    struct b2bua_exchange *x = ctx;
+    struct b2bua_call *c = x->call;
+    struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+    char next_hop[SIP_URI_BYTES];
+    bool is_sent = false;
+
+    b2bua_call_hold(c);
+    if (answer->status == ST_OK && answer->count > 0) {
+        size_t len = strcspn(answer->gateway[0].uri, ";");
+
+        snprintf(next_hop, sizeof(next_hop), "%.*s;transport=tls", (int)(len < 200 ? len : 200),
+                 answer->gateway[0].uri);
+        is_sent = send_exchange(x, next_hop);
+    }
+    if (!is_sent)
+        step_exchange(x, &failed);
+    b2bua_call_release(c);
+}
+
+static bool
+may_move(const struct b2bua_exchange *x, int status)
+{
+    const struct b2bua_call *c = x->call;
+    const struct b2bua_peer *p = b2bua_peer_of(x->call, b2bua_other(x->from), x->dialog);
+
+    return !x->has_moved && !x->is_heard && (status == 503 || status == 408) && p &&
+           p->side == SIP_GATEWAYS && c->far_overlay;
+}
+
+/** Did the overlay of a far leg answer, and nobody else? */
+static bool
+is_answer_true(const struct b2bua_exchange *x, const msg_t *msg)
+{
+    const struct b2bua_call *c = x->call;
+    const struct b2bua_peer *p = b2bua_peer_of(x->call, b2bua_other(x->from), x->dialog);
+    struct sip_sender sender;
+
+    if (x->is_heard || !p || p->side != SIP_GATEWAYS)
+        return true;
+    return sip_sender_of(&c->b2bua->sip->agent[SIP_GATEWAYS], msg, &sender) == ST_OK &&
+           strcasecmp(sender.overlay, c->far_overlay) == 0;
+}
+
+static void
+on_real_response(struct b2bua_exchange *x, const sip_t *sip)
+{
+    struct b2bua_call *c = x->call;
+    struct call_response r = {.status = sip->sip_status->st_status, .dialog = x->dialog};
+    struct b2bua_peer *p = b2bua_peer_of(c, b2bua_other(x->from), x->dialog);
+    struct sip_target target;
+
+    x->is_heard = true;
+    if (r.status / 100 == 2) {
+        r.expires_s = b2bua_lifetime_s(c, sip);
+        if (p && is_target_refresh(sip->sip_cseq->cs_method))
+            b2bua_peer_from_response(p, sip, false);
+    }
+    if (x->is_cancel_due && r.status < 200 && p) {
+        x->is_cancel_due = false;
+        b2bua_peer_target(c->b2bua, p, &target);
+        b2bua_send_cancel(&target, x->orq, NULL);
+    }
+    step_exchange(x, &r);
+}
+
+static int
+on_exchange_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+{
+    struct b2bua_exchange *x = (struct b2bua_exchange *)(void *)magic;
+    struct b2bua_call *c = x->call;
+    bool is_ours = !sip || nta_sip_is_internal(sip);
+    int status = sip ? sip->sip_status->st_status : 503;
+    struct call_response failed = {.status = status, .dialog = CALL_NO_DIALOG, .is_ours = true};
+    msg_t *msg = nta_outgoing_getresponse(orq);
+
+    b2bua_call_hold(c);
+    c->in_hand = msg;
+    if (is_ours && may_move(x, status)) {
+        nta_outgoing_destroy(x->orq);
+        x->orq = NULL;
+        x->has_moved = true;
+        x->ask = (struct ask){.done = on_moved, .ctx = x};
+        list_init(&x->ask.link);
+        c->in_hand = NULL;
+        ask_resolve(c->b2bua->sip, c->far_overlay, true, &x->ask);
+    } else if (is_ours || !is_answer_true(x, msg)) {
+        step_exchange(x, &failed);
+    } else {
+        on_real_response(x, sip);
+    }
+    c->in_hand = NULL;
+    msg_destroy(msg);
+    b2bua_call_release(c);
+    return 0;
+}
+
+/** CANCEL of a re-INVITE. */
+static int
+on_exchange_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
+{
+    struct b2bua_exchange *x = (struct b2bua_exchange *)(void *)magic;
+    struct b2bua_peer *p = b2bua_peer_of(x->call, b2bua_other(x->from), x->dialog);
+    struct sip_target target;
+
+    (void)irq;
+    if (!sip || sip->sip_request->rq_method != sip_method_cancel || !x->orq || !p)
+        return 0;
+    if (!x->is_heard) {
+        x->is_cancel_due = true;
+        return 0;
+    }
+    b2bua_peer_target(x->call->b2bua, p, &target);
+    b2bua_send_cancel(&target, x->orq, sip);
+    return 0;
+}
+
+static struct b2bua_exchange *
+new_exchange(struct b2bua_call *c, unsigned number, const struct b2bua_key *key, uint8_t dialog,
+             nta_incoming_t *irq, const sip_t *sip)
+{
+    const sip_subscription_state_t *state = sip->sip_subscription_state;
+    struct b2bua_exchange *x = calloc(1, sizeof(*x));
+
+    if (!x)
+        return NULL;
+    x->call = c;
+    x->number = number;
+    x->from = key->leg;
+    x->dialog = dialog;
+    x->irq = irq;
+    x->is_invite = sip->sip_request->rq_method == sip_method_invite;
+    x->is_last = state && state->ss_substate && strcasecmp(state->ss_substate, "terminated") == 0;
+    list_init(&x->ask.link);
+    c->exchange[number] = x;
+    if (x->is_invite) {
+        c->invite_cseq[key->leg] = sip->sip_cseq->cs_seq;
+        msg_destroy(c->ack);
+        c->ack = NULL;
+        nta_incoming_bind(irq, on_exchange_cancel, (nta_incoming_magic_t *)(void *)x);
+    }
+    return x;
+}
+
+/** Is a request of a leg what the leg's dialog allows: from its overlay, with its names, in order?
+ */
+static int
+check_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, const sip_t *sip,
+              const struct sip_sender *sender)
+{
+    const struct b2bua_peer *p = b2bua_peer_of(c, leg, dialog);
+    const char *call_id = leg == CALL_CALLER ? c->caller_call_id : c->callee_call_id;
+    uint32_t cseq = sip->sip_cseq->cs_seq;
+
+    if (!p || strcmp(sip->sip_call_id->i_id, call_id) != 0 || !sip->sip_from->a_tag)
+        return 481;
+    if (leg == CALL_CALLER && strcasecmp(sip->sip_from->a_tag, c->caller_tag) != 0)
+        return 481;
+    if ((p->side == SIP_GATEWAYS) != (sender->side == SIP_GATEWAYS))
+        return 403;
+    if (p->side == SIP_GATEWAYS &&
+        (!c->far_overlay || strcasecmp(sender->overlay, c->far_overlay) != 0))
+        return 403;
+    if (call_state(c->core) != CALL_CONFIRMED)
+        return 0;
+    if (cseq < c->peer_cseq[leg]) /* RFC 3261 section 12.2.2 */
+        return 500;
+    c->peer_cseq[leg] = cseq;
+    return 0;
+}
+
+/** Which dialog of the callee's leg; a NOTIFY may be the first that is heard of it. */
+static uint8_t
+callee_dialog(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
+{
+    const char *tag = sip->sip_from->a_tag;
+    uint8_t dialog = b2bua_dialog_find(c, tag);
+
+    if (dialog != CALL_NO_DIALOG || call_kind(c->core) != CALL_SUBSCRIPTION ||
+        sip->sip_request->rq_method != sip_method_notify || call_winner(c->core) != CALL_NO_DIALOG)
+        return dialog;
+    dialog = b2bua_dialog_of(c, tag);
+    if (dialog != CALL_NO_DIALOG)
+        b2bua_peer_from_request(&c->dialog[dialog]->peer, sip, sender, true);
+    return dialog;
+}
+
+static void
+refuse(nta_incoming_t *irq, int status)
+{
+    unsigned retry_after_s = status == 500 ? (unsigned)(sip_random() % 10) + 1 : 0;
+
+    sip_reply(irq, status, NULL, retry_after_s); /* RFC 3261 section 14.2 */
+    nta_incoming_destroy(irq);
+}
+
+void
+b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *sip,
+                     const struct sip_sender *sender)
+{
+    struct b2bua_call *c = key->call;
+    enum call_leg leg = key->leg;
+    sip_method_t method = sip->sip_request->rq_method;
+    struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+    struct b2bua_exchange *x;
+    unsigned number;
+    uint8_t dialog = leg == CALL_CALLER ? key->dialog : callee_dialog(c, sip, sender);
+    int status = check_request(c, leg, dialog, sip, sender);
+
+    b2bua_call_hold(c);
+    if (status == 0)
+        status = call_on_request(c->core, sip_moment(c->b2bua->sip), leg, method_of(sip), &number);
+    if (status != CALL_PASS) {
+        refuse(irq, status);
+        b2bua_call_release(c);
+        return;
+    }
+    if (method == sip_method_invite)
+        sip_reply(irq, 100, NULL, 0);
+    if (is_target_refresh(method))
+        b2bua_peer_from_request(b2bua_peer_of(c, leg, dialog), sip, sender, false);
+    x = new_exchange(c, number, key, dialog, irq, sip);
+    if (!x) {
+        (void)call_on_answer(c->core, sip_moment(c->b2bua->sip), number, &failed, false);
+        refuse(irq, 503);
+    } else if (!send_exchange(x, NULL)) {
+        step_exchange(x, &failed);
+    }
+    b2bua_call_release(c);
+}

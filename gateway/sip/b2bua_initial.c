@@ -1,0 +1,583 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/sip/b2bua_call.h"
+
+#define TARGETS_MAX CALL_BRANCHES_MAX
+#define SLACK_S     32 /* a refresh may be under way when the time is up */
+
+/* ---- what the machine asks for --------------------------------------------------------------- */
+
+static int on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
+
+static bool
+send_initial(void *ctx, unsigned branch)
+{
+    struct b2bua_call *c = ctx;
+    struct b2bua_branch *b = c->initial->branch[branch];
+    msg_t *msg = b2bua_initial_request(c, &b->target);
+
+    if (!msg)
+        return false;
+    b->orq = sip_send(c->b2bua->sip, &b->target, msg, on_branch_response,
+                      (nta_outgoing_magic_t *)(void *)b);
+    return b->orq != NULL;
+}
+
+static void
+cancel(void *ctx, unsigned branch)
+{
+    struct b2bua_call *c = ctx;
+    struct b2bua_branch *b = c->initial->branch[branch];
+
+    if (!b->orq)
+        return;
+    if (!b->is_heard) { /* RFC 3261 section 9.1: not before a provisional answer */
+        b->is_cancel_due = true;
+        return;
+    }
+    b2bua_send_cancel(&b->target, b->orq, c->in_hand ? sip_object(c->in_hand) : NULL);
+}
+
+static void
+forget(void *ctx, unsigned branch)
+{
+    struct b2bua_call *c = ctx;
+    const struct b2bua_branch *b = c->initial->branch[branch];
+
+    if (!c->is_inward)
+        ask_forget(c->b2bua->sip, c->initial->overlay, &b->node);
+}
+
+static void
+search_again(void *ctx)
+{
+    struct b2bua_call *c = ctx;
+
+    c->initial->wants_search = true;
+}
+
+static void
+relay(void *ctx, unsigned branch, uint8_t dialog)
+{
+    struct b2bua_call *c = ctx;
+    const struct b2bua_dialog *d = dialog < B2BUA_DIALOGS_MAX ? c->dialog[dialog] : NULL;
+
+    (void)branch;
+    if (c->irq)
+        b2bua_pass_response(c, CALL_CALLER, dialog, c->irq, c->in_hand,
+                            d ? d->our_tag : c->answer_tag);
+}
+
+static void
+keep(void *ctx, unsigned branch)
+{
+    struct b2bua_call *c = ctx;
+
+    (void)branch;
+    msg_destroy(c->initial->kept);
+    c->initial->kept = msg_ref_create(c->in_hand);
+}
+
+static void
+finish(void *ctx, int status)
+{
+    struct b2bua_call *c = ctx;
+
+    if (!c->irq)
+        return;
+    if (status == CALL_PASS && c->initial->kept)
+        b2bua_pass_response(c, CALL_CALLER, CALL_NO_DIALOG, c->irq, c->initial->kept,
+                            c->answer_tag);
+    else
+        sip_reply(c->irq, status == CALL_PASS ? 500 : status, NULL,
+                  status == 503 ? SIP_RETRY_AFTER_S : 0);
+    nta_incoming_destroy(c->irq);
+    c->irq = NULL;
+}
+
+static void
+acknowledge(void *ctx, enum call_leg leg)
+{
+    struct b2bua_call *c = ctx;
+
+    b2bua_acknowledge(c, leg, call_winner(c->core));
+}
+
+static void
+refuse_dialog(void *ctx, uint8_t dialog)
+{
+    struct b2bua_call *c = ctx;
+
+    if (dialog == CALL_NO_DIALOG)
+        return;
+    b2bua_acknowledge(c, CALL_CALLEE, dialog);
+    b2bua_say_bye(c, CALL_CALLEE, dialog);
+    b2bua_dialog_drop(c, dialog);
+}
+
+static void
+hang_up(void *ctx, enum call_leg leg)
+{
+    struct b2bua_call *c = ctx;
+
+    b2bua_say_bye(c, leg, call_winner(c->core));
+}
+
+static void
+changed(void *ctx, enum call_state was, enum call_state state, const char *reason)
+{
+    const struct b2bua_call *c = ctx;
+
+    if (log_is_written(LOG_LEVEL_DEBUG))
+        log_write(LOG_LEVEL_DEBUG, "call", "%s: %s -> %s, reason: %s", c->token,
+                  call_state_name(was), call_state_name(state), reason);
+}
+
+const struct call_out b2bua_call_out = {.send_initial = send_initial,
+                                        .cancel = cancel,
+                                        .forget = forget,
+                                        .search_again = search_again,
+                                        .relay = relay,
+                                        .keep = keep,
+                                        .finish = finish,
+                                        .acknowledge = acknowledge,
+                                        .refuse_dialog = refuse_dialog,
+                                        .hang_up = hang_up,
+                                        .changed = changed};
+
+/* ---- responses of the branches ------------------------------------------------------------------
+ */
+
+/** Is the far gateway the one that the ring named: its certificate says so (design, TLS in SIP). */
+static bool
+verify(struct b2bua_branch *b, const msg_t *msg)
+{
+    const struct b2bua_call *c = b->call;
+    struct sip_sender sender;
+
+    if (b->target.agent->side != SIP_GATEWAYS || b->is_verified)
+        return true;
+    if (sip_sender_of(b->target.agent, msg, &sender) != ST_OK)
+        return false;
+    b->is_verified =
+        strcasecmp(sender.overlay, c->initial->overlay) == 0 && id_equal(&sender.node, &b->node);
+    if (!b->is_verified)
+        log_write(LOG_LEVEL_REMOTE, "sip", "gateway %s is of %s, not of %s as the ring says",
+                  sender.address, sender.overlay, c->initial->overlay);
+    return b->is_verified;
+}
+
+uint32_t
+b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip)
+{
+    unsigned long s = 0;
+
+    if (call_kind(c->core) == CALL_SESSION && sip->sip_session_expires)
+        s = sip->sip_session_expires->x_delta;
+    else if (call_kind(c->core) == CALL_SUBSCRIPTION && sip->sip_expires)
+        s = sip->sip_expires->ex_delta;
+    else
+        return 0;
+    return (uint32_t)(s < 86400 ? s : 86400) + SLACK_S;
+}
+
+static void
+learn_dialog(struct b2bua_branch *b, uint8_t dialog, const sip_t *sip)
+{
+    struct b2bua_dialog *d = dialog < B2BUA_DIALOGS_MAX ? b->call->dialog[dialog] : NULL;
+
+    if (!d)
+        return;
+    b2bua_peer_from_target(&d->peer, &b->target);
+    b2bua_peer_from_response(&d->peer, sip, true);
+}
+
+static void
+step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
+{
+    struct b2bua_call *c = b->call;
+    struct call_response r = {
+        .status = sip->sip_status->st_status, .dialog = CALL_NO_DIALOG, .is_ours = is_ours};
+    bool is_dialog = r.status > 100 && r.status < 300 && sip->sip_to->a_tag;
+
+    if (is_dialog && call_kind(c->core) != CALL_SINGLE) {
+        r.dialog = b2bua_dialog_of(c, sip->sip_to->a_tag);
+        if (r.dialog == CALL_NO_DIALOG)
+            return; /* more phones than one call has room for: they do not ring */
+        learn_dialog(b, r.dialog, sip);
+    }
+    if (r.status / 100 == 2)
+        r.expires_s = b2bua_lifetime_s(c, sip);
+    if (r.status / 100 == 2 && r.dialog != CALL_NO_DIALOG && r.dialog == call_winner(c->core)) {
+        if (call_on_answered_again(c->core, sip_moment(c->b2bua->sip), CALL_CALLEE) == CALL_PASS)
+            relay(c, b->index, r.dialog);
+        return;
+    }
+    call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &r);
+}
+
+static int
+on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+{
+    struct b2bua_branch *b = (struct b2bua_branch *)(void *)magic;
+    struct b2bua_call *c = b->call;
+    msg_t *msg = nta_outgoing_getresponse(orq);
+    bool is_ours = !sip || nta_sip_is_internal(sip);
+    struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+
+    b2bua_call_hold(c);
+    c->in_hand = msg;
+    if (!sip) {
+        call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
+    } else if (!is_ours && !verify(b, msg)) {
+        nta_outgoing_destroy(b->orq);
+        b->orq = NULL;
+        b->is_heard = false;
+        call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
+    } else {
+        b->is_heard = true;
+        step_branch(b, sip, is_ours);
+        if (b->is_cancel_due && sip->sip_status->st_status < 200 && b->orq) {
+            b->is_cancel_due = false;
+            b2bua_send_cancel(&b->target, b->orq, NULL);
+        }
+    }
+    if (b->orq && (!sip || sip->sip_status->st_status >= 200)) {
+        nta_outgoing_destroy(b->orq);
+        b->orq = NULL;
+    }
+    c->in_hand = NULL;
+    msg_destroy(msg);
+    b2bua_call_release(c);
+    return 0;
+}
+
+/* ---- who is it for
+ * -------------------------------------------------------------------------------- */
+
+static struct b2bua_branch *
+add_branch(struct b2bua_call *c)
+{
+    struct b2bua_initial *in = c->initial;
+    struct b2bua_branch *b;
+
+    if (in->count == CALL_BRANCHES_MAX)
+        return NULL;
+    b = calloc(1, sizeof(*b));
+    if (!b)
+        return NULL;
+    b->call = c;
+    b->index = in->count;
+    in->branch[in->count++] = b;
+    return b;
+}
+
+/** RFC 2782: lowest priority first, among equals by chance according to weight. */
+static size_t
+pick_gateway(const struct bridge_gateway *gateway, size_t count, const bool *is_used)
+{
+    uint64_t total = 0, dice;
+    uint32_t best = UINT32_MAX;
+
+    for (size_t i = 0; i < count; i++)
+        if (!is_used[i] && gateway[i].priority < best)
+            best = gateway[i].priority;
+    for (size_t i = 0; i < count; i++)
+        if (!is_used[i] && gateway[i].priority == best)
+            total += gateway[i].weight + 1U;
+    dice = total > 1 ? sip_random() % total : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (is_used[i] || gateway[i].priority != best)
+            continue;
+        if (dice <= gateway[i].weight)
+            return i;
+        dice -= gateway[i].weight + 1U;
+    }
+    return count;
+}
+
+static void
+set_gateway_target(struct b2bua_call *c, struct b2bua_branch *b,
+                   const struct bridge_gateway *gateway)
+{
+    const sip_t *sip = sip_object(c->initial->request);
+    size_t len = strcspn(gateway->uri, ";");
+
+    b->node = gateway->node;
+    b->target.agent = &c->b2bua->sip->agent[SIP_GATEWAYS];
+    snprintf(b->target.next_hop, sizeof(b->target.next_hop), "%.*s;transport=tls",
+             (int)(len < 200 ? len : 200), gateway->uri);
+    if (url_e(b->target.request_uri, sizeof(b->target.request_uri), sip->sip_request->rq_url) >=
+        (issize_t)sizeof(b->target.request_uri))
+        b->target.request_uri[0] = '\0';
+}
+
+static void
+on_routes(void *ctx, const struct answer *answer)
+{
+    struct b2bua_call *c = ctx;
+    struct call_target target[TARGETS_MAX];
+    bool is_used[BRIDGE_GATEWAYS_MAX] = {false};
+    size_t count = answer->count < BRIDGE_GATEWAYS_MAX ? answer->count : BRIDGE_GATEWAYS_MAX;
+    size_t made = 0;
+    struct moment now = sip_moment(c->b2bua->sip);
+
+    b2bua_call_hold(c);
+    if (answer->status == ST_OK && answer->overlay)
+        snprintf(c->initial->overlay, sizeof(c->initial->overlay), "%s", answer->overlay);
+    for (size_t i = 0; answer->status == ST_OK && i < count; i++) {
+        size_t pick = pick_gateway(answer->gateway, count, is_used);
+        struct b2bua_branch *b = pick < count ? add_branch(c) : NULL;
+
+        if (!b)
+            break;
+        is_used[pick] = true;
+        set_gateway_target(c, b, &answer->gateway[pick]);
+        target[made] = (struct call_target){.group = (uint8_t)b->index, .is_hop = true};
+        made++;
+    }
+    if (made > 0 && !c->far_overlay)
+        c->far_overlay = strdup(c->initial->overlay);
+    if (answer->status == ST_NOT_FOUND)
+        call_on_no_target(c->core, now, 404, "no such overlay");
+    else if (made == 0 || !c->far_overlay)
+        call_on_no_target(c->core, now, 503, "no gateway can be found");
+    else
+        call_on_targets(c->core, now, target, made);
+    b2bua_call_release(c);
+}
+
+/** Is a contact a user of this domain again?  Says which. */
+static bool
+is_forwarded(const struct b2bua_call *c, const char *uri, char aor[AOR_BYTES])
+{
+    char text[SIP_URI_BYTES];
+    url_t url[1];
+
+    snprintf(text, sizeof(text), "%s", uri);
+    return url_d(url, text) == 0 && url->url_host &&
+           sip_domain_is_local(c->b2bua->sip, url->url_host) && sip_aor_of(url, aor) == ST_OK;
+}
+
+/** What the bindings of one AOR come to. */
+struct found {
+    size_t made;    /* branches */
+    bool is_known;  /* somebody was bound once */
+    bool is_looped; /* a contact is the user himself */
+    char forwarded[AOR_BYTES];
+};
+
+static void
+add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t contact,
+            struct call_target *target, struct found *found)
+{
+    struct b2bua_branch *b;
+    struct sip_target to;
+    char aor[AOR_BYTES];
+
+    if (is_forwarded(c, binding->contact[contact].uri, aor)) {
+        if (strcmp(aor, c->initial->aor) == 0)
+            found->is_looped = true;
+        else
+            memcpy(found->forwarded, aor, sizeof(aor));
+        return;
+    }
+    if (sip_target_of_contact(c->b2bua->sip, binding, contact, &to) != ST_OK)
+        return;
+    b = add_branch(c);
+    if (!b)
+        return;
+    b->target = to;
+    if (to.tport)
+        b->target.tport = tport_ref(to.tport);
+    target[found->made++] = (struct call_target){.is_hop = to.agent->side == SIP_PEERS};
+}
+
+static void look_up(struct b2bua_call *c);
+
+static void
+on_bindings(void *ctx, const struct answer *answer)
+{
+    struct b2bua_call *c = ctx;
+    struct call_target target[TARGETS_MAX];
+    struct found found = {0};
+    struct moment now = sip_moment(c->b2bua->sip);
+
+    b2bua_call_hold(c);
+    for (size_t i = 0; answer->status == ST_OK && i < answer->count; i++) {
+        const struct binding_record *binding = &answer->binding[i];
+
+        found.is_known = true;
+        for (size_t k = 0; k < binding->contact_count && found.made < TARGETS_MAX; k++)
+            if (binding->contact[k].expires_at_wall_ms > now.wall_ms)
+                add_contact(c, binding, k, target, &found);
+    }
+    if (found.made > 0) {
+        call_on_targets(c->core, now, target, found.made);
+    } else if (found.is_looped ||
+               (found.forwarded[0] && ++c->initial->lookups >= B2BUA_LOOKUPS_MAX)) {
+        call_on_no_target(c->core, now, 482, "a contact leads back to its user");
+    } else if (found.forwarded[0]) {
+        memcpy(c->initial->aor, found.forwarded, sizeof(c->initial->aor));
+        c->initial->wants_search = true;
+    } else if (answer->status == ST_NOT_FOUND || (answer->status == ST_OK && !found.is_known)) {
+        call_on_no_target(c->core, now, 404, "no such user");
+    } else if (answer->status == ST_OK) {
+        call_on_no_target(c->core, now, 480, "no live contact");
+    } else {
+        call_on_no_target(c->core, now, 503, status_text(answer->status));
+    }
+    b2bua_call_release(c);
+}
+
+static void
+look_up(struct b2bua_call *c)
+{
+    c->initial->ask.done = on_bindings;
+    ask_lookup(c->b2bua->sip, c->initial->aor, &c->initial->ask);
+}
+
+/* ---- who is it from
+ * ------------------------------------------------------------------------------- */
+
+/** The draft's header fields must agree with From and with the certificate (004 section 4.3). */
+static bool
+is_header_true(const char *value, const char *aor)
+{
+    char text[AOR_BYTES + 16], said[AOR_BYTES];
+    url_t url[1];
+    size_t len;
+
+    if (!value)
+        return false;
+    value += strspn(value, " <");
+    len = strcspn(value, ">; \t");
+    if (len >= sizeof(text))
+        return false;
+    memcpy(text, value, len);
+    text[len] = '\0';
+    return url_d(url, text) == 0 && sip_aor_of(url, said) == ST_OK && strcmp(said, aor) == 0;
+}
+
+static bool
+is_sender_true(const sip_t *sip, const char *overlay)
+{
+    char aor[AOR_BYTES], overlay_aor[AOR_BYTES];
+
+    if (sip_aor_of(sip->sip_from->a_url, aor) != ST_OK)
+        return false;
+    snprintf(overlay_aor, sizeof(overlay_aor), "overlay@%s", overlay);
+    return is_header_true(b2bua_find_unknown(sip, "Overlay-ID"), overlay_aor) &&
+           is_header_true(b2bua_find_unknown(sip, "Node-ID"), aor);
+}
+
+/** Whose users does From's domain hold?  The longest name that lives, as for a call to them. */
+static void
+on_from_resolved(void *ctx, const struct answer *answer)
+{
+    struct b2bua_call *c = ctx;
+    struct moment now = sip_moment(c->b2bua->sip);
+
+    b2bua_call_hold(c);
+    if (answer->status == ST_OK && answer->overlay &&
+        strcasecmp(answer->overlay, c->initial->from_overlay) == 0)
+        c->initial->wants_search = true;
+    else if (answer->status == ST_OK || answer->status == ST_NOT_FOUND)
+        call_on_no_target(c->core, now, 403, "From is not of the sender's overlay");
+    else
+        call_on_no_target(c->core, now, 503, "From cannot be checked");
+    b2bua_call_release(c);
+}
+
+static void
+check_sender(struct b2bua_call *c)
+{
+    const sip_t *sip = sip_object(c->initial->request);
+    const char *host = sip->sip_from->a_url->url_host;
+    struct moment now = sip_moment(c->b2bua->sip);
+
+    if (!host || sip_domain_is_local(c->b2bua->sip, host) ||
+        !is_sender_true(sip, c->initial->from_overlay)) {
+        call_on_no_target(c->core, now, 403, "From, Overlay-ID and certificate do not agree");
+    } else if (strcasecmp(host, c->initial->from_overlay) == 0) {
+        look_up(c); /* no longer name can fit */
+    } else {
+        c->initial->ask.done = on_from_resolved;
+        ask_resolve(c->b2bua->sip, host, false, &c->initial->ask);
+    }
+}
+
+/* ---- life
+ * ----------------------------------------------------------------------------------------- */
+
+bool
+b2bua_initial_new(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
+{
+    struct b2bua_initial *in = calloc(1, sizeof(*in));
+
+    if (!in)
+        return false;
+    c->initial = in;
+    in->request = nta_incoming_getrequest(c->irq);
+    list_init(&in->ask.link);
+    in->ask.ctx = c;
+    if (c->is_inward)
+        memcpy(in->from_overlay, sender->overlay, sizeof(in->from_overlay));
+    return in->request && (!c->is_inward || sip_aor_of(sip->sip_request->rq_url, in->aor) == ST_OK);
+}
+
+static void
+free_branch(struct b2bua_branch *b)
+{
+    if (b->orq)
+        nta_outgoing_destroy(b->orq);
+    if (b->target.tport)
+        tport_unref(b->target.tport);
+    free(b);
+}
+
+void
+b2bua_initial_free(struct b2bua_call *c)
+{
+    struct b2bua_initial *in = c->initial;
+
+    if (!in)
+        return;
+    c->initial = NULL;
+    ask_cancel(&in->ask);
+    for (unsigned i = 0; i < in->count; i++)
+        free_branch(in->branch[i]);
+    msg_destroy(in->kept);
+    msg_destroy(in->request);
+    free(in);
+}
+
+bool
+b2bua_initial_is_idle(const struct b2bua_call *c)
+{
+    for (unsigned i = 0; i < c->initial->count; i++)
+        if (c->initial->branch[i]->orq)
+            return false;
+    return true;
+}
+
+/** The first time, or where the machine or a forwarded user wants another search. */
+void
+b2bua_initial_start(struct b2bua_call *c)
+{
+    struct b2bua_initial *in = c->initial;
+    const sip_t *sip = sip_object(in->request);
+    bool is_again = in->wants_search;
+
+    in->wants_search = false;
+    if (c->is_inward && !is_again) {
+        check_sender(c);
+    } else if (c->is_inward) {
+        look_up(c);
+    } else {
+        in->ask.done = on_routes;
+        ask_resolve(c->b2bua->sip, sip->sip_request->rq_url->url_host, is_again, &in->ask);
+    }
+}

@@ -1,0 +1,339 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/sip/b2bua_call.h"
+
+/*
+ * A message for the other leg is a shallow copy: it shares its strings with the message it came
+ * from, which lives as long as the copy does.  What is each leg's own is then put in its place.
+ * Headers are never taken from a third message without duplicating them, since a copy keeps one
+ * parent only.
+ */
+
+static void
+strip(msg_t *msg, sip_t *sip, void *list)
+{
+    sip_header_t **head = list;
+
+    while (*head)
+        msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)*head);
+}
+
+static void
+set_tag(msg_t *msg, sip_addr_t *a, const char *tag)
+{
+    const char *param = su_sprintf(msg_home(msg), "tag=%s", tag);
+
+    if (param)
+        msg_header_replace_param(msg_home(msg), a->a_common, param);
+}
+
+static bool
+set_request_uri(msg_t *msg, sip_t *sip, const char *uri)
+{
+    url_t *url = url_make(msg_home(msg), uri);
+
+    if (!url)
+        return false;
+    *sip->sip_request->rq_url = *url;
+    sip_fragment_clear(sip->sip_request->rq_common);
+    return true;
+}
+
+static bool
+set_call_id(msg_t *msg, sip_t *sip, const char *call_id)
+{
+    sip->sip_call_id->i_id = su_strdup(msg_home(msg), call_id);
+    if (!sip->sip_call_id->i_id)
+        return false;
+    sip->sip_call_id->i_hash = (uint32_t)msg_hash_string(call_id);
+    sip_fragment_clear(sip->sip_call_id->i_common);
+    return true;
+}
+
+static void
+set_cseq(sip_t *sip, uint32_t cseq)
+{
+    sip->sip_cseq->cs_seq = cseq;
+    sip_fragment_clear(sip->sip_cseq->cs_common);
+}
+
+/** What this hop has taken of the request's life; the dispatcher refused those that had none. */
+static void
+count_down(msg_t *msg, sip_t *sip)
+{
+    if (!sip->sip_max_forwards) {
+        sip_add_tl(msg, sip, SIPTAG_MAX_FORWARDS_STR("70"), TAG_END());
+    } else if (sip->sip_max_forwards->mf_count > 0) {
+        sip->sip_max_forwards->mf_count--;
+        sip_fragment_clear(sip->sip_max_forwards->mf_common);
+    }
+}
+
+/** Our Contact, in place of theirs: <sip:CALL-TOKEN@ADDRESS>. */
+static bool
+set_contact(const struct b2bua_call *c, msg_t *msg, sip_t *sip, const struct b2bua_peer *p)
+{
+    su_home_t *home = msg_home(msg);
+    const struct sip_agent *agent = &c->b2bua->sip->agent[p->side];
+    sip_contact_t *m = (sip_contact_t *)(void *)msg_header_alloc(home, sip_contact_class, 0);
+
+    strip(msg, sip, &sip->sip_contact);
+    if (!m)
+        return false;
+    url_init(m->m_url, url_sip);
+    m->m_url->url_user = su_strdup(home, c->token);
+    m->m_url->url_host = agent->host;
+    m->m_url->url_port = c->b2bua->port[p->side][0] ? c->b2bua->port[p->side] : NULL;
+    if (p->side != SIP_PHONES)
+        m->m_url->url_params = "transport=tls";
+    else if (p->is_stream)
+        m->m_url->url_params = "transport=tcp";
+    return m->m_url->url_user && msg_header_insert(msg, (msg_pub_t *)sip, (msg_header_t *)m) >= 0;
+}
+
+const char *
+b2bua_find_unknown(const sip_t *sip, const char *name)
+{
+    for (const sip_unknown_t *u = sip->sip_unknown; u; u = u->un_next)
+        if (strcasecmp(u->un_name, name) == 0)
+            return u->un_value;
+    return NULL;
+}
+
+static void
+strip_unknown(msg_t *msg, sip_t *sip, const char *name)
+{
+    for (sip_unknown_t *u = sip->sip_unknown, *next; u; u = next) {
+        next = u->un_next;
+        if (strcasecmp(u->un_name, name) == 0)
+            msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)u);
+    }
+}
+
+/** Who calls, for the far gateway to hold against its certificate (design, names). */
+static bool
+set_overlay_headers(const struct b2bua_call *c, msg_t *msg, sip_t *sip, enum sip_side side)
+{
+    char aor[AOR_BYTES];
+
+    strip_unknown(msg, sip, "Overlay-ID");
+    strip_unknown(msg, sip, "Node-ID");
+    if (side != SIP_GATEWAYS)
+        return true;
+    if (sip_aor_of(sip->sip_from->a_url, aor) != ST_OK)
+        return false;
+    return sip_add_make(msg, sip, sip_unknown_class,
+                        su_sprintf(msg_home(msg), "Overlay-ID: <sip:overlay@%s>",
+                                   c->b2bua->sip->conf.overlay)) >= 0 &&
+           sip_add_make(msg, sip, sip_unknown_class,
+                        su_sprintf(msg_home(msg), "Node-ID: <sip:%s>", aor)) >= 0;
+}
+
+/** A copy of a request without what belongs to the leg it came from. */
+static msg_t *
+copy_request(struct b2bua_call *c, msg_t *in, const struct b2bua_peer *p, sip_t **ret_sip)
+{
+    msg_t *msg = msg_copy(in);
+    sip_t *sip = msg ? sip_object(msg) : NULL;
+
+    if (!sip)
+        return NULL;
+    strip(msg, sip, &sip->sip_via);
+    strip(msg, sip, &sip->sip_record_route);
+    strip(msg, sip, &sip->sip_route);
+    count_down(msg, sip);
+    if (!set_overlay_headers(c, msg, sip, p->side) ||
+        (sip->sip_contact && !set_contact(c, msg, sip, p))) {
+        msg_destroy(msg);
+        return NULL;
+    }
+    b2bua_map_replaces(c->b2bua, msg, sip);
+    *ret_sip = sip;
+    return msg;
+}
+
+msg_t *
+b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
+{
+    struct b2bua_peer p = {.side = target->agent->side};
+    sip_t *sip;
+    msg_t *msg;
+
+    p.is_stream = target->tport ? tport_is_stream(target->tport) != 0
+                                : strcasestr(target->next_hop, "transport=tcp") != NULL;
+    msg = copy_request(c, c->initial->request, &p, &sip);
+    if (!msg)
+        return NULL;
+    set_tag(msg, sip->sip_from, c->our_tag);
+    set_cseq(sip, c->cseq[CALL_CALLEE]);
+    if (!set_call_id(msg, sip, c->callee_call_id) ||
+        !set_request_uri(msg, sip, target->request_uri)) {
+        msg_destroy(msg);
+        return NULL;
+    }
+    return msg;
+}
+
+static const char *
+tag_of_peer(const struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
+{
+    return leg == CALL_CALLER ? c->caller_tag : c->dialog[dialog]->far_tag;
+}
+
+static const char *
+tag_of_ours(const struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
+{
+    return leg == CALL_CALLER ? c->dialog[dialog]->our_tag : c->our_tag;
+}
+
+static const char *
+call_id_of(const struct b2bua_call *c, enum call_leg leg)
+{
+    return leg == CALL_CALLER ? c->caller_call_id : c->callee_call_id;
+}
+
+/** A PRACK names the INVITE whose answer it acknowledges (RFC 3262 section 7.2). */
+static void
+map_rack(const struct b2bua_call *c, enum call_leg leg, sip_t *sip)
+{
+    sip_rack_t *rack = sip->sip_rack;
+
+    if (!rack || rack->ra_cseq != c->invite_cseq[b2bua_other(leg)])
+        return;
+    rack->ra_cseq = c->invite_cseq[leg];
+    sip_fragment_clear(&rack->ra_common);
+}
+
+msg_t *
+b2bua_dialog_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, msg_t *in,
+                     uint32_t cseq)
+{
+    struct b2bua_peer *p = b2bua_peer_of(c, leg, dialog);
+    sip_t *sip;
+    msg_t *msg = p && p->target && c->dialog[dialog] ? copy_request(c, in, p, &sip) : NULL;
+
+    if (!msg)
+        return NULL;
+    set_tag(msg, sip->sip_from, tag_of_ours(c, leg, dialog));
+    set_tag(msg, sip->sip_to, tag_of_peer(c, leg, dialog));
+    set_cseq(sip, cseq);
+    map_rack(c, leg, sip);
+    if (!set_call_id(msg, sip, call_id_of(c, leg)) || !set_request_uri(msg, sip, p->target) ||
+        (p->route && sip_add_make(msg, sip, sip_route_class, p->route) < 0)) {
+        msg_destroy(msg);
+        return NULL;
+    }
+    return msg;
+}
+
+msg_t *
+b2bua_own_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, sip_method_t method,
+                  uint32_t cseq)
+{
+    struct b2bua_peer *p = b2bua_peer_of(c, leg, dialog);
+    const char *name = sip_method_name(method, NULL);
+    const char *from = leg == CALL_CALLER ? c->to_uri : c->from_uri;
+    const char *to = leg == CALL_CALLER ? c->from_uri : c->to_uri;
+    sip_t *sip;
+    msg_t *msg;
+    su_home_t *home;
+
+    if (!p || !p->target || dialog >= B2BUA_DIALOGS_MAX || !c->dialog[dialog])
+        return NULL;
+    msg = nta_msg_create(c->b2bua->sip->agent[p->side].nta, 0);
+    if (!msg)
+        return NULL;
+    sip = sip_object(msg);
+    home = msg_home(msg);
+    sip_add_tl(msg, sip, SIPTAG_REQUEST_STR(su_sprintf(home, "%s %s SIP/2.0", name, p->target)),
+               SIPTAG_FROM_STR(su_sprintf(home, "<%s>;tag=%s", from, tag_of_ours(c, leg, dialog))),
+               SIPTAG_TO_STR(su_sprintf(home, "<%s>;tag=%s", to, tag_of_peer(c, leg, dialog))),
+               SIPTAG_CALL_ID_STR(call_id_of(c, leg)),
+               SIPTAG_CSEQ_STR(su_sprintf(home, "%u %s", cseq, name)),
+               SIPTAG_MAX_FORWARDS_STR("70"), TAG_IF(p->route, SIPTAG_ROUTE_STR(p->route)),
+               TAG_END());
+    if (!sip->sip_request || !sip->sip_from || !sip->sip_to || !sip->sip_cseq ||
+        !sip->sip_call_id) {
+        msg_destroy(msg);
+        return NULL;
+    }
+    return msg;
+}
+
+msg_t *
+b2bua_cancel_request(nta_outgoing_t *orq, const sip_t *reason)
+{
+    msg_t *original = nta_outgoing_getrequest(orq);
+    const sip_t *o = sip_object(original);
+    msg_t *msg = msg_create(sip_default_mclass(), 0);
+    sip_t *sip = msg ? sip_object(msg) : NULL;
+    sip_via_t via[1];
+
+    if (sip && o && o->sip_via) {
+        *via = *o->sip_via;
+        via->v_next = NULL;
+        sip_add_tl(
+            msg, sip,
+            SIPTAG_REQUEST(sip_request_create(msg_home(msg), SIP_METHOD_CANCEL,
+                                              (url_string_t *)o->sip_request->rq_url, NULL)),
+            SIPTAG_VIA(via), SIPTAG_FROM(o->sip_from), SIPTAG_TO(o->sip_to),
+            SIPTAG_CALL_ID(o->sip_call_id), SIPTAG_ROUTE(o->sip_route),
+            SIPTAG_CSEQ(sip_cseq_create(msg_home(msg), o->sip_cseq->cs_seq, SIP_METHOD_CANCEL)),
+            SIPTAG_MAX_FORWARDS_STR("70"),
+            SIPTAG_REASON(reason && reason->sip_request ? reason->sip_reason : NULL),
+            TAG_IF(reason && reason->sip_status,
+                   SIPTAG_REASON_STR("SIP;cause=200;text=\"Call completed elsewhere\"")),
+            TAG_END());
+    }
+    msg_destroy(original);
+    if (sip && sip->sip_request && sip->sip_via && sip->sip_cseq)
+        return msg;
+    msg_destroy(msg);
+    return NULL;
+}
+
+void
+b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta_incoming_t *irq,
+                    msg_t *in, const char *to_tag)
+{
+    const struct b2bua_peer *p = b2bua_peer_of(c, leg, dialog);
+    msg_t *request = nta_incoming_getrequest(irq);
+    const sip_t *r = request ? sip_object(request) : NULL;
+    msg_t *msg = r ? msg_copy(in) : NULL;
+    sip_t *sip = msg ? sip_object(msg) : NULL;
+    int status = sip ? sip->sip_status->st_status : 0;
+    bool is_opening = r && !r->sip_to->a_tag && status < 300;
+
+    if (!sip || (nta_incoming_status(irq) >= 200 && status >= 300))
+        goto done;
+    /* only the 2xx to an INVITE is ever sent again (RFC 3261 section 13.3.1.4) */
+    if (nta_incoming_status(irq) >= 200 &&
+        (status < 200 || nta_incoming_method(irq) != sip_method_invite))
+        goto done;
+    strip(msg, sip, &sip->sip_via);
+    strip(msg, sip, &sip->sip_record_route);
+    strip(msg, sip, &sip->sip_from);
+    strip(msg, sip, &sip->sip_to);
+    strip(msg, sip, &sip->sip_call_id);
+    strip(msg, sip, &sip->sip_cseq);
+    if (sip_add_dup(msg, sip, (sip_header_t *)r->sip_via) < 0 ||
+        sip_add_dup(msg, sip, (sip_header_t *)r->sip_from) < 0 ||
+        sip_add_dup(msg, sip, (sip_header_t *)r->sip_to) < 0 ||
+        sip_add_dup(msg, sip, (sip_header_t *)r->sip_call_id) < 0 ||
+        sip_add_dup(msg, sip, (sip_header_t *)r->sip_cseq) < 0)
+        goto done;
+    if (is_opening && r->sip_record_route &&
+        sip_add_dup(msg, sip, (sip_header_t *)r->sip_record_route) < 0)
+        goto done;
+    if (!sip->sip_to->a_tag && to_tag && status > 100)
+        set_tag(msg, sip->sip_to, to_tag);
+    if (status < 300 && sip->sip_contact && p && !set_contact(c, msg, sip, p))
+        goto done;
+    nta_incoming_mreply(irq, msg);
+    msg = NULL;
+done:
+    msg_destroy(msg);
+    msg_destroy(request);
+}
