@@ -22,7 +22,8 @@ struct error_body {
 NODISCARD enum status error_body_read(struct slice in, struct error_body *ret);
 void error_body_write(struct writer *w, const struct error_body *b);
 
-/* ---- Ping, Probe ------------------------------------------------------------------------------ */
+/* ---- Ping, Probe ------------------------------------------------------------------------------
+ */
 struct ping_req {
     struct slice padding;
 };
@@ -49,7 +50,8 @@ NODISCARD enum status probe_ans_read(struct slice in, struct slice *ret_infos);
 bool probe_info_read(struct reader *r, struct probe_info *ret);
 void probe_ans_write(struct writer *w, const struct probe_info *info, size_t count);
 
-/* ---- Attach, AppAttach ------------------------------------------------------------------------- */
+/* ---- Attach, AppAttach -------------------------------------------------------------------------
+ */
 enum overlay_link { LINK_DTLS_UDP_SR = 1, LINK_DTLS_UDP_SR_NO_ICE = 3, LINK_TLS_TCP_FH_NO_ICE = 4 };
 enum candidate_type { CANDIDATE_HOST = 1, CANDIDATE_SRFLX = 2, CANDIDATE_RELAY = 4 };
 
@@ -58,7 +60,8 @@ struct ip_address_port {
     uint8_t address[16];
     uint16_t port;
 };
-/** ip_address_port_parse - from "127.1.0.1:6084" or "[::1]:6084". ip_address_port_text the way back;
+/** ip_address_port_parse - from "127.1.0.1:6084" or "[::1]:6084". ip_address_port_text the way
+ * back;
  *  @out holds IP_ADDRESS_PORT_TEXT_BYTES. */
 #define IP_ADDRESS_PORT_TEXT_BYTES 56
 NODISCARD enum status ip_address_port_parse(const char *text, struct ip_address_port *ret);
@@ -69,7 +72,7 @@ struct ice_candidate {
     uint8_t overlay_link; /* enum overlay_link */
     struct slice foundation;
     uint32_t priority;
-    uint8_t type; /* enum candidate_type */
+    uint8_t type;                   /* enum candidate_type */
     struct ip_address_port related; /* SRFLX and RELAY only */
     struct slice extensions;        /* raw */
 };
@@ -80,8 +83,8 @@ void ice_candidate_write(struct writer *w, const struct ice_candidate *c);
 struct attach_body {
     struct slice ufrag;
     struct slice password;
-    uint16_t application; /* AppAttach only: 5060, 5061 */
-    struct slice role;    /* "passive" in a request, "active" in an answer */
+    uint16_t application;    /* AppAttach only: 5060, 5061 */
+    struct slice role;       /* "passive" in a request, "active" in an answer */
     struct slice candidates; /* raw ice_candidate entries */
     bool send_update;        /* Attach only */
 };
@@ -90,7 +93,8 @@ void attach_write(struct writer *w, const struct attach_body *b);
 NODISCARD enum status app_attach_read(struct slice in, struct attach_body *ret);
 void app_attach_write(struct writer *w, const struct attach_body *b);
 
-/* ---- Join, Leave, Update, RouteQuery, ConfigUpdate ----------------------------------------------- */
+/* ---- Join, Leave, Update, RouteQuery, ConfigUpdate
+ * ----------------------------------------------- */
 struct join_req {
     struct id joining_peer;
     struct slice plugin; /* overlay_specific_data */
@@ -124,7 +128,8 @@ struct config_update_req {
 NODISCARD enum status config_update_req_read(struct slice in, struct config_update_req *ret);
 void config_update_req_write(struct writer *w, const struct config_update_req *b);
 
-/* ---- CHORD-RELOAD, section 10 ------------------------------------------------------------------- */
+/* ---- CHORD-RELOAD, section 10 -------------------------------------------------------------------
+ */
 enum chord_update_type { CHORD_PEER_READY = 1, CHORD_NEIGHBORS = 2, CHORD_FULL = 3 };
 struct chord_update {
     uint32_t uptime_s;
@@ -146,7 +151,8 @@ struct chord_leave {
 NODISCARD enum status chord_leave_read(struct slice in, struct chord_leave *ret);
 void chord_leave_write(struct writer *w, const struct chord_leave *b);
 
-/* ---- stored data, sections 7.1 to 7.4 ------------------------------------------------------------ */
+/* ---- stored data, sections 7.1 to 7.4
+ * ------------------------------------------------------------ */
 enum data_model { MODEL_SINGLE = 1, MODEL_ARRAY = 2, MODEL_DICTIONARY = 3 };
 
 struct data_value {
@@ -209,7 +215,8 @@ struct fetch_req {
 struct data_specifier {
     uint32_t kind;
     uint64_t generation;
-    struct slice model; /* raw: empty; ArrayRange list with its u16 prefix; key list with its u16 prefix */
+    struct slice
+        model; /* raw: empty; ArrayRange list with its u16 prefix; key list with its u16 prefix */
 };
 NODISCARD enum status fetch_req_read(struct slice in, struct fetch_req *ret);
 void fetch_req_write(struct writer *w, const struct fetch_req *b);
@@ -246,7 +253,8 @@ struct stored_metadata {
     struct slice hash_value;
 };
 bool stored_metadata_read(struct reader *r, enum data_model model, struct stored_metadata *ret);
-void stored_metadata_write(struct writer *w, enum data_model model, const struct stored_metadata *d);
+void stored_metadata_write(struct writer *w, enum data_model model,
+                           const struct stored_metadata *d);
 
 struct find_req {
     struct id resource;
@@ -263,7 +271,8 @@ void find_ans_write(struct writer *w, struct slice results);
 bool find_kind_data_read(struct reader *r, struct find_kind_data *ret);
 void find_kind_data_write(struct writer *w, const struct find_kind_data *d);
 
-/* ---- usages: RFC 7904 ---------------------------------------------------------------------------- */
+/* ---- usages: RFC 7904
+ * ---------------------------------------------------------------------------- */
 enum sip_registration_type { SIP_REGISTRATION_URI = 1, SIP_REGISTRATION_ROUTE = 2 };
 struct sip_registration {
     uint8_t type;

@@ -24,7 +24,7 @@ enum access_policy {
     ACCESS_NODE_MATCH,      /* H(Node-ID) == Resource-ID */
     ACCESS_USER_NODE_MATCH, /* USER_MATCH and dictionary key == Node-ID */
     ACCESS_NODE_MULTIPLE,   /* H(Node-ID || i) == Resource-ID for an i up to max_node_multiple */
-    ACCESS_NODE_KEY,        /* ours: dictionary key == the signer's Node-ID, any peer of the overlay */
+    ACCESS_NODE_KEY, /* ours: dictionary key == the signer's Node-ID, any peer of the overlay */
 };
 
 struct kind {
@@ -32,8 +32,8 @@ struct kind {
     const char *name;
     enum data_model model;
     enum access_policy access;
-    uint32_t max_count;     /* values under one Resource-ID */
-    uint32_t max_bytes;     /* of one value */
+    uint32_t max_count; /* values under one Resource-ID */
+    uint32_t max_bytes; /* of one value */
     uint32_t max_node_multiple;
 };
 

@@ -16,12 +16,12 @@
 
 #include "base/bytes.h"
 
-#define MESSAGE_TOKEN         0xd2454c4fu /* "RELO" with the top bit set, section 6.3.2 */
-#define MESSAGE_VERSION       0x0a
-#define MESSAGE_HEADER_BYTES  38
-#define MESSAGE_MAX_BYTES     65000u /* on TLS links */
-#define MESSAGE_INITIAL_TTL   100
-#define MESSAGE_LIST_MAX      128 /* entries in a via or destination list: hard limit */
+#define MESSAGE_TOKEN           0xd2454c4fu /* "RELO" with the top bit set, section 6.3.2 */
+#define MESSAGE_VERSION         0x0a
+#define MESSAGE_HEADER_BYTES    38
+#define MESSAGE_MAX_BYTES       65000u /* on TLS links */
+#define MESSAGE_INITIAL_TTL     100
+#define MESSAGE_LIST_MAX        128 /* entries in a via or destination list: hard limit */
 #define MESSAGE_SINGLE_FRAGMENT 0xc0000000u
 
 /** Message codes, section 14.8.  An answer is its request + 1. */
@@ -155,8 +155,8 @@ struct forwarding {
  * Returns: ST_OK; ST_MALFORMED (short, wrong token, wrong lengths, bad lists); ST_UNSUPPORTED for
  * another version.
  */
-NODISCARD enum status forwarding_read(struct slice in, struct forwarding *ret, struct slice *ret_rest,
-                                      struct why *why);
+NODISCARD enum status forwarding_read(struct slice in, struct forwarding *ret,
+                                      struct slice *ret_rest, struct why *why);
 
 /** forwarding_write - header and lists; the length field is written as h->length. */
 void forwarding_write(struct writer *w, const struct forwarding *h);
@@ -192,7 +192,8 @@ void reassembly_free(struct reassembly *a);
 
 /**
  * reassembly_add - take one fragment
- * @from: the sender's identity for the key (link Node-ID); with the transaction ID it names a message
+ * @from: the sender's identity for the key (link Node-ID); with the transaction ID it names a
+ * message
  * @ret_whole: the finished message, data NULL while it is not; the caller frees it by slice_free()
  * Returns: ST_OK; ST_LIMIT; ST_MALFORMED (overlap, differing headers); ST_NOMEM.
  */
@@ -210,8 +211,8 @@ struct extension {
 };
 enum extension_type {
     EXTENSION_ALGORITHM = 0xf001,
-    EXTENSION_LINK_ONLY = 0xf002, /* empty, not critical: an Attach for a link, not for a place in the
-                                     other's topology tables */
+    EXTENSION_LINK_ONLY = 0xf002, /* empty, not critical: an Attach for a link, not for a place in
+                                     the other's topology tables */
 };
 
 bool extension_read(struct reader *r, struct extension *ret);
@@ -224,7 +225,8 @@ struct contents {
     struct slice whole;      /* all of the message contents: what is signed */
 };
 
-/* ---- security block, section 6.3.4 ------------------------------------------------------------ */
+/* ---- security block, section 6.3.4 ------------------------------------------------------------
+ */
 
 enum signer_identity_type {
     SIGNER_CERT_HASH = 1,
@@ -232,15 +234,19 @@ enum signer_identity_type {
     SIGNER_NONE = 3,
 };
 
-enum { HASH_NONE = 0, HASH_SHA1 = 2, HASH_SHA256 = 4 };           /* TLS HashAlgorithm */
-enum { SIGNATURE_ANONYMOUS = 0, SIGNATURE_RSA = 1, SIGNATURE_ECDSA = 3 }; /* TLS SignatureAlgorithm */
+enum { HASH_NONE = 0, HASH_SHA1 = 2, HASH_SHA256 = 4 }; /* TLS HashAlgorithm */
+enum {
+    SIGNATURE_ANONYMOUS = 0,
+    SIGNATURE_RSA = 1,
+    SIGNATURE_ECDSA = 3
+}; /* TLS SignatureAlgorithm */
 
 struct signature {
     uint8_t hash;
     uint8_t algorithm;
-    uint8_t identity_type;  /* enum signer_identity_type */
-    uint8_t identity_hash;  /* hash algorithm of the certificate hash */
-    struct slice identity;  /* the hash itself; empty for SIGNER_NONE */
+    uint8_t identity_type;       /* enum signer_identity_type */
+    uint8_t identity_hash;       /* hash algorithm of the certificate hash */
+    struct slice identity;       /* the hash itself; empty for SIGNER_NONE */
     struct slice identity_whole; /* the SignerIdentity as on the wire: part of what is signed */
     struct slice value;
 };

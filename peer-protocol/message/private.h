@@ -28,7 +28,7 @@ void private_write(struct writer *w, uint16_t subtype, struct slice body);
 NODISCARD enum status private_read(struct slice in, uint16_t *ret_subtype, struct slice *ret_body);
 
 #define NODE_NAME_BYTES    64
-#define NODE_ADDRESS_BYTES 64  /* "IP" or "IP:PORT" with its zero */
+#define NODE_ADDRESS_BYTES 64 /* "IP" or "IP:PORT" with its zero */
 #define SIP_URI_BYTES      256
 #define OVERLAY_NAME_BYTES 128
 #define AOR_BYTES          256 /* "alice@site.pastry" */
@@ -44,8 +44,8 @@ struct node_ref {
 };
 
 struct hello_req {
-    uint32_t term;        /* highest the sender has seen */
-    uint16_t score;       /* 0..1000; 0 when the sender is no candidate */
+    uint32_t term;  /* highest the sender has seen */
+    uint16_t score; /* 0..1000; 0 when the sender is no candidate */
     uint8_t is_candidate;
 };
 struct hello_candidate {
@@ -54,21 +54,22 @@ struct hello_candidate {
 };
 struct hello_ans {
     uint32_t term;
-    uint8_t is_active;     /* 0: I am not the gateway (any more) */
-    uint16_t score;        /* at the claim */
-    struct id active;      /* the gateway the answerer knows; zero if none */
+    uint8_t is_active; /* 0: I am not the gateway (any more) */
+    uint16_t score;    /* at the claim */
+    struct id active;  /* the gateway the answerer knows; zero if none */
     uint8_t candidate_count;
     struct hello_candidate candidate[HELLO_CANDIDATES_MAX]; /* in order of rank */
     uint8_t ring_count;
     struct node_ref ring[RING_NEIGHBOURS_MAX]; /* ring members near the gateway: global addresses */
 };
 
-/** CLAIM; its answer is a hello_ans.  The certificate is the claimant's global one (overlay@NAME). */
+/** CLAIM; its answer is a hello_ans.  The certificate is the claimant's global one (overlay@NAME).
+ */
 struct claim_req {
     uint32_t term;
     uint16_t score; /* frozen at the claim */
     struct node_ref ref;
-    struct id replaces;         /* the dead or leaving member; zero at the first claim */
+    struct id replaces;          /* the dead or leaving member; zero at the first claim */
     char sip_uri[SIP_URI_BYTES]; /* peer-listen address for the overlay's own nodes */
     struct slice certificate;    /* global certificate, DER */
 };
@@ -77,8 +78,8 @@ struct probe_gateway_req {
     uint32_t term;
 };
 struct probe_gateway_ans {
-    uint8_t is_alive;     /* the answerer heard the gateway within its own HELLO window */
-    uint32_t silent_ms;   /* since it last did; 0xffffffff never */
+    uint8_t is_alive;   /* the answerer heard the gateway within its own HELLO window */
+    uint32_t silent_ms; /* since it last did; 0xffffffff never */
     uint32_t term;
 };
 struct resolve_req {
@@ -130,7 +131,8 @@ void node_info_write(struct writer *w, const struct node_info *b);
 NODISCARD enum status handover_req_read(struct slice in, struct handover_req *ret);
 void handover_req_write(struct writer *w, const struct handover_req *b);
 
-/* ---- records: values of our kinds, and what In_Progress carries ------------------------------------ */
+/* ---- records: values of our kinds, and what In_Progress carries
+ * ------------------------------------ */
 
 /** The info of an In_Progress error. */
 struct in_progress {
@@ -172,17 +174,24 @@ struct gateway_record {
     uint16_t score;
     uint16_t priority; /* RFC 2782 rules */
     uint16_t weight;
-    struct node_ref ref;          /* address in the local overlay */
-    char sip_uri[SIP_URI_BYTES];  /* peer-listen: where the overlay's own nodes send foreign calls */
+    struct node_ref ref;         /* address in the local overlay */
+    char sip_uri[SIP_URI_BYTES]; /* peer-listen: where the overlay's own nodes send foreign calls */
     uint64_t since_wall_ms;
-    struct slice certificate;     /* global, DER; user name overlay@NAME and this Node-ID */
+    struct slice certificate; /* global, DER; user name overlay@NAME and this Node-ID */
 };
 NODISCARD enum status gateway_record_read(struct slice in, struct gateway_record *ret);
 void gateway_record_write(struct writer *w, const struct gateway_record *b);
 
 /** KIND_CANDIDATE, key = its Node-ID. */
 #define SCORE_PARTS 6
-enum score_part { SCORE_ONLINE, SCORE_BANDWIDTH, SCORE_CPU, SCORE_CALLS, SCORE_MEMORY, SCORE_PREFERENCE };
+enum score_part {
+    SCORE_ONLINE,
+    SCORE_BANDWIDTH,
+    SCORE_CPU,
+    SCORE_CALLS,
+    SCORE_MEMORY,
+    SCORE_PREFERENCE
+};
 struct candidate_record {
     struct node_ref ref;
     uint16_t score;

@@ -48,8 +48,9 @@ struct security_ops {
     /** resource_id - the first 128 bits of SHA-1 over @name: Resource-IDs and Node-IDs. */
     void (*resource_id)(void *ctx, struct slice name, struct id *ret);
 
-    /** overlay_hash - the low 32 bits of SHA-1 over an overlay's name (section 6.3.2): its last four
-     *  bytes, which resource_id does not give.  NULL in a simulation: resource_id's last four. */
+    /** overlay_hash - the low 32 bits of SHA-1 over an overlay's name (section 6.3.2): its last
+     * four bytes, which resource_id does not give.  NULL in a simulation: resource_id's last four.
+     */
     uint32_t (*overlay_hash)(void *ctx, struct slice name);
 };
 
