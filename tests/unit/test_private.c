@@ -1,0 +1,223 @@
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "peer-protocol/message/kind.h"
+#include "peer-protocol/message/private.h"
+
+static struct writer w;
+
+static void
+setup(void)
+{
+    writer_init(&w, MESSAGE_MAX_BYTES);
+}
+
+static void
+teardown(void)
+{
+    writer_done(&w);
+}
+
+static struct node_ref
+ref(uint8_t first)
+{
+    return (struct node_ref){.node = {{first}}, .name = "gw1.bupt", .address = "127.1.0.1:6084"};
+}
+
+START_TEST(envelope_has_subtype_and_version)
+{
+    struct slice body;
+    uint16_t subtype = 0;
+
+    private_write(&w, PRIVATE_RESOLVE, slice_text("x"));
+    ck_assert(slice_equal(writer_slice(&w), slice_of("\0\4\1x", 4)));
+    ck_assert_int_eq(private_read(writer_slice(&w), &subtype, &body), ST_OK);
+    ck_assert_uint_eq(subtype, PRIVATE_RESOLVE);
+    ck_assert(slice_equal(body, slice_text("x")));
+    w.data[2] = 2;
+    ck_assert_int_eq(private_read(writer_slice(&w), &subtype, &body), ST_UNSUPPORTED);
+    ck_assert_int_eq(private_read(slice_of(w.data, 2), &subtype, &body), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(hello_answer_keeps_the_rank)
+{
+    struct hello_ans b = {.term = 7,
+                          .is_active = 1,
+                          .score = 812,
+                          .active = {{3}},
+                          .candidate_count = HELLO_CANDIDATES_MAX,
+                          .ring_count = RING_NEIGHBOURS_MAX};
+    struct hello_ans again;
+
+    for (uint8_t i = 0; i < HELLO_CANDIDATES_MAX; i++)
+        b.candidate[i] = (struct hello_candidate){ref((uint8_t)(i + 1)), (uint16_t)(900 - i)};
+    for (uint8_t i = 0; i < RING_NEIGHBOURS_MAX; i++)
+        b.ring[i] = ref((uint8_t)(i + 100));
+    hello_ans_write(&w, &b);
+    ck_assert_int_eq(hello_ans_read(writer_slice(&w), &again), ST_OK);
+    ck_assert_uint_eq(again.candidate_count, HELLO_CANDIDATES_MAX);
+    ck_assert_uint_eq(again.candidate[15].score, 885);
+    ck_assert_str_eq(again.candidate[15].ref.name, "gw1.bupt");
+    ck_assert_uint_eq(again.ring[7].node.bytes[0], 107);
+    for (size_t len = 0; len < w.len; len++) /* nothing shorter will do */
+        ck_assert_int_eq(hello_ans_read(slice_of(w.data, len), &again), ST_MALFORMED);
+    writer_u8(&w, 0);
+    ck_assert_int_eq(hello_ans_read(writer_slice(&w), &again), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(counts_and_scores_are_bounded)
+{
+    struct hello_req b = {.term = 1, .score = 1001};
+    struct hello_ans ans = {.active = {{3}}, .candidate_count = 0};
+    struct hello_req again;
+    struct hello_ans ans_again;
+
+    hello_req_write(&w, &b);
+    ck_assert_int_eq(hello_req_read(writer_slice(&w), &again), ST_MALFORMED);
+    writer_reset(&w);
+    hello_ans_write(&w, &ans);
+    w.data[4 + 1 + 2 + ID_BYTES] = HELLO_CANDIDATES_MAX + 1;
+    ck_assert_int_eq(hello_ans_read(writer_slice(&w), &ans_again), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(texts_carry_no_controls)
+{
+    static const char *const bad[] = {"a\r\nb", "a\x1b[31m", "\x7f"};
+    struct resolve_req b, again;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        writer_reset(&w);
+        ck_assert_int_eq(slice_to_text(slice_text(bad[i]), b.domain, sizeof(b.domain)), ST_OK);
+        resolve_req_write(&w, &b);
+        ck_assert_int_eq(resolve_req_read(writer_slice(&w), &again), ST_MALFORMED);
+    }
+    writer_reset(&w);
+    writer_opaque(&w, slice_of("a\0b", 3), 1);
+    ck_assert_int_eq(resolve_req_read(writer_slice(&w), &again), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(longest_text_fits)
+{
+    struct resolve_req b, again;
+
+    memset(b.domain, 'd', sizeof(b.domain));
+    b.domain[sizeof(b.domain) - 1] = '\0';
+    resolve_req_write(&w, &b);
+    ck_assert_int_eq(resolve_req_read(writer_slice(&w), &again), ST_OK);
+    ck_assert_str_eq(again.domain, b.domain);
+    writer_reset(&w);
+    writer_u8(&w, OVERLAY_NAME_BYTES);
+    writer_bytes(&w, slice_of(b.domain, sizeof(b.domain) - 1));
+    writer_u8(&w, 'd');
+    ck_assert_int_eq(resolve_req_read(writer_slice(&w), &again), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(largest_records_fit_their_kinds)
+{
+    static struct binding_record b;
+    struct gateway_record g = {.ref = ref(1), .certificate = {(const uint8_t *)&b, 4096}};
+    struct candidate_record c = {.ref = ref(1)};
+
+    b.contact_count = BINDING_CONTACTS_MAX;
+    memset(b.aor, 'a', sizeof(b.aor) - 1);
+    memset(b.path, 'p', sizeof(b.path) - 1);
+    for (size_t i = 0; i < BINDING_CONTACTS_MAX; i++) {
+        memset(b.contact[i].uri, 'u', SIP_URI_BYTES - 1);
+        memset(b.contact[i].call_id, 'c', CALL_ID_BYTES - 1);
+        memset(b.contact[i].instance, 'i', INSTANCE_BYTES - 1);
+    }
+    binding_record_write(&w, &b);
+    ck_assert_int_eq(w.failed, ST_OK);
+    ck_assert_uint_le(w.len, kind_find(KIND_BINDING)->max_bytes);
+    writer_reset(&w);
+    memset(g.sip_uri, 'u', SIP_URI_BYTES - 1);
+    gateway_record_write(&w, &g);
+    ck_assert_uint_le(w.len, kind_find(KIND_ACTIVE_GATEWAY)->max_bytes);
+    writer_reset(&w);
+    memset(c.global_address, 'g', NODE_ADDRESS_BYTES - 1);
+    candidate_record_write(&w, &c);
+    ck_assert_uint_le(w.len, kind_find(KIND_CANDIDATE)->max_bytes);
+}
+END_TEST
+
+START_TEST(binding_survives_the_wire)
+{
+    struct binding_record b = {.aor = "alice@site.pastry",
+                               .contact_count = 1,
+                               .contact = {{.uri = "sip:alice@127.0.0.1:5070",
+                                            .q_thousandths = 700,
+                                            .expires_at_wall_ms = 1700000000123,
+                                            .call_id = "a84b",
+                                            .cseq = 3,
+                                            .instance = "<urn:uuid:1>",
+                                            .is_on_connection = 1}},
+                               .path = "sip:127.1.0.1:5062;transport=tls"};
+    struct binding_record again;
+
+    binding_record_write(&w, &b);
+    ck_assert_int_eq(binding_record_read(writer_slice(&w), &again), ST_OK);
+    ck_assert_str_eq(again.aor, b.aor);
+    ck_assert_str_eq(again.contact[0].uri, b.contact[0].uri);
+    ck_assert_uint_eq(again.contact[0].q_thousandths, 700);
+    ck_assert(again.contact[0].expires_at_wall_ms == 1700000000123);
+    ck_assert_str_eq(again.contact[0].instance, "<urn:uuid:1>");
+    ck_assert_uint_eq(again.contact[0].is_on_connection, 1);
+    ck_assert_str_eq(again.path, b.path);
+}
+END_TEST
+
+START_TEST(in_progress_names_members)
+{
+    struct in_progress b = {
+        .node = {{9}}, .wants_membership = 1, .member_count = 2, .member = {ref(1), ref(2)}};
+    struct in_progress again;
+
+    in_progress_write(&w, &b);
+    ck_assert_int_eq(in_progress_read(writer_slice(&w), &again), ST_OK);
+    ck_assert_uint_eq(again.member_count, 2);
+    ck_assert(id_equal(&again.member[1].node, &b.member[1].node));
+    memset(w.data, 0, ID_BYTES); /* a Node-ID of zeros names nobody */
+    ck_assert_int_eq(in_progress_read(writer_slice(&w), &again), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(kinds_are_found_by_id)
+{
+    ck_assert_ptr_null(kind_find(0));
+    ck_assert_ptr_null(kind_find(2));
+    ck_assert_int_eq(kind_find(KIND_SIP_REGISTRATION)->access, ACCESS_USER_NODE_MATCH);
+    ck_assert_int_eq(kind_find(KIND_SIP_REGISTRATION)->model, MODEL_DICTIONARY);
+    ck_assert_int_eq(kind_find(KIND_BINDING)->access, ACCESS_NODE_KEY);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("private");
+    TCase *tc = tcase_create("all");
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, envelope_has_subtype_and_version);
+    tcase_add_test(tc, hello_answer_keeps_the_rank);
+    tcase_add_test(tc, counts_and_scores_are_bounded);
+    tcase_add_test(tc, texts_carry_no_controls);
+    tcase_add_test(tc, longest_text_fits);
+    tcase_add_test(tc, largest_records_fit_their_kinds);
+    tcase_add_test(tc, binding_survives_the_wire);
+    tcase_add_test(tc, in_progress_names_members);
+    tcase_add_test(tc, kinds_are_found_by_id);
+    suite_add_tcase(suite, tc);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
