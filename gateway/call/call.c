@@ -187,7 +187,7 @@ call_winner(const struct call *c)
     return c->winner;
 }
 
-/* ---- the initial request ------------------------------------------------------------------- */
+/* ---- the initial request ---- */
 
 static void
 cancel_branches(struct call *c)
@@ -426,7 +426,7 @@ call_on_cancel(struct call *c, struct moment now)
     settle(c, now);
 }
 
-/* ---- INVITE and its ACK ---------------------------------------------------------------------- */
+/* ---- INVITE and its ACK ---- */
 
 void
 call_on_ack(struct call *c, struct moment now, enum call_leg leg)
@@ -483,8 +483,7 @@ call_hang_up(struct call *c, struct moment now, const char *reason)
     settle(c, now);
 }
 
-/* ---- requests inside the dialog ----------------------------------------------------------------
- */
+/* ---- requests inside the dialog ---- */
 
 static bool
 is_welcome(const struct call *c, enum call_method method)
@@ -601,8 +600,7 @@ call_on_answer(struct call *c, struct moment now, unsigned exchange,
     return verdict;
 }
 
-/* ---- time --------------------------------------------------------------------------------------
- */
+/* ---- time ---- */
 
 static void
 on_hop_deadline(struct call *c, struct moment now)

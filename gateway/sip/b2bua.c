@@ -10,7 +10,7 @@
 #define ANSWER_S_LEAST  30
 #define SEARCH_SLACK_MS 1000 /* ask.h gives up by itself */
 
-/* ---- calls by their deadline ----------------------------------------------------------------- */
+/* ---- calls by their deadline ---- */
 
 static void
 arm(struct b2bua_call *c)
@@ -70,8 +70,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     }
 }
 
-/* ---- one call ---------------------------------------------------------------------------------
- */
+/* ---- one call ---- */
 
 static void
 free_call(struct b2bua_call *c)
@@ -241,8 +240,7 @@ new_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct si
     return c;
 }
 
-/* ---- what comes in ------------------------------------------------------------------------------
- */
+/* ---- what comes in ---- */
 
 /** Contact carries the port others reach; for phones that of the first listening address. */
 static void
@@ -409,8 +407,7 @@ b2bua_on_response(struct sip *s, msg_t *msg, const sip_t *sip, const struct sip_
     return true;
 }
 
-/* ---- the whole
- * ----------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static void
 set_conf(struct b2bua *b, const struct sip_conf *conf)

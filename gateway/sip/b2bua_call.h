@@ -218,16 +218,19 @@ const char *b2bua_find_unknown(const sip_t *sip, const char *name);
  * other end of the call it belongs to knows it (RFC 3891) */
 void b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip);
 
-/* ---- b2bua_initial.c ---- */
+/* ---- b2bua_branch.c: what the machine asks for, and what the branches answer ---- */
 
 extern const struct call_out b2bua_call_out;
+/** b2bua_lifetime_s - how long a 2xx lets its dialog live without a refresh (RFC 4028, RFC 6665) */
+uint32_t b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip);
+
+/* ---- b2bua_initial.c: who it is for, and from ---- */
+
 bool b2bua_initial_new(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender);
 void b2bua_initial_free(struct b2bua_call *c);
 /** b2bua_initial_start - ask the overlay who it is for */
 void b2bua_initial_start(struct b2bua_call *c);
 bool b2bua_initial_is_idle(const struct b2bua_call *c);
-/** b2bua_lifetime_s - how long a 2xx lets its dialog live without a refresh (RFC 4028, RFC 6665) */
-uint32_t b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip);
 
 /* ---- b2bua_exchange.c ---- */
 

@@ -187,6 +187,8 @@ b2bua_peer_from_target(struct b2bua_peer *p, const struct sip_target *target)
     p->side = target->agent->side;
     p->target = strdup(target->request_uri);
     p->is_stream = p->side != SIP_PHONES;
+    if (target->route[0])
+        p->route = strdup(target->route); /* unless a Record-Route says better */
     if (target->tport) {
         p->tport = tport_ref(target->tport);
         p->is_stream = tport_is_stream(target->tport) != 0;

@@ -4,7 +4,7 @@
 
 #include "gateway/sip/b2bua_call.h"
 
-/* ---- CANCEL, ACK and BYE of our own ---------------------------------------------------------- */
+/* ---- CANCEL, ACK and BYE of our own ---- */
 
 void
 b2bua_send_cancel(const struct sip_target *target, nta_outgoing_t *orq, const sip_t *reason)
@@ -66,8 +66,7 @@ b2bua_say_bye(struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
     (void)sip_send(c->b2bua->sip, &target, msg, NULL, NULL);
 }
 
-/* ---- requests inside the dialog ---------------------------------------------------------------
- */
+/* ---- requests inside the dialog ---- */
 
 static enum call_method
 method_of(const sip_t *sip)

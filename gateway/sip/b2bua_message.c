@@ -169,7 +169,8 @@ b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
     set_tag(msg, sip->sip_from, c->our_tag);
     set_cseq(sip, c->cseq[CALL_CALLEE]);
     if (!set_call_id(msg, sip, c->callee_call_id) ||
-        !set_request_uri(msg, sip, target->request_uri)) {
+        (target->request_uri[0] && !set_request_uri(msg, sip, target->request_uri)) ||
+        (target->route[0] && sip_add_make(msg, sip, sip_route_class, target->route) < 0)) {
         msg_destroy(msg);
         return NULL;
     }
@@ -212,8 +213,11 @@ b2bua_dialog_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, ms
 {
     struct b2bua_peer *p = b2bua_peer_of(c, leg, dialog);
     sip_t *sip;
-    msg_t *msg = p && p->target && c->dialog[dialog] ? copy_request(c, in, p, &sip) : NULL;
+    msg_t *msg;
 
+    if (!p || !p->target || dialog >= B2BUA_DIALOGS_MAX || !c->dialog[dialog])
+        return NULL;
+    msg = copy_request(c, in, p, &sip);
     if (!msg)
         return NULL;
     set_tag(msg, sip->sip_from, tag_of_ours(c, leg, dialog));

@@ -1,0 +1,254 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/sip/b2bua_call.h"
+
+#define SLACK_S 32 /* a refresh may be under way when the time is up */
+
+/* ---- what the machine asks for ---- */
+
+static int on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
+
+static bool
+send_initial(void *ctx, unsigned branch)
+{
+    struct b2bua_call *c = ctx;
+    struct b2bua_branch *b = c->initial->branch[branch];
+    msg_t *msg = b2bua_initial_request(c, &b->target);
+
+    if (!msg)
+        return false;
+    b->orq = sip_send(c->b2bua->sip, &b->target, msg, on_branch_response,
+                      (nta_outgoing_magic_t *)(void *)b);
+    return b->orq != NULL;
+}
+
+static void
+cancel(void *ctx, unsigned branch)
+{
+    struct b2bua_call *c = ctx;
+    struct b2bua_branch *b = c->initial->branch[branch];
+
+    if (!b->orq)
+        return;
+    if (!b->is_heard) { /* RFC 3261 section 9.1: not before a provisional answer */
+        b->is_cancel_due = true;
+        return;
+    }
+    b2bua_send_cancel(&b->target, b->orq, c->in_hand ? sip_object(c->in_hand) : NULL);
+}
+
+static void
+forget(void *ctx, unsigned branch)
+{
+    struct b2bua_call *c = ctx;
+    const struct b2bua_branch *b = c->initial->branch[branch];
+
+    if (!c->is_inward)
+        ask_forget(c->b2bua->sip, c->initial->overlay, &b->node);
+}
+
+static void
+search_again(void *ctx)
+{
+    struct b2bua_call *c = ctx;
+
+    c->initial->wants_search = true;
+}
+
+static void
+relay(void *ctx, unsigned branch, uint8_t dialog)
+{
+    struct b2bua_call *c = ctx;
+    const struct b2bua_dialog *d = dialog < B2BUA_DIALOGS_MAX ? c->dialog[dialog] : NULL;
+
+    (void)branch;
+    if (c->irq)
+        b2bua_pass_response(c, CALL_CALLER, dialog, c->irq, c->in_hand,
+                            d ? d->our_tag : c->answer_tag);
+}
+
+static void
+keep(void *ctx, unsigned branch)
+{
+    struct b2bua_call *c = ctx;
+
+    (void)branch;
+    msg_destroy(c->initial->kept);
+    c->initial->kept = msg_ref_create(c->in_hand);
+}
+
+static void
+finish(void *ctx, int status)
+{
+    struct b2bua_call *c = ctx;
+
+    if (!c->irq)
+        return;
+    if (status == CALL_PASS && c->initial->kept)
+        b2bua_pass_response(c, CALL_CALLER, CALL_NO_DIALOG, c->irq, c->initial->kept,
+                            c->answer_tag);
+    else
+        sip_reply(c->irq, status == CALL_PASS ? 500 : status, NULL,
+                  status == 503 ? SIP_RETRY_AFTER_S : 0);
+    nta_incoming_destroy(c->irq);
+    c->irq = NULL;
+}
+
+static void
+acknowledge(void *ctx, enum call_leg leg)
+{
+    struct b2bua_call *c = ctx;
+
+    b2bua_acknowledge(c, leg, call_winner(c->core));
+}
+
+static void
+refuse_dialog(void *ctx, uint8_t dialog)
+{
+    struct b2bua_call *c = ctx;
+
+    if (dialog == CALL_NO_DIALOG)
+        return;
+    b2bua_acknowledge(c, CALL_CALLEE, dialog);
+    b2bua_say_bye(c, CALL_CALLEE, dialog);
+    b2bua_dialog_drop(c, dialog);
+}
+
+static void
+hang_up(void *ctx, enum call_leg leg)
+{
+    struct b2bua_call *c = ctx;
+
+    b2bua_say_bye(c, leg, call_winner(c->core));
+}
+
+static void
+changed(void *ctx, enum call_state was, enum call_state state, const char *reason)
+{
+    const struct b2bua_call *c = ctx;
+
+    if (log_is_written(LOG_LEVEL_DEBUG))
+        log_write(LOG_LEVEL_DEBUG, "call", "%s: %s -> %s, reason: %s", c->token,
+                  call_state_name(was), call_state_name(state), reason);
+}
+
+const struct call_out b2bua_call_out = {.send_initial = send_initial,
+                                        .cancel = cancel,
+                                        .forget = forget,
+                                        .search_again = search_again,
+                                        .relay = relay,
+                                        .keep = keep,
+                                        .finish = finish,
+                                        .acknowledge = acknowledge,
+                                        .refuse_dialog = refuse_dialog,
+                                        .hang_up = hang_up,
+                                        .changed = changed};
+
+/* ---- responses of the branches ---- */
+
+/** Is the far gateway the one that the ring named: its certificate says so (design, TLS in SIP). */
+static bool
+verify(struct b2bua_branch *b, const msg_t *msg)
+{
+    const struct b2bua_call *c = b->call;
+    struct sip_sender sender;
+
+    if (b->target.agent->side != SIP_GATEWAYS || b->is_verified)
+        return true;
+    if (sip_sender_of(b->target.agent, msg, &sender) != ST_OK)
+        return false;
+    b->is_verified =
+        strcasecmp(sender.overlay, c->initial->overlay) == 0 && id_equal(&sender.node, &b->node);
+    if (!b->is_verified)
+        log_write(LOG_LEVEL_REMOTE, "sip", "gateway %s is of %s, not of %s as the ring says",
+                  sender.address, sender.overlay, c->initial->overlay);
+    return b->is_verified;
+}
+
+uint32_t
+b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip)
+{
+    unsigned long s = 0;
+
+    if (call_kind(c->core) == CALL_SESSION && sip->sip_session_expires)
+        s = sip->sip_session_expires->x_delta;
+    else if (call_kind(c->core) == CALL_SUBSCRIPTION && sip->sip_expires)
+        s = sip->sip_expires->ex_delta;
+    else
+        return 0;
+    return (uint32_t)(s < 86400 ? s : 86400) + SLACK_S;
+}
+
+static void
+learn_dialog(struct b2bua_branch *b, uint8_t dialog, const sip_t *sip)
+{
+    struct b2bua_dialog *d = dialog < B2BUA_DIALOGS_MAX ? b->call->dialog[dialog] : NULL;
+
+    if (!d)
+        return;
+    b2bua_peer_from_target(&d->peer, &b->target);
+    b2bua_peer_from_response(&d->peer, sip, true);
+}
+
+static void
+step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
+{
+    struct b2bua_call *c = b->call;
+    struct call_response r = {
+        .status = sip->sip_status->st_status, .dialog = CALL_NO_DIALOG, .is_ours = is_ours};
+    bool is_dialog = r.status > 100 && r.status < 300 && sip->sip_to->a_tag;
+
+    if (is_dialog && call_kind(c->core) != CALL_SINGLE) {
+        r.dialog = b2bua_dialog_of(c, sip->sip_to->a_tag);
+        if (r.dialog == CALL_NO_DIALOG)
+            return; /* more phones than one call has room for: they do not ring */
+        learn_dialog(b, r.dialog, sip);
+    }
+    if (r.status / 100 == 2)
+        r.expires_s = b2bua_lifetime_s(c, sip);
+    if (r.status / 100 == 2 && r.dialog != CALL_NO_DIALOG && r.dialog == call_winner(c->core)) {
+        if (call_on_answered_again(c->core, sip_moment(c->b2bua->sip), CALL_CALLEE) == CALL_PASS)
+            relay(c, b->index, r.dialog);
+        return;
+    }
+    call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &r);
+}
+
+static int
+on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+{
+    struct b2bua_branch *b = (struct b2bua_branch *)(void *)magic;
+    struct b2bua_call *c = b->call;
+    msg_t *msg = nta_outgoing_getresponse(orq);
+    bool is_ours = !sip || nta_sip_is_internal(sip);
+    struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+
+    b2bua_call_hold(c);
+    c->in_hand = msg;
+    if (!sip) {
+        call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
+    } else if (!is_ours && !verify(b, msg)) {
+        if (sip->sip_status->st_status < 200 && call_kind(c->core) == CALL_SESSION)
+            b2bua_send_cancel(&b->target, b->orq, NULL);
+        nta_outgoing_destroy(b->orq);
+        b->orq = NULL;
+        call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
+    } else {
+        b->is_heard = true;
+        step_branch(b, sip, is_ours);
+        if (b->is_cancel_due && sip->sip_status->st_status < 200 && b->orq) {
+            b->is_cancel_due = false;
+            b2bua_send_cancel(&b->target, b->orq, NULL);
+        }
+    }
+    if (b->orq && (!sip || sip->sip_status->st_status >= 200)) {
+        nta_outgoing_destroy(b->orq);
+        b->orq = NULL;
+    }
+    c->in_hand = NULL;
+    msg_destroy(msg);
+    b2bua_call_release(c);
+    return 0;
+}
