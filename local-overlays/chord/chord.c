@@ -6,8 +6,7 @@
 
 #include "local-overlays/chord/state.h"
 
-/* ---- tasks
- * --------------------------------------------------------------------------------------- */
+/* ---- tasks ---------------------------------------------------------------------------------- */
 
 uint32_t
 chord_task_add(struct chord *c, struct moment now, enum chord_task_kind kind, const struct id *node,
@@ -48,7 +47,7 @@ take_task(struct chord *c, uint32_t token, struct chord_task *ret_task)
     return false;
 }
 
-/* ---- the end of each step -------------------------------------------------------------------- */
+/* ---- the end of each step ------------------------------------------------------------------- */
 
 static struct chord_shown
 look(const struct chord *c)
@@ -117,8 +116,7 @@ chord_settle(struct chord *c, struct moment now)
     chord_check(c);
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static enum status
 create(void *state, const struct topology_conf *conf, const struct topology_env *env,
@@ -185,135 +183,7 @@ leave(void *state, struct moment now)
     chord_settle(c, now);
 }
 
-/* ---- routing
- * --------------------------------------------------------------------------------------- */
-
-static bool
-is_usable(const struct chord *c, unsigned at)
-{
-    return c->env.is_usable(c->env.ctx, &c->contact[at].node);
-}
-
-/* RFC 6940 section 10.3: the largest in (self, id), else the smallest beyond it. */
-static enum status
-route(const struct chord *c, const struct id *id, struct id *ret_next)
-{
-    struct id distance = id_subtract(id, &c->conf.self);
-    unsigned at = chord_at(c, &distance);
-    unsigned last = c->contact_count - 1;
-
-    /* What the immediate predecessor owns would come back from whoever is asked while its link is
-     * in doubt; the request is sent again when that is known. */
-    if (c->contact_count > 1 && at == last && !is_usable(c, last))
-        return ST_UNREACHABLE;
-    for (unsigned i = at; i-- > 0;) {
-        if (is_usable(c, i)) {
-            *ret_next = c->contact[i].node;
-            return ST_OK;
-        }
-    }
-    for (unsigned i = at; i < c->contact_count; i++) {
-        if (is_usable(c, i)) {
-            *ret_next = c->contact[i].node;
-            return ST_OK;
-        }
-    }
-    return ST_UNREACHABLE;
-}
-
-static enum status
-next_hop(const void *state, const struct id *id, bool is_node, struct id *ret_next)
-{
-    const struct chord *c = state;
-    bool is_self = id_equal(id, &c->conf.self);
-
-    if (is_self && (is_node || c->state == CHORD_IN))
-        return ST_EXISTS;
-    if (!is_self && (is_node || chord_find(c, id)) && c->env.is_usable(c->env.ctx, id)) {
-        *ret_next = *id;
-        return ST_OK;
-    }
-    if (c->state != CHORD_IN) {
-        if (!chord_is_joining(c) || !c->env.is_usable(c->env.ctx, &c->informant))
-            return ST_UNREACHABLE;
-        *ret_next = c->informant;
-        return ST_OK;
-    }
-    if (chord_is_owned(c, id))
-        return is_node ? ST_UNREACHABLE : ST_EXISTS; /* no such node, or it is not linked */
-    return route(c, id, ret_next);
-}
-
-static bool
-is_responsible(const void *state, const struct id *id)
-{
-    const struct chord *c = state;
-
-    return c->state == CHORD_IN && chord_is_owned(c, id);
-}
-
-/* RFC 6940 section 10.4: the successors, of which the nearest would be responsible next. */
-static size_t
-replica_set(const void *state, const struct id *id, struct id *ret_node, size_t cap)
-{
-    const struct chord *c = state;
-    size_t count = 0;
-
-    if (!is_responsible(state, id))
-        return 0;
-    if (cap > c->conf.replica_count)
-        cap = c->conf.replica_count;
-    for (unsigned i = 0; i < chord_successor_count(c) && count < cap; i++)
-        if (is_usable(c, i))
-            ret_node[count++] = c->contact[i].node;
-    return count;
-}
-
-static bool
-responsible_hint(const void *state, const struct id *id, struct id *ret_node)
-{
-    const struct chord *c = state;
-    struct id distance = id_subtract(id, &c->conf.self);
-    unsigned at;
-
-    if (c->state != CHORD_IN)
-        return false;
-    if (!chord_is_owned(c, id)) {
-        at = chord_at(c, &distance);
-        assert(at < c->contact_count);
-        *ret_node = c->contact[at].node;
-        return true;
-    }
-    *ret_node = c->conf.self;
-    if (c->is_admitting && c->is_offered && !id_equal(id, &c->conf.self) &&
-        !id_is_in(id, &c->joiner, &c->conf.self))
-        *ret_node = c->joiner;
-    return true;
-}
-
-static enum status
-on_route_query(struct chord *c, struct moment now, const struct topology_request *req,
-               struct writer *ret_body, struct why *why)
-{
-    struct route_query_req q;
-    struct id next = c->conf.self;
-    enum status st;
-
-    if (route_query_req_read(req->body, &q) != ST_OK || q.destination.type == DESTINATION_OPAQUE)
-        return why_set(why, ST_MALFORMED, "not a RouteQuery");
-    if (c->state != CHORD_IN)
-        return why_set(why, ST_IN_PROGRESS, "no member yet");
-    st = next_hop(c, &q.destination.id, q.destination.type == DESTINATION_NODE, &next);
-    if (st != ST_OK && st != ST_EXISTS)
-        return why_set(why, ST_NOT_FOUND, "no way to there");
-    chord_route_query_ans_write(ret_body, &next);
-    if (q.send_update)
-        chord_welcome(c, now, &req->from, true);
-    return ST_OK;
-}
-
-/* ---- events
- * ---------------------------------------------------------------------------------------- */
+/* ---- events --------------------------------------------------------------------------------- */
 
 static enum status
 on_request(void *state, struct moment now, const struct topology_request *req,
@@ -333,7 +203,7 @@ on_request(void *state, struct moment now, const struct topology_request *req,
         st = chord_on_update(c, now, req, why);
         break;
     case MESSAGE_ROUTE_QUERY_REQ:
-        st = on_route_query(c, now, req, ret_body, why);
+        st = chord_on_route_query(c, now, req, ret_body, why);
         break;
     default:
         return why_set(why, ST_UNSUPPORTED, "no request of this plug-in");
@@ -485,8 +355,7 @@ tick(void *state, struct moment now)
     chord_settle(c, now);
 }
 
-/* ---- what an operator sees
- * ------------------------------------------------------------------------- */
+/* ---- what an operator sees ------------------------------------------------------------------ */
 
 static void
 show(void (*visit)(void *ctx, const struct topology_dump *line), void *ctx, const char *table,
@@ -537,10 +406,10 @@ const struct topology_ops chord_topology = {
     .form = form,
     .join = join,
     .leave = leave,
-    .next_hop = next_hop,
-    .is_responsible = is_responsible,
-    .replica_set = replica_set,
-    .responsible_hint = responsible_hint,
+    .next_hop = chord_next_hop,
+    .is_responsible = chord_is_responsible,
+    .replica_set = chord_replica_set,
+    .responsible_hint = chord_responsible_hint,
     .on_request = on_request,
     .on_answer = on_answer,
     .on_attach = on_attach,

@@ -289,8 +289,7 @@ chord_become_in(struct chord *c, struct moment now)
     c->env.joined(c->env.ctx);
 }
 
-/* ---- the admitting side ------------------------------------------------------------------------
- */
+/* ---- the admitting side --------------------------------------------------------------------- */
 
 /* Is @node, member or not, between this node and the nearest other predecessor? */
 static bool

@@ -68,8 +68,7 @@ chord_send_update(struct chord *c, struct moment now, const struct id *node,
     writer_done(&body);
 }
 
-/* ---- what is heard -----------------------------------------------------------------------------
- */
+/* ---- what is heard -------------------------------------------------------------------------- */
 
 static bool
 is_lost(const struct chord *c, struct moment now, const struct id *node)
@@ -316,8 +315,7 @@ chord_send_leave(struct chord *c)
     }
 }
 
-/* ---- fingers -----------------------------------------------------------------------------------
- */
+/* ---- fingers -------------------------------------------------------------------------------- */
 
 static bool
 is_slot_open(const struct chord *c, unsigned slot)
@@ -392,8 +390,7 @@ retry_slots(struct chord *c)
     }
 }
 
-/* ---- time
- * ---------------------------------------------------------------------------------------- */
+/* ---- time ----------------------------------------------------------------------------------- */
 
 static void
 send_updates(struct chord *c, struct moment now)

@@ -127,7 +127,7 @@ struct chord {
     unsigned tried_bits;                 /* log2 of the overlay's size then */
 };
 
-/* ---- chord_table.c: contacts and what follows from them -------------------------------------- */
+/* ---- chord_table.c: contacts and what follows from them ------------------------------------- */
 
 /** chord_find - the contact with this Node-ID, NULL if there is none. */
 struct chord_contact *chord_find(const struct chord *c, const struct id *node);
@@ -183,8 +183,7 @@ void chord_trim(struct chord *c, struct moment now);
 /** chord_check - assert what must hold at the end of each step. */
 void chord_check(const struct chord *c);
 
-/* ---- chord_join.c: entering, and letting others in --------------------------------------------
- */
+/* ---- chord_join.c: entering, and letting others in ------------------------------------------ */
 
 void chord_join_begin(struct chord *c, struct moment now, const struct id *informant);
 void chord_join_on_attach(struct chord *c, struct moment now, enum status st,
@@ -209,8 +208,7 @@ void chord_admit_tick(struct chord *c, struct moment now);
 /** chord_welcome - answer a wish for an Update; a joiner's turn may have to come first. */
 void chord_welcome(struct chord *c, struct moment now, const struct id *node, bool wants_full);
 
-/* ---- chord_update.c: telling and being told ----------------------------------------------------
- */
+/* ---- chord_update.c: telling and being told ------------------------------------------------- */
 
 void chord_send_update(struct chord *c, struct moment now, const struct id *node,
                        enum chord_update_type type);
@@ -230,8 +228,18 @@ void chord_finger_on_attach(struct chord *c, struct moment now, unsigned slot, e
                             const struct id *node);
 void chord_update_tick(struct chord *c, struct moment now);
 
-/* ---- chord.c ------------------------------------------------------------------------------------
- */
+/* ---- chord_route.c: questions of the host; contracts in topology.h -------------------------- */
+
+enum status chord_next_hop(const void *state, const struct id *id, bool is_node,
+                           struct id *ret_next);
+bool chord_is_responsible(const void *state, const struct id *id);
+size_t chord_replica_set(const void *state, const struct id *id, struct id *ret_node, size_t cap);
+bool chord_responsible_hint(const void *state, const struct id *id, struct id *ret_node);
+enum status chord_on_route_query(struct chord *c, struct moment now,
+                                 const struct topology_request *req, struct writer *ret_body,
+                                 struct why *why);
+
+/* ---- chord.c -------------------------------------------------------------------------------- */
 
 /** chord_settle - the end of each step: go on, tell the host what changed, check. */
 void chord_settle(struct chord *c, struct moment now);

@@ -55,8 +55,7 @@ struct mesh {
     uint64_t sent[0x30];
 };
 
-/* ---- time
- * ------------------------------------------------------------------------------------------ */
+/* ---- time ----------------------------------------------------------------------------------- */
 
 static struct moment
 now_of(const struct mesh *m)
@@ -99,8 +98,7 @@ find(const struct mesh *m, const struct id *id)
     return -1;
 }
 
-/* ---- packets
- * --------------------------------------------------------------------------------------- */
+/* ---- packets -------------------------------------------------------------------------------- */
 
 static struct packet *
 packet_new(enum packet_kind kind, unsigned origin, uint32_t token)
@@ -231,8 +229,7 @@ finish(struct mesh *m, struct packet *p, struct node *n)
     arm(n);
 }
 
-/* ---- what a plug-in asks
- * ------------------------------------------------------------------------- */
+/* ---- what a plug-in asks -------------------------------------------------------------------- */
 
 static void
 env_attach(void *ctx, uint32_t token, const struct topology_target *to, bool send_update)
@@ -324,8 +321,7 @@ env_random(void *ctx)
     return chance_next(&((struct node *)ctx)->mesh->seed);
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 struct mesh *
 mesh_new(const struct topology_ops *ops, uint64_t seed)
@@ -473,8 +469,7 @@ mesh_suspect(struct mesh *m, unsigned at, unsigned other, bool is_suspect)
     arm(n);
 }
 
-/* ---- running
- * ---------------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 static void
 on_packet(struct mesh *m, struct packet *p, unsigned at)
@@ -564,8 +559,7 @@ mesh_run_until_in(struct mesh *m, uint64_t limit_ms)
     return false;
 }
 
-/* ---- looking
- * ---------------------------------------------------------------------------------------- */
+/* ---- looking -------------------------------------------------------------------------------- */
 
 unsigned
 mesh_count(const struct mesh *m)

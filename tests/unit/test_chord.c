@@ -14,7 +14,7 @@ teardown(void)
     mesh = NULL;
 }
 
-/* ---- the truth, computed from all that are members ------------------------------------------- */
+/* ---- the truth, computed from all that are members ------------------------------------------ */
 
 static int
 nearest(const struct id *id, bool is_clockwise, int but)
@@ -152,8 +152,7 @@ join_all(uint64_t seed, unsigned count)
     mesh_run_ms(mesh, 30000);
 }
 
-/* ---- tests
- * ------------------------------------------------------------------------------------------ */
+/* ---- tests ---------------------------------------------------------------------------------- */
 
 START_TEST(alone_it_owns_everything)
 {
