@@ -278,6 +278,10 @@ on_handshake(struct connection *c)
         return;
     }
     c->node = signer.node;
+    if (id_equal(&c->node, identity_node(c->env->identity))) {
+        connection_end(c, "that is this node itself");
+        return;
+    }
     if (c->has_expected && !id_equal(&c->node, &c->expected)) {
         char found[ID_TEXT_BYTES];
         connection_end(c, "another node is there: %s", id_text(&c->node, found));

@@ -71,8 +71,9 @@ tell_up(struct links *l, struct connection *c)
 {
     char node[ID_TEXT_BYTES];
 
-    log_write(LOG_LEVEL_INFO, "link", "%s: up: %s at %s", l->conf.overlay, id_text(&c->node, node),
-              c->remote);
+    if (c->is_up_told)
+        log_write(LOG_LEVEL_INFO, "link", "%s: up: %s at %s", l->conf.overlay,
+                  id_text(&c->node, node), c->remote);
     l->handler.on_up(l->handler.ctx, &c->node, c->address);
 }
 
@@ -236,10 +237,6 @@ on_secured(void *ctx, struct connection *c)
     struct links *l = ctx;
     struct connection *old = map_get(l->up, key_of(&c->node));
 
-    if (id_equal(&c->node, identity_node(l->identity))) {
-        connection_end(c, "that is this node itself");
-        return;
-    }
     if (!c->is_ours)
         l->half_open--;
     if (old && !is_better(l, c, old)) {

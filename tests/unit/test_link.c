@@ -96,10 +96,8 @@ on_message(void *ctx, const struct id *from, struct slice message)
     n->told.message_bytes += message.len;
     if (message.len == sizeof(number) && memcmp(message.data, &number, sizeof(number)) == 0)
         n->told.in_order++;
-    if (message.len < sizeof(n->told.last))
-        ck_assert_int_eq(slice_to_text(message, n->told.last, sizeof(n->told.last)) == ST_OK ||
-                             number < UINT32_MAX,
-                         1);
+    if (slice_to_text(message, n->told.last, sizeof(n->told.last)) != ST_OK)
+        n->told.last[0] = '\0';
     if (n->told.is_echoing)
         ck_assert_int_eq(links_send(n->links, from, message), ST_OK);
     if (n->told.is_closing)
@@ -201,9 +199,10 @@ turn(void)
 #define WAIT_FOR(condition)                                                                        \
     do {                                                                                           \
         uint64_t until_ms = now_ms() + WAIT_MS;                                                    \
-        while (!(condition) && now_ms() < until_ms)                                                \
+        bool is_so = (condition);                                                                  \
+        for (; !is_so && now_ms() < until_ms; is_so = (condition))                                 \
             turn();                                                                                \
-        ck_assert_msg((condition), "%s; last reason: %s, %s", #condition, node[0].told.reason,     \
+        ck_assert_msg(is_so, "%s; last reason: %s, %s", #condition, node[0].told.reason,           \
                       node[1].told.reason);                                                        \
     } while (0)
 
