@@ -153,6 +153,7 @@ start(unsigned index, const char *credentials)
 static void
 setup(void)
 {
+    memset(node, 0, sizeof(node));
     base = event_base_new();
     ck_assert_ptr_nonnull(base);
 }
