@@ -9,9 +9,9 @@ import collections
 import shutil
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree
 
-HERE = __file__.rsplit("/", 1)[0]
 NONE_IDENTITY = "Unknown identity type"
 
 # code: the message code; problems: malformed marks and expert errors; fields: name -> shown values
@@ -26,12 +26,17 @@ def require(*programs):
 
 
 def tshark_tree(capture, options=(), env=None):
-    """The packets of a capture as PDML elements."""
+    """The packets of a capture as PDML elements, one after the other."""
     command = ["tshark", "-r", capture, "-T", "pdml", *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, check=False)
-    if done.returncode != 0:
-        sys.exit("tshark failed: " + done.stderr.decode(errors="replace").strip())
-    return xml.etree.ElementTree.fromstring(done.stdout).iter("packet")
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=env) as child:
+            for _, element in xml.etree.ElementTree.iterparse(child.stdout):
+                if element.tag == "packet":
+                    yield element
+                    element.clear()
+        if child.returncode != 0:
+            errors.seek(0)
+            sys.exit("tshark failed: " + errors.read().decode(errors="replace").strip())
 
 
 def fields_of(element):
@@ -74,3 +79,10 @@ def messages_of(packet):
         yield Message(number, code, problems, fields)
     if malformed and not trees:
         yield Message(number, 0, ["malformed, outside of a RELOAD message"], {})
+
+
+def frame_types_of(packet):
+    """"data" or "ack" for each RELOAD frame of one packet."""
+    for field in packet.iter("field"):
+        if field.get("name") == "reload_framing.type":
+            yield {128: "data", 129: "ack"}.get(int(field.get("show"), 0), "other")
