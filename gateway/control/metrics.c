@@ -1,0 +1,142 @@
+#include <event2/buffer.h>
+
+#include "gateway/control/control_internal.h"
+
+/* Text format 0.0.4: every metric has its HELP and TYPE once, then its lines. */
+
+static void
+head(struct evbuffer *out, const char *name, const char *type, const char *help)
+{
+    evbuffer_add_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void
+gauge(struct evbuffer *out, const char *name, const char *help, double value)
+{
+    head(out, name, "gauge", help);
+    evbuffer_add_printf(out, "%s %.17g\n", name, value);
+}
+
+/* Names in labels are checked by the configuration: no quote, backslash or newline is in them. */
+
+/** One number for each overlay this node is in. */
+static void
+of_overlays(const struct control *c, struct evbuffer *out, const char *name, const char *type,
+            const char *help, uint64_t (*value)(const struct peer *p))
+{
+    head(out, name, type, help);
+    for (enum node_overlay which = NODE_LOCAL; which < NODE_OVERLAYS; which++) {
+        const struct peer *p = node_peer(c->source.node, which);
+
+        if (p)
+            evbuffer_add_printf(out, "%s{overlay=\"%s\"} %llu\n", name, peer_conf_of(p)->overlay,
+                                (unsigned long long)value(p));
+    }
+}
+
+static uint64_t
+is_joined(const struct peer *p)
+{
+    return peer_state(p) == PEER_JOINED || peer_state(p) == PEER_ALONE;
+}
+
+static uint64_t
+neighbours(const struct peer *p)
+{
+    return peer_neighbour_count(p);
+}
+
+static uint64_t
+records(const struct peer *p)
+{
+    return peer_record_count(p);
+}
+
+static uint64_t
+forwarded(const struct peer *p)
+{
+    return peer_counters_of(p)->forwarded;
+}
+
+static uint64_t
+refused(const struct peer *p)
+{
+    return peer_counters_of(p)->refused;
+}
+
+static uint64_t
+retransmitted(const struct peer *p)
+{
+    return peer_counters_of(p)->retransmitted;
+}
+
+static uint64_t
+timeouts(const struct peer *p)
+{
+    return peer_counters_of(p)->timeouts;
+}
+
+/* Messages by RELOAD message code; code 0 stands for errors. */
+static void
+messages(const struct control *c, struct evbuffer *out, const char *name, const char *help,
+         bool is_sent)
+{
+    head(out, name, "counter", help);
+    for (enum node_overlay which = NODE_LOCAL; which < NODE_OVERLAYS; which++) {
+        const struct peer *p = node_peer(c->source.node, which);
+        const struct peer_counters *n = p ? peer_counters_of(p) : NULL;
+        const uint64_t *by_code = !n ? NULL : is_sent ? n->sent : n->received;
+
+        for (size_t code = 0; n && code < sizeof(n->sent) / sizeof(n->sent[0]); code++)
+            if (by_code[code] > 0)
+                evbuffer_add_printf(out, "%s{overlay=\"%s\",code=\"%zu\"} %llu\n", name,
+                                    peer_conf_of(p)->overlay, code,
+                                    (unsigned long long)by_code[code]);
+    }
+}
+
+static void
+election(const struct control *c, struct evbuffer *out)
+{
+    const struct election *e = node_election(c->source.node);
+    size_t count = 0;
+
+    head(out, "ringway_election_role", "gauge", "1 for the role this node has.");
+    for (enum election_role r = ELECTION_OBSERVER; r <= ELECTION_ACTIVE; r++)
+        evbuffer_add_printf(out, "ringway_election_role{role=\"%s\"} %d\n", election_role_name(r),
+                            election_role(e) == r);
+    gauge(out, "ringway_election_term", "Term of the active gateways.", election_term(e));
+    gauge(out, "ringway_election_score", "This node's score, 0 to 1000.", election_score(e));
+    election_gateways(e, &count);
+    gauge(out, "ringway_election_gateways", "Active gateways, as this node knows them.",
+          (double)count);
+}
+
+void
+metrics_write(const struct control *c, struct evbuffer *out)
+{
+    head(out, "ringway_info", "gauge", "Name and version of this node.");
+    evbuffer_add_printf(out, "ringway_info{node=\"%s\",version=\"%s\"} 1\n", c->source.name,
+                        c->source.version);
+    gauge(out, "ringway_uptime_seconds", "Time since the daemon started.",
+          (double)report_uptime_s(c));
+    gauge(out, "ringway_calls", "Calls up on this node.", c->calls);
+    gauge(out, "ringway_registrations", "Addresses of record this node serves.", c->registrations);
+    election(c, out);
+    of_overlays(c, out, "ringway_overlay_joined", "gauge", "1 while joined or alone.", is_joined);
+    of_overlays(c, out, "ringway_overlay_neighbours", "gauge", "Nodes in the routing tables.",
+                neighbours);
+    of_overlays(c, out, "ringway_overlay_records", "gauge", "Values held, replicas included.",
+                records);
+    messages(c, out, "ringway_messages_sent_total", "RELOAD messages sent, by message code.", true);
+    messages(c, out, "ringway_messages_received_total",
+             "RELOAD messages that ended here, by message code.", false);
+    of_overlays(c, out, "ringway_messages_forwarded_total", "counter", "RELOAD messages passed on.",
+                forwarded);
+    of_overlays(c, out, "ringway_messages_refused_total", "counter",
+                "RELOAD messages dropped as malformed, foreign or badly signed.", refused);
+    of_overlays(c, out, "ringway_messages_retransmitted_total", "counter", "Requests sent again.",
+                retransmitted);
+    of_overlays(c, out, "ringway_request_timeouts_total", "counter",
+                "Requests that had no answer in time.", timeouts);
+}

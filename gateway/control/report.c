@@ -1,0 +1,299 @@
+#include <stdio.h>
+#include <time.h>
+
+#include "gateway/control/control_internal.h"
+
+#define HISTORY_MAX   ELECTION_HISTORY_MAX
+#define CANDIDATE_MAX ELECTION_CANDIDATES_MAX
+
+char *
+report_time(uint64_t wall_ms, char out[REPORT_TIME_BYTES])
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm utc;
+    size_t used = 0;
+
+    if (gmtime_r(&seconds, &utc))
+        used = strftime(out, REPORT_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(out + used, REPORT_TIME_BYTES - used, ".%03uZ", (unsigned)(wall_ms % 1000));
+    return out;
+}
+
+static json_t *
+time_json(uint64_t wall_ms)
+{
+    char text[REPORT_TIME_BYTES];
+
+    return json_string(report_time(wall_ms, text));
+}
+
+static json_t *
+id_json(const struct id *id)
+{
+    char text[ID_TEXT_BYTES];
+
+    return json_string(id_text(id, text));
+}
+
+/* Others' names come from the network: what is no UTF-8 is not shown. */
+static json_t *
+text_json(const char *text)
+{
+    json_t *json = json_string(text);
+
+    return json ? json : json_string("?");
+}
+
+static json_t *
+milliseconds_json(uint32_t ms)
+{
+    return ms == ELECTION_UNKNOWN_MS ? json_null() : json_integer(ms);
+}
+
+uint64_t
+report_uptime_s(const struct control *c)
+{
+    return (c->source.now(c->source.ctx).mono_ms - c->source.started.mono_ms) / 1000;
+}
+
+/* ---- status -----------------------------------------------------------------------------------
+ */
+
+static json_t *
+overlay_summary(struct control *c, enum node_overlay which)
+{
+    const struct peer *p = node_peer(c->source.node, which);
+
+    if (!p)
+        return json_null();
+    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I}", "overlay", peer_conf_of(p)->overlay,
+                     "algorithm", peer_conf_of(p)->topology->name, "state",
+                     peer_state_name(peer_state(p)), "is_member", peer_is_member(p), "neighbours",
+                     (json_int_t)peer_neighbour_count(p), "records",
+                     (json_int_t)peer_record_count(p));
+}
+
+json_t *
+report_status(const struct control *c)
+{
+    const struct control_source *s = &c->source;
+    const struct election *e = node_election(s->node);
+
+    return json_pack(
+        "{s:{s:s, s:s, s:o, s:s, s:I}, s:o, s:{s:s, s:I, s:i}, s:o, s:{s:I, s:I}, s:b, s:b}",
+        "node", "name", s->name, "address", s->address, "node_id", id_json(&s->id), "version",
+        s->version, "uptime_s", (json_int_t)report_uptime_s(c), "local",
+        overlay_summary((struct control *)c, NODE_LOCAL), "election", "role",
+        election_role_name(election_role(e)), "term", (json_int_t)election_term(e), "score",
+        (int)election_score(e), "global", overlay_summary((struct control *)c, NODE_GLOBAL), "sip",
+        "registrations", (json_int_t)c->registrations, "calls", (json_int_t)c->calls, "draining",
+        c->is_draining, "leaving", c->is_leaving);
+}
+
+/* ---- election ---------------------------------------------------------------------------------
+ */
+
+static json_t *
+gateway_json(const struct election_gateway *g)
+{
+    return json_pack("{s:o, s:o, s:o, s:i, s:o, s:I, s:i, s:i, s:o, s:b}", "node_id",
+                     id_json(&g->ref.node), "name", text_json(g->ref.name), "address",
+                     text_json(g->ref.address), "score", (int)g->score, "since",
+                     time_json(g->since_wall_ms), "term", (json_int_t)g->term, "priority",
+                     (int)g->priority, "weight", (int)g->weight, "sip_uri", text_json(g->sip_uri),
+                     "is_self", g->is_self);
+}
+
+static json_t *
+parts_json(const uint16_t part[SCORE_PARTS])
+{
+    json_t *parts = json_object();
+
+    for (int i = 0; parts && i < SCORE_PARTS; i++)
+        json_object_set_new(parts, score_part_name((enum score_part)i), json_integer(part[i]));
+    return parts;
+}
+
+static json_t *
+candidate_json(const struct election_candidate *c)
+{
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:{s:o, s:I, s:o}, s:b}", "rank",
+                     (json_int_t)c->rank, "node_id", id_json(&c->ref.node), "name",
+                     text_json(c->ref.name), "address", text_json(c->ref.address), "global_address",
+                     text_json(c->global_address), "score", (int)c->score, "parts",
+                     parts_json(c->part), "hello", "rtt_ms", milliseconds_json(c->rtt_ms), "missed",
+                     (json_int_t)c->missed, "last_ms", milliseconds_json(c->last_ms), "is_self",
+                     c->is_self);
+}
+
+static json_t *
+candidates_json(const struct control *c)
+{
+    static struct election_candidate candidate[CANDIDATE_MAX]; /* the overlay thread's alone */
+    size_t count = election_candidates(node_election(c->source.node), c->source.now(c->source.ctx),
+                                       candidate, CANDIDATE_MAX);
+    json_t *all = json_array();
+
+    for (size_t i = 0; all && i < count; i++)
+        json_array_append_new(all, candidate_json(&candidate[i]));
+    return all;
+}
+
+json_t *
+report_election(const struct control *c)
+{
+    const struct election *e = node_election(c->source.node);
+    const struct peer *local = node_peer(c->source.node, NODE_LOCAL);
+    size_t count = 0;
+    const struct election_gateway *gateway = election_gateways(e, &count);
+    json_t *all = json_array();
+
+    for (size_t i = 0; all && i < count; i++)
+        json_array_append_new(all, gateway_json(&gateway[i]));
+    return json_pack("{s:s, s:I, s:s, s:i, s:o, s:o, s:o}", "overlay", peer_conf_of(local)->overlay,
+                     "term", (json_int_t)election_term(e), "role",
+                     election_role_name(election_role(e)), "score", (int)election_score(e),
+                     "active", count > 0 ? gateway_json(&gateway[0]) : json_null(), "gateways", all,
+                     "candidates", candidates_json(c));
+}
+
+json_t *
+report_history(const struct control *c)
+{
+    struct election_transition line[HISTORY_MAX];
+    size_t count = election_history(node_election(c->source.node), line, HISTORY_MAX);
+    json_t *all = json_array();
+
+    for (size_t i = 0; all && i < count; i++)
+        json_array_append_new(
+            all, json_pack("{s:o, s:I, s:s, s:s, s:o}", "at", time_json(line[i].at_wall_ms), "term",
+                           (json_int_t)line[i].term, "from", election_role_name(line[i].from), "to",
+                           election_role_name(line[i].to), "reason", text_json(line[i].reason)));
+    return all;
+}
+
+/* ---- an overlay -------------------------------------------------------------------------------
+ */
+
+static void
+add_table_line(void *ctx, const struct topology_dump *line)
+{
+    json_array_append_new(ctx, json_pack("{s:s, s:I, s:o, s:o}", "table", line->table, "index",
+                                         (json_int_t)line->index, "node_id", id_json(&line->node),
+                                         "note", text_json(line->note)));
+}
+
+static json_t *
+key_json(struct slice key)
+{
+    char hex[2 * ID_BYTES + 1] = "";
+    size_t len = key.len < ID_BYTES ? key.len : ID_BYTES;
+
+    for (size_t i = 0; i < len; i++)
+        snprintf(hex + 2 * i, 3, "%02x", key.data[i]);
+    return json_string(hex);
+}
+
+struct records {
+    json_t *lines;
+    uint64_t now_wall_ms;
+};
+
+static void
+add_record(void *ctx, const struct peer_record_line *line)
+{
+    struct records *r = ctx;
+    const struct kind *kind = kind_find(line->kind);
+    uint64_t left_ms = 0;
+
+    if (json_array_size(r->lines) >= REPORT_RECORDS_MAX)
+        return;
+    if (line->expires_at_wall_ms > r->now_wall_ms)
+        left_ms = line->expires_at_wall_ms - r->now_wall_ms;
+    json_array_append_new(
+        r->lines, json_pack("{s:o, s:s, s:I, s:o, s:b, s:b, s:I, s:I}", "resource",
+                            id_json(&line->resource), "kind", kind ? kind->name : "?", "kind_id",
+                            (json_int_t)line->kind, "key", key_json(line->key), "exists",
+                            line->exists, "is_replica", line->is_replica, "expires_s",
+                            (json_int_t)(left_ms / 1000), "bytes", (json_int_t)line->value_bytes));
+}
+
+static json_t *
+neighbours_json(const struct peer *p)
+{
+    static struct node_ref ref[REPORT_NEIGHBOUR_MAX]; /* the overlay thread's alone */
+    size_t count = peer_neighbours(p, ref, REPORT_NEIGHBOUR_MAX);
+    json_t *all = json_array();
+
+    for (size_t i = 0; all && i < count; i++)
+        json_array_append_new(all, json_pack("{s:o, s:o, s:o}", "node_id", id_json(&ref[i].node),
+                                             "name", text_json(ref[i].name), "address",
+                                             text_json(ref[i].address)));
+    return all;
+}
+
+static json_t *
+counters_json(const struct peer *p)
+{
+    const struct peer_counters *n = peer_counters_of(p);
+
+    return json_pack("{s:I, s:I, s:I, s:I}", "forwarded", (json_int_t)n->forwarded, "refused",
+                     (json_int_t)n->refused, "retransmitted", (json_int_t)n->retransmitted,
+                     "timeouts", (json_int_t)n->timeouts);
+}
+
+json_t *
+report_overlay(const struct control *c, enum node_overlay which)
+{
+    const struct peer *p = node_peer(c->source.node, which);
+    struct records records = {json_array(), c->source.now(c->source.ctx).wall_ms};
+    json_t *table = json_array();
+    json_t *all = overlay_summary((struct control *)c, which);
+
+    if (!all || !table || !records.lines) {
+        json_decref(all);
+        json_decref(table);
+        json_decref(records.lines);
+        return NULL;
+    }
+    peer_dump(p, add_table_line, table);
+    peer_records(p, add_record, &records);
+    json_object_set_new(all, "node_id", id_json(&peer_conf_of(p)->self.node));
+    json_object_set_new(all, "address", text_json(peer_conf_of(p)->self.address));
+    json_object_set_new(all, "neighbour_nodes", neighbours_json(p));
+    json_object_set_new(all, "table", table);
+    json_object_set_new(all, "held", records.lines);
+    json_object_set_new(all, "messages", counters_json(p));
+    return all;
+}
+
+/* ---- what the SIP thread told -----------------------------------------------------------------
+ */
+
+json_t *
+report_registrations(const struct bridge_message *m)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; all && i < m->count; i++)
+        json_array_append_new(all, json_pack("{s:o, s:o, s:I, s:o}", "aor",
+                                             text_json(m->registration[i].aor), "contact",
+                                             text_json(m->registration[i].contact), "expires_s",
+                                             (json_int_t)m->registration[i].expires_s, "path",
+                                             text_json(m->registration[i].path)));
+    return all;
+}
+
+json_t *
+report_calls(const struct bridge_message *m)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; all && i < m->count; i++)
+        json_array_append_new(
+            all,
+            json_pack("{s:o, s:o, s:o, s:o, s:o}", "id", text_json(m->call[i].id), "from",
+                      text_json(m->call[i].from), "to", text_json(m->call[i].to), "state",
+                      text_json(m->call[i].state), "since", time_json(m->call[i].since_wall_ms)));
+    return all;
+}
