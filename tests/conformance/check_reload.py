@@ -77,7 +77,7 @@ def main():
         for problem in problems:
             print(f"{name}: {problem}")
     # A judge that never says no is none.
-    bad = [spoiled(e) for e in wanted if e[0] in ("attach_req", "store_registration", "find_ans")]
+    bad = [spoiled(e) for e in wanted if e[0] in ("join_req", "store_registration", "find_ans")]
     for (name, _, _), problems in zip(bad, judge(bad)):
         if not problems:
             print(f"{name}: spoiled, and nothing was found")
