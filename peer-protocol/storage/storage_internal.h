@@ -1,0 +1,63 @@
+/**
+ * DOC: what the files of storage/ share
+ */
+#ifndef PEER_PROTOCOL_STORAGE_STORAGE_INTERNAL_H
+#define PEER_PROTOCOL_STORAGE_STORAGE_INTERNAL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "peer-protocol/storage/storage.h"
+
+/** A value and all its bytes in one piece. */
+struct held {
+    struct list_node at;
+    struct storage_value v; /* its slices point into bytes[] */
+    size_t total_bytes;     /* this struct and its bytes, as the limit counts them */
+    uint8_t bytes[];
+};
+
+struct storage_record {
+    struct list_node mark; /* in storage.marked, or by itself */
+    struct id resource;
+    const struct kind *kind;
+    uint64_t generation;
+    uint64_t version;
+    struct list_node values; /* arrays by index, others as they came */
+    uint32_t count;
+    uint8_t holder_count;
+    struct id holder[STORAGE_HOLDERS_MAX];
+};
+
+struct storage {
+    struct storage_limits limits;
+    struct storage_journal journal;
+    struct map *records; /* by Resource-ID || Kind */
+    struct list_node marked;
+    size_t value_count;
+    size_t bytes;
+    uint64_t version;
+    uint64_t earliest_ms; /* no value expires before */
+};
+
+/** held_new - a copy of a value; NULL without memory. */
+struct held *held_new(const struct stored_data *d, struct slice certificate, uint64_t now_ms);
+
+/** storage_record_make - find the record or make an empty one; NULL without memory. */
+struct storage_record *storage_record_make(struct storage *s, const struct id *resource,
+                                           const struct kind *kind);
+/** storage_record_tidy - drop a record that is empty. */
+void storage_record_tidy(struct storage *s, struct storage_record *r);
+
+/** storage_slot - the value that @d would replace; NULL if there is none. */
+struct held *storage_slot(const struct storage_record *r, const struct stored_data *d);
+
+/** storage_set - put a value (taken) into its slot; the caller has checked the limits. */
+void storage_set(struct storage *s, struct storage_record *r, struct held *h);
+
+/** storage_changed - after a change: new version, nobody holds it, to be copied. */
+void storage_changed(struct storage *s, struct storage_record *r);
+
+/** storage_lifetime_left - in seconds, rounded up; 0 when it is over. */
+uint32_t storage_lifetime_left(const struct storage_value *v, uint64_t now_ms);
+
+#endif
