@@ -1,0 +1,163 @@
+#include "peer-protocol/routing/route.h"
+
+static void
+refuse(struct route *r, uint16_t error, const char *reason)
+{
+    r->verdict = ROUTE_REFUSE;
+    r->error = error;
+    r->reason = reason;
+}
+
+static void
+drop(struct route *r, const char *reason)
+{
+    r->verdict = ROUTE_DROP;
+    r->reason = reason;
+}
+
+bool
+route_has_option(struct slice options, uint8_t flags)
+{
+    struct reader in;
+    struct forwarding_option o;
+
+    reader_init(&in, options);
+    while (forwarding_option_read(&in, &o))
+        if (o.flags & flags)
+            return true;
+    return false;
+}
+
+static void
+decide_forward(const struct forwarding *h, const struct id *next, struct slice destinations,
+               struct route *ret)
+{
+    if (h->ttl == 0) {
+        refuse(ret, ERROR_TTL_EXCEEDED, "time to live is over");
+        return;
+    }
+    if (route_has_option(h->options, FORWARDING_FORWARD_CRITICAL)) {
+        refuse(ret, ERROR_UNSUPPORTED_FORWARDING_OPTION, "a critical forwarding option");
+        return;
+    }
+    ret->verdict = ROUTE_FORWARD;
+    ret->next = *next;
+    ret->destinations = destinations;
+}
+
+/* Section 6.1: the three cases, for the first entry that is not this node. */
+void
+route_decide(const struct forwarding *h, const struct id *self, uint8_t initial_ttl,
+             const struct route_table *table, struct route *ret)
+{
+    struct reader in;
+    struct destination d;
+    struct id next;
+    struct slice left = h->destinations;
+
+    *ret = (struct route){.verdict = ROUTE_DROP, .reason = "no destination"};
+    if (h->ttl > initial_ttl) {
+        refuse(ret, ERROR_TTL_EXCEEDED, "time to live over the initial one");
+        return;
+    }
+    reader_init(&in, h->destinations);
+    while (destination_read(&in, &d)) {
+        bool is_last = reader_left(&in) == 0;
+        bool is_node = d.type == DESTINATION_NODE;
+        ret->target = d;
+        if (d.type == DESTINATION_OPAQUE) {
+            drop(ret, "an opaque ID that is not ours");
+            return;
+        }
+        if (is_node && id_equal(&d.id, self) && !is_last) {
+            left = slice_of(in.at, reader_left(&in));
+            continue;
+        }
+        if (!is_node && !is_last) {
+            drop(ret, "a Resource-ID that is not the last destination");
+            return;
+        }
+        if (is_node && (id_equal(&d.id, self) || id_is_wildcard(&d.id))) {
+            ret->verdict = ROUTE_DELIVER;
+            return;
+        }
+        enum status st = table->next_hop(table->ctx, &d.id, is_node, &next);
+        if (st == ST_OK)
+            decide_forward(h, &next, left, ret);
+        else if (st == ST_EXISTS && !is_node)
+            ret->verdict = ROUTE_DELIVER;
+        else
+            drop(ret, "no way to its destination"); /* section 6.1.1 for a Node-ID of ours */
+        return;
+    }
+}
+
+enum status
+route_forward(struct slice message, const struct forwarding *h, const struct route *route,
+              const struct id *from, struct writer *ret)
+{
+    struct forwarding on = *h;
+    struct destination last = destination_node(from);
+    struct writer via;
+    size_t count;
+    enum status st;
+
+    if (destination_list_check(h->via, true, &count) != ST_OK || count >= MESSAGE_LIST_MAX)
+        return ST_LIMIT;
+    writer_init(&via, UINT16_MAX);
+    writer_bytes(&via, h->via);
+    destination_write(&via, &last);
+    on.via = writer_slice(&via);
+    on.destinations = route->destinations;
+    on.ttl = (uint8_t)(h->ttl - 1);
+    if (via.failed == ST_OK)
+        forwarding_rewrite(ret, message, &on);
+    st = via.failed != ST_OK ? via.failed : ret->failed;
+    writer_done(&via);
+    return st;
+}
+
+void
+route_response_destinations(struct slice via, const struct id *from, struct writer *ret)
+{
+    struct destination entry[MESSAGE_LIST_MAX];
+    struct reader in;
+    size_t count = 0;
+
+    reader_init(&in, via);
+    while (count < MESSAGE_LIST_MAX && destination_read(&in, &entry[count]))
+        count++;
+    struct destination first = destination_node(from);
+    destination_write(ret, &first);
+    while (count > 0)
+        destination_write(ret, &entry[--count]);
+}
+
+void
+route_response_options(struct slice options, struct writer *ret)
+{
+    struct reader in;
+    struct forwarding_option o;
+
+    reader_init(&in, options);
+    while (forwarding_option_read(&in, &o)) {
+        if (!(o.flags & FORWARDING_RESPONSE_COPY))
+            continue;
+        o.flags &= (uint8_t) ~(FORWARDING_FORWARD_CRITICAL | FORWARDING_DESTINATION_CRITICAL |
+                               FORWARDING_RESPONSE_COPY);
+        forwarding_option_write(ret, &o);
+    }
+}
+
+void
+route_destinations(const struct destination *to, size_t count, struct writer *ret)
+{
+    for (size_t i = 0; i < count; i++)
+        destination_write(ret, &to[i]);
+}
+
+bool
+route_is_request(uint16_t code)
+{
+    return code != MESSAGE_ERROR && (code & 1) == 1;
+}
