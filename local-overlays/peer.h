@@ -11,8 +11,8 @@
  * A peer ties together the routing core and transactions (peer-protocol/routing/), storage
  * (peer-protocol/storage/) and a topology plug-in.  The local overlay and the global ring are both
  * peers.  A peer that aims at CLIENT does not join: it keeps links with up to two members and sends
- * its requests through them (RFC 6940 section 3.2.1); its state is then JOINED as soon as one of them
- * is up, with peer_is_member() false.
+ * its requests through them (RFC 6940 section 3.2.1); its state is then JOINED as soon as one of
+ * them is up, with peer_is_member() false.
  *
  * It owns deadlines, not timers: the shell arms one timer for peer_deadline_ms().  It owns no link:
  * env.connect, env.send and env.disconnect ask for what they say, and the shell reports through
@@ -20,10 +20,11 @@
  * peer_fetched, ...) and on_request run when the peer has settled: they may call the peer.
  *
  * Starting, partitions and bootstrap follow the design's rules: all bootstrap entries in parallel
- * with back-off from 200 ms to 30 s; In_Progress names the answerer, and the lowest Node-ID among those
- * that want membership forms the overlay; nobody for bootstrap_wait_ms: form it, ALONE; every 30 s (5 s
- * while ALONE) a Ping for the own ID through each bootstrap entry, and if it ends elsewhere the overlay
- * whose lowest Node-ID is higher joins the other, node by node, and re-offers its records.
+ * with back-off from 200 ms to 30 s; In_Progress names the answerer, and the lowest Node-ID among
+ * those that want membership forms the overlay; nobody for bootstrap_wait_ms: form it, ALONE; every
+ * 30 s (5 s while ALONE) a Ping for the own ID through each bootstrap entry, and if it ends
+ * elsewhere the overlay whose lowest Node-ID is higher joins the other, node by node, and re-offers
+ * its records.
  *
  * Source: RFC 6940 sections 3, 6, 7, 10; docs/protocol.md for the deviations.
  */
@@ -48,25 +49,26 @@ enum peer_aim { PEER_AIM_NOTHING, PEER_AIM_CLIENT, PEER_AIM_MEMBER };
 #define PEER_BOOTSTRAP_MAX 16
 
 struct peer_conf {
-    char overlay[OVERLAY_NAME_BYTES];   /* "pastry", "p2psip.global" */
-    struct node_ref self;               /* Node-ID, name, "IP:PORT" of its listening port */
+    char overlay[OVERLAY_NAME_BYTES]; /* "pastry", "p2psip.global" */
+    struct node_ref self;             /* Node-ID, name, "IP:PORT" of its listening port */
     const struct topology_ops *topology;
     char parameters[TOPOLOGY_PARAMETER_BYTES];
     char bootstrap[PEER_BOOTSTRAP_MAX][NODE_ADDRESS_BYTES]; /* "IP:PORT"; own address is skipped */
     size_t bootstrap_count;
-    uint32_t bootstrap_wait_ms;         /* default 2000 */
-    uint32_t reliability_ms;            /* overlay-reliability-timer, default 500 */
-    uint32_t request_deadline_ms;       /* overall deadline of a request, default 3000 */
-    uint32_t update_ms;                 /* stabilisation period, 0: the plug-in's default */
-    uint32_t replica_count;             /* default 2 */
-    uint32_t partition_ping_ms;         /* default 30000 */
-    uint32_t partition_ping_alone_ms;   /* default 5000 */
-    size_t max_message_bytes;           /* default 65000 */
-    size_t max_records;                 /* values held, all kinds; default 100000 */
-    size_t max_record_bytes;            /* of all values held; default 256 MiB */
-    size_t max_transactions;            /* requests under way; default 4096 */
+    uint32_t bootstrap_wait_ms;       /* default 2000 */
+    uint32_t reliability_ms;          /* overlay-reliability-timer, default 500 */
+    uint32_t request_deadline_ms;     /* overall deadline of a request, default 3000 */
+    uint32_t update_ms;               /* stabilisation period, 0: the plug-in's default */
+    uint32_t replica_count;           /* default 2 */
+    uint32_t partition_ping_ms;       /* default 30000 */
+    uint32_t partition_ping_alone_ms; /* default 5000 */
+    size_t max_message_bytes;         /* default 65000 */
+    size_t max_records;               /* values held, all kinds; default 100000 */
+    size_t max_record_bytes;          /* of all values held; default 256 MiB */
+    size_t max_transactions;          /* requests under way; default 4096 */
 };
-/** peer_conf_defaults - fill in every default; the caller sets overlay, self, topology, bootstrap. */
+/** peer_conf_defaults - fill in every default; the caller sets overlay, self, topology, bootstrap.
+ */
 void peer_conf_defaults(struct peer_conf *conf);
 
 /** A request for the upper layers (exp_a), verified, and its answer. */
@@ -113,20 +115,25 @@ void peer_aim(struct peer *p, struct moment now, enum peer_aim aim);
 /** peer_learn - more addresses to bootstrap from (ring neighbours a gateway told us of). */
 void peer_learn(struct peer *p, struct moment now, const struct node_ref *ref);
 
-/* ---- what the shell reports ---------------------------------------------------------------------- */
+/* ---- what the shell reports
+ * ---------------------------------------------------------------------- */
 /** peer_on_link_up - a link, authenticated as @node; @address is where it is reached if we opened
  *  it, else "". */
 void peer_on_link_up(struct peer *p, struct moment now, const struct id *node, const char *address);
-void peer_on_link_suspect(struct peer *p, struct moment now, const struct id *node, bool is_suspect);
-void peer_on_link_down(struct peer *p, struct moment now, const struct id *node, const char *reason);
+void peer_on_link_suspect(struct peer *p, struct moment now, const struct id *node,
+                          bool is_suspect);
+void peer_on_link_down(struct peer *p, struct moment now, const struct id *node,
+                       const char *reason);
 void peer_on_connect_failed(struct peer *p, struct moment now, const char *address,
                             const struct id *expected, const char *reason);
 /** peer_on_message - one RELOAD message (or fragment) from the link with @from. */
-void peer_on_message(struct peer *p, struct moment now, const struct id *from, struct slice message);
+void peer_on_message(struct peer *p, struct moment now, const struct id *from,
+                     struct slice message);
 void peer_tick(struct peer *p, struct moment now);
 uint64_t peer_deadline_ms(const struct peer *p);
 
-/* ---- what the upper layers ask ---------------------------------------------------------------------- */
+/* ---- what the upper layers ask
+ * ---------------------------------------------------------------------- */
 /**
  * peer_reply - how a request ended
  * @st:   ST_OK; otherwise why not (error_code_status() of an error answer, ST_TIMEOUT, ...)
@@ -164,7 +171,8 @@ struct peer_value {
     uint32_t lifetime_s;
     struct slice value;
 };
-/** peer_store - @done's body is empty. Stored means: held by the responsible peer and its replicas. */
+/** peer_store - @done's body is empty. Stored means: held by the responsible peer and its replicas.
+ */
 void peer_store(struct peer *p, struct moment now, const char *name, const struct peer_value *value,
                 const struct peer_reply *done);
 
@@ -191,7 +199,8 @@ struct peer_fetched {
 void peer_fetch(struct peer *p, struct moment now, const char *name, uint32_t kind,
                 const struct peer_fetched *done);
 
-/** One hop of an iterative route: RouteQuery to each node in turn, NODE_INFO for address and RTT. */
+/** One hop of an iterative route: RouteQuery to each node in turn, NODE_INFO for address and RTT.
+ */
 struct peer_hop {
     struct node_ref ref;
     uint32_t rtt_us;
@@ -201,14 +210,16 @@ struct peer_traced {
                  size_t count);
     void *ctx;
 };
-void peer_trace(struct peer *p, struct moment now, const char *name, const struct peer_traced *done);
+void peer_trace(struct peer *p, struct moment now, const char *name,
+                const struct peer_traced *done);
 
-/* ---- what may be looked at -------------------------------------------------------------------------- */
+/* ---- what may be looked at
+ * -------------------------------------------------------------------------- */
 struct peer_counters {
     uint64_t sent[0x30];     /* messages by code, errors at index 0 */
     uint64_t received[0x30]; /* those that ended here */
     uint64_t forwarded;
-    uint64_t refused;        /* malformed, wrong overlay, bad signature, unknown link */
+    uint64_t refused; /* malformed, wrong overlay, bad signature, unknown link */
     uint64_t retransmitted;
     uint64_t timeouts;
 };
@@ -233,7 +244,7 @@ struct peer_record_line {
     uint64_t expires_at_wall_ms;
     size_t value_bytes;
 };
-void peer_records(const struct peer *p, void (*visit)(void *ctx, const struct peer_record_line *line),
-                  void *ctx);
+void peer_records(const struct peer *p,
+                  void (*visit)(void *ctx, const struct peer_record_line *line), void *ctx);
 
 #endif

@@ -1,0 +1,682 @@
+/* Starting, clients and partitions.
+ *
+ * The one question asked of everybody is a Ping for our own ID through them: [node,
+ * resource(self)]. A member's overlay answers it by whoever is responsible for our ID: ourselves,
+ * when it is our overlay. A node that is in no overlay answers In_Progress.  Who is not in the
+ * overlay says so in the Ping's padding (struct in_progress), so that the asked learns of the
+ * asker. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "local-overlays/peer_internal.h"
+
+#define FIRST_CHECK_MS 2000 /* after joining: is it the same overlay through all entries? */
+#define RETRY_JOIN_MS  500
+#define HEARD_FRESH_MS 4000 /* what an entry said counts for so long */
+
+/* ---- entries -----------------------------------------------------------------------------------
+ */
+
+static struct entry *
+find_entry(struct peer *p, const char *address, const struct id *node)
+{
+    list_each(at, &p->entries)
+    {
+        struct entry *e = list_entry(at, struct entry, at);
+        if (address && address[0] != '\0' && strcmp(e->address, address) == 0)
+            return e;
+        if (node && e->has_node && id_equal(&e->node, node))
+            return e;
+    }
+    return NULL;
+}
+
+static struct entry *
+add_entry(struct peer *p, const char *address, const struct id *node, bool is_configured)
+{
+    struct entry *e, *oldest = NULL;
+    size_t learned = 0;
+
+    list_each(at, &p->entries)
+    {
+        e = list_entry(at, struct entry, at);
+        if (e->is_configured)
+            continue;
+        if (learned++ == 0)
+            oldest = e;
+    }
+    if (!is_configured && learned >= PEER_LEARNED_MAX && oldest) {
+        if (oldest->state == ENTRY_ASKING)
+            return NULL; /* its answer is on the way */
+        list_remove(&oldest->at);
+        free(oldest);
+    }
+    e = calloc(1, sizeof(*e));
+    if (!e)
+        return NULL;
+    peer_copy_text(e->address, sizeof(e->address), address);
+    if (node) {
+        e->node = *node;
+        e->has_node = true;
+    }
+    e->is_configured = is_configured;
+    e->backoff_ms = PEER_BACKOFF_MIN_MS;
+    e->next_ms = p->now.mono_ms;
+    list_append(&p->entries, &e->at);
+    return e;
+}
+
+struct entry *
+peer_entry_learn(struct peer *p, const struct node_ref *ref)
+{
+    struct entry *e;
+
+    if (strcmp(ref->address, p->conf.self.address) == 0 ||
+        id_equal(&ref->node, &p->conf.self.node) || ref->address[0] == '\0')
+        return NULL;
+    e = find_entry(p, ref->address, &ref->node);
+    return e ? e : add_entry(p, ref->address, id_is_zero(&ref->node) ? NULL : &ref->node, false);
+}
+
+void
+peer_learn(struct peer *p, struct moment now, const struct node_ref *ref)
+{
+    peer_enter(p, now);
+    (void)peer_entry_learn(p, ref);
+    peer_leave(p);
+}
+
+void
+peer_bootstrap_free(struct peer *p)
+{
+    list_each(at, &p->entries) free(list_entry(at, struct entry, at));
+}
+
+void
+peer_bootstrap_start(struct peer *p)
+{
+    for (size_t i = 0; i < p->conf.bootstrap_count; i++) {
+        const char *address = p->conf.bootstrap[i];
+        if (strcmp(address, p->conf.self.address) == 0)
+            continue;
+        struct entry *e = find_entry(p, address, NULL);
+        if (e)
+            e->is_configured = true;
+        else
+            (void)add_entry(p, address, NULL, true);
+    }
+    list_each(at, &p->entries)
+    {
+        struct entry *e = list_entry(at, struct entry, at);
+        e->backoff_ms = PEER_BACKOFF_MIN_MS;
+        e->next_ms = p->now.mono_ms;
+        e->heard = HEARD_NOTHING;
+        e->is_elsewhere = false;
+    }
+    p->since_ms = p->now.mono_ms;
+}
+
+static void
+back_off(struct peer *p, struct entry *e)
+{
+    /* spread by a quarter, so that those who start together do not knock together for ever */
+    uint64_t spread_ms = p->env.random(p->env.ctx) % (e->backoff_ms / 4 + 1);
+
+    e->state = ENTRY_IDLE;
+    e->next_ms = p->now.mono_ms + e->backoff_ms + spread_ms;
+    e->backoff_ms =
+        e->backoff_ms * 2 > PEER_BACKOFF_MAX_MS ? PEER_BACKOFF_MAX_MS : e->backoff_ms * 2;
+}
+
+static void
+heard(struct peer *p, struct entry *e, enum entry_heard what)
+{
+    e->heard = what;
+    e->heard_ms = p->now.mono_ms;
+}
+
+/* ---- what we say of ourselves ------------------------------------------------------------------
+ */
+
+void
+peer_write_in_progress(const struct peer *p, struct writer *w)
+{
+    struct in_progress info = {.node = p->conf.self.node,
+                               .wants_membership = p->aim == PEER_AIM_MEMBER};
+
+    info.member_count = (uint8_t)peer_neighbours(p, info.member, RING_NEIGHBOURS_MAX);
+    in_progress_write(w, &info);
+}
+
+static void
+learn_members(struct peer *p, const struct in_progress *info)
+{
+    for (size_t i = 0; i < info->member_count && i < RING_NEIGHBOURS_MAX; i++)
+        (void)peer_entry_learn(p, &info->member[i]);
+}
+
+/* ---- two overlays? -----------------------------------------------------------------------------
+ */
+
+/** The check that the same nodes answer for ID 0 here and through an entry. */
+struct check {
+    struct id through; /* the entry's node */
+    struct id there;   /* who is responsible for ID 0 over there */
+};
+
+static void
+rejoin(struct peer *p, const struct id *through)
+{
+    char text[ID_TEXT_BYTES];
+
+    if (p->state != PEER_JOINED && p->state != PEER_ALONE)
+        return;
+    log_to(&p->env.log, LOG_LEVEL_WARN, "%s: there is another overlay, at %s: joining it",
+           p->conf.overlay, id_text(through, text));
+    p->is_rejoining = true;
+    p->rejoin_through = *through;
+    p->is_goodbye = true;
+    p->leave_ms = p->now.mono_ms + PEER_LEAVE_MS;
+    peer_become(p, PEER_LEAVING, "two overlays of this name");
+    p->is_engaged = false;
+    p->is_in = false;
+    peer_ops(p)->leave(p->topology, p->now);
+}
+
+/* ID 0 stands for an overlay: in a ring whoever answers for it has the lowest Node-ID.  The overlay
+ * whose representative is higher joins the other; when both name the same, it is one overlay that
+ * is still settling. */
+static void
+compared(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
+{
+    struct peer *p = owner;
+    struct check *c = ctx;
+    struct check copy = *c;
+    struct entry *e = find_entry(p, NULL, &copy.through);
+
+    (void)now;
+    free(c);
+    if (end->st != ST_OK || p->is_ending || !p->is_in)
+        return;
+    if (id_equal(&end->from->node, &copy.there))
+        return;
+    if (!e || e->heard != HEARD_MEMBER || !e->is_elsewhere)
+        return;
+    if (id_compare(&end->from->node, &copy.there) > 0)
+        rejoin(p, &copy.through);
+}
+
+static void
+compare_here(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
+{
+    struct peer *p = owner;
+    struct check *c = ctx;
+    struct id zero = {{0}};
+    struct destination to = destination_resource(&zero);
+    struct ping_req ping = {0};
+    struct writer body;
+    struct outgoing o = {.to = &to,
+                         .count = 1,
+                         .code = MESSAGE_PING_REQ,
+                         .is_any_responder = true,
+                         .done = compared,
+                         .ctx = c};
+
+    (void)now;
+    if (end->st != ST_OK || p->is_ending || !p->is_in) {
+        free(c);
+        return;
+    }
+    c->there = end->from->node;
+    writer_init(&body, UINT16_MAX);
+    ping_req_write(&body, &ping);
+    o.body = writer_slice(&body);
+    peer_request(p, &o);
+    writer_done(&body);
+}
+
+static void
+check_partition(struct peer *p, const struct id *through)
+{
+    struct id zero = {{0}};
+    struct destination to[2] = {destination_node(through), destination_resource(&zero)};
+    struct check *c = calloc(1, sizeof(*c));
+    struct ping_req ping = {0};
+    struct writer body;
+    struct outgoing o = {.to = to,
+                         .count = 2,
+                         .code = MESSAGE_PING_REQ,
+                         .is_any_responder = true,
+                         .done = compare_here,
+                         .ctx = c};
+
+    if (!c)
+        return;
+    c->through = *through;
+    writer_init(&body, UINT16_MAX);
+    ping_req_write(&body, &ping);
+    o.body = writer_slice(&body);
+    peer_request(p, &o);
+    writer_done(&body);
+}
+
+/* ---- asking an entry ---------------------------------------------------------------------------
+ */
+
+static uint64_t
+period_ms(const struct peer *p)
+{
+    return p->state == PEER_ALONE ? p->conf.partition_ping_alone_ms : p->conf.partition_ping_ms;
+}
+
+/* A client keeps links with two members, not with all it knows. */
+static bool
+is_superfluous(const struct peer *p, const struct link *l)
+{
+    return p->aim == PEER_AIM_CLIENT && !p->is_engaged && !l->is_member &&
+           peer_member_links(p) >= PEER_CLIENT_LINKS && !peer_is_watched(p, &l->node);
+}
+
+/* A member of an overlay: ours when our Ping came back to us. */
+static void
+heard_member(struct peer *p, struct entry *e, const struct id *from)
+{
+    bool was_elsewhere = e->is_elsewhere;
+    struct link *l = peer_link_find(p, &e->node);
+
+    heard(p, e, HEARD_MEMBER);
+    e->backoff_ms = PEER_BACKOFF_MIN_MS;
+    e->next_ms = p->now.mono_ms + period_ms(p);
+    e->is_elsewhere = p->is_in && !id_equal(from, &p->conf.self.node);
+    if (l && is_superfluous(p, l))
+        peer_disconnect(p, &e->node);
+    else if (l && !e->is_elsewhere)
+        l->is_member = true;
+    if (!e->is_elsewhere)
+        return;
+    if (was_elsewhere)
+        check_partition(p, &e->node);
+    else
+        e->next_ms = p->now.mono_ms + p->conf.reliability_ms; /* look twice before moving house */
+}
+
+static void
+heard_in_progress(struct peer *p, struct entry *e, struct slice body)
+{
+    struct link *l = peer_link_find(p, &e->node);
+    struct in_progress info;
+
+    if (in_progress_read(body, &info) != ST_OK) {
+        heard(p, e, HEARD_FAILURE);
+        back_off(p, e);
+        return;
+    }
+    heard(p, e, HEARD_IN_PROGRESS);
+    e->wants_membership = info.wants_membership != 0;
+    if (l)
+        l->is_member = false;
+    learn_members(p, &info);
+    e->state = ENTRY_IDLE;
+    e->next_ms = p->now.mono_ms + (p->state == PEER_JOINING ? PEER_BACKOFF_MIN_MS : period_ms(p));
+}
+
+static void
+answered(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
+{
+    struct peer *p = owner;
+    struct entry *e = ctx; /* it stays while it is asked */
+
+    (void)now;
+    if (p->is_ending)
+        return;
+    e->state = ENTRY_IDLE;
+    if (end->st == ST_OK) {
+        heard_member(p, e, &end->from->node);
+    } else if (end->error == ERROR_IN_PROGRESS && id_equal(&end->from->node, &e->node)) {
+        heard_in_progress(p, e, end->body);
+    } else {
+        heard(p, e, HEARD_FAILURE);
+        back_off(p, e);
+    }
+}
+
+static void
+ask(struct peer *p, struct entry *e)
+{
+    struct destination to[2] = {destination_node(&e->node),
+                                destination_resource(&p->conf.self.node)};
+    struct writer padding, body;
+    struct ping_req ping = {0};
+    struct outgoing o = {.to = to,
+                         .count = 2,
+                         .code = MESSAGE_PING_REQ,
+                         .is_any_responder = true,
+                         .deadline_ms = p->conf.request_deadline_ms,
+                         .done = answered,
+                         .ctx = e};
+
+    e->state = ENTRY_ASKING;
+    e->next_ms = MOMENT_NEVER;
+    writer_init(&padding, UINT16_MAX);
+    writer_init(&body, UINT16_MAX);
+    if (!p->is_in)
+        peer_write_in_progress(p, &padding);
+    ping.padding = writer_slice(&padding);
+    ping_req_write(&body, &ping);
+    o.body = writer_slice(&body);
+    peer_request(p, &o);
+    writer_done(&padding);
+    writer_done(&body);
+}
+
+/* Without a link first that: by its address, or not at all. */
+static void
+try_entry(struct peer *p, struct entry *e)
+{
+    if (e->has_node && peer_link_is_up(p, &e->node)) {
+        ask(p, e);
+        return;
+    }
+    if (e->address[0] == '\0') {
+        heard(p, e, HEARD_FAILURE);
+        back_off(p, e);
+        return;
+    }
+    e->state = ENTRY_CONNECTING;
+    e->next_ms = p->now.mono_ms + PEER_CONNECT_MS;
+    p->env.connect(p->env.ctx, e->address, NULL);
+}
+
+void
+peer_bootstrap_link_up(struct peer *p, struct link *l, const char *address)
+{
+    struct entry *e = address[0] != '\0' ? find_entry(p, address, NULL) : NULL;
+
+    if (e) {
+        e->node = l->node; /* whoever has this address now */
+        e->has_node = true;
+    } else {
+        e = find_entry(p, NULL, &l->node);
+    }
+    if (!e || e->state == ENTRY_ASKING)
+        return;
+    ask(p, e);
+}
+
+void
+peer_bootstrap_link_down(struct peer *p, const struct id *node)
+{
+    struct entry *e = find_entry(p, NULL, node);
+
+    if (!e)
+        return;
+    e->heard = HEARD_FAILURE;
+    if (e->address[0] == '\0') {
+        if (e->state != ENTRY_ASKING) {
+            list_remove(&e->at);
+            free(e);
+        }
+    } else if (e->state != ENTRY_ASKING) {
+        e->state = ENTRY_IDLE;
+        e->backoff_ms = PEER_BACKOFF_MIN_MS;
+        e->next_ms = p->now.mono_ms + (p->is_in ? period_ms(p) : PEER_BACKOFF_MIN_MS);
+    }
+}
+
+void
+peer_bootstrap_connect_failed(struct peer *p, const char *address)
+{
+    struct entry *e = find_entry(p, address, NULL);
+
+    if (!e || e->state != ENTRY_CONNECTING)
+        return;
+    heard(p, e, HEARD_FAILURE);
+    back_off(p, e);
+}
+
+/* ---- asked by others ---------------------------------------------------------------------------
+ */
+
+/* Someone we have a link with is not in our overlay.  If it wants in, it counts among those that
+ * may form one; if it says it is in one, there are two. */
+static void
+meet(struct peer *p, const struct id *node, struct slice padding)
+{
+    struct link *l = peer_link_find(p, node);
+    struct entry *e = find_entry(p, NULL, node);
+    struct in_progress info;
+    bool is_outside = padding.len > 0 && in_progress_read(padding, &info) == ST_OK;
+
+    if (!l || !l->is_up || id_equal(node, &p->conf.self.node))
+        return;
+    if (!is_outside && !p->is_in)
+        return;
+    if (!e)
+        e = add_entry(p, l->address, node, false);
+    if (!e || e->state == ENTRY_ASKING)
+        return;
+    e->has_node = true;
+    if (is_outside) {
+        learn_members(p, &info);
+        heard(p, e, HEARD_IN_PROGRESS);
+        e->wants_membership = info.wants_membership != 0;
+        if (p->state == PEER_JOINING && e->next_ms > p->now.mono_ms + PEER_BACKOFF_MIN_MS)
+            e->next_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
+    } else if (e->next_ms > p->now.mono_ms + p->conf.reliability_ms) {
+        e->next_ms = p->now.mono_ms;
+    }
+}
+
+void
+peer_bootstrap_pinged(struct peer *p, const struct incoming *in, struct slice padding)
+{
+    if (!p->is_in || id_equal(&in->signer->node, &p->conf.self.node) || padding.len > 0)
+        return; /* a joining node or a client: it will do what it has to */
+    if (id_equal(in->link, &in->signer->node))
+        meet(p, &in->signer->node, padding);
+}
+
+void
+peer_bootstrap_overheard(struct peer *p, const struct id *from, struct slice message)
+{
+    struct signer signer;
+    struct ping_req ping;
+    struct message m;
+
+    if (message_decode(message, &m, NULL) != ST_OK || m.contents.code != MESSAGE_PING_REQ ||
+        m.header.via.len > 0 || ping_req_read(m.contents.body, &ping) != ST_OK)
+        return;
+    if (envelope_verify(&p->envelope, &m, from, p->now.wall_ms, &signer, NULL) != ST_OK ||
+        !id_equal(&signer.node, from))
+        return;
+    meet(p, from, ping.padding);
+}
+
+/* ---- deciding ----------------------------------------------------------------------------------
+ */
+
+static void
+form(struct peer *p, const char *reason)
+{
+    log_to(&p->env.log, LOG_LEVEL_INFO, "%s: forming the overlay: %s", p->conf.overlay, reason);
+    p->informant = (struct id){{0}};
+    p->is_engaged = true;
+    peer_ops(p)->form(p->topology, p->now);
+}
+
+static void
+join(struct peer *p, const struct id *informant)
+{
+    char text[ID_TEXT_BYTES];
+
+    log_to(&p->env.log, LOG_LEVEL_INFO, "%s: joining through %s", p->conf.overlay,
+           id_text(informant, text));
+    p->informant = *informant;
+    p->is_engaged = true;
+    peer_ops(p)->join(p->topology, p->now, informant);
+}
+
+/** What the entries have said by now. */
+struct summary {
+    const struct entry *member; /* one with a link */
+    size_t asked;               /* entries in all */
+    size_t open;                /* not heard of yet */
+    size_t in_progress;
+    bool has_lower; /* one that wants membership too and has a lower Node-ID */
+};
+
+static struct summary
+sum_up(const struct peer *p)
+{
+    struct summary s = {0};
+
+    list_each(at, &p->entries)
+    {
+        const struct entry *e = list_entry(at, struct entry, at);
+        bool is_fresh = p->now.mono_ms - e->heard_ms < HEARD_FRESH_MS;
+        s.asked++;
+        if (e->heard == HEARD_NOTHING)
+            s.open++;
+        if (e->heard == HEARD_MEMBER && peer_link_is_usable(p, &e->node) &&
+            (!s.member || (p->is_rejoining && id_equal(&e->node, &p->rejoin_through))))
+            s.member = e;
+        if (e->heard != HEARD_IN_PROGRESS || !is_fresh)
+            continue;
+        s.in_progress++;
+        if (e->wants_membership && id_compare(&e->node, &p->conf.self.node) < 0)
+            s.has_lower = true;
+    }
+    return s;
+}
+
+static bool
+is_client_of_any(const struct peer *p)
+{
+    return peer_member_links(p) > 0;
+}
+
+static void
+decide_client(struct peer *p)
+{
+    if (p->state == PEER_JOINING && is_client_of_any(p))
+        peer_become(p, PEER_JOINED, "client of a member");
+    else if (p->state == PEER_JOINED && !is_client_of_any(p)) {
+        peer_become(p, PEER_JOINING, "no link with a member is left");
+        list_each(at, &p->entries)
+        {
+            struct entry *e = list_entry(at, struct entry, at);
+            if (e->state == ENTRY_IDLE && e->next_ms > p->now.mono_ms + PEER_BACKOFF_MIN_MS)
+                e->next_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
+        }
+    }
+}
+
+static void
+decide_member(struct peer *p)
+{
+    struct summary s = sum_up(p);
+    bool is_late = p->now.mono_ms - p->since_ms >= p->conf.bootstrap_wait_ms;
+
+    if (p->is_rejoining && !is_late &&
+        (!s.member || !id_equal(&s.member->node, &p->rejoin_through)))
+        return; /* not back into the overlay it came from */
+    if (s.member)
+        join(p, &s.member->node);
+    else if (s.open > 0 && !is_late)
+        return;
+    else if (s.asked == 0)
+        form(p, "there is nobody to ask");
+    else if (s.in_progress > 0 && !s.has_lower)
+        form(p, "nobody has joined yet, and this node has the lowest Node-ID");
+    else if (s.in_progress == 0 && is_late)
+        form(p, "nobody answers");
+}
+
+void
+peer_bootstrap_decide(struct peer *p)
+{
+    if (p->is_stuck || p->is_ending || p->is_engaged)
+        return;
+    if (p->aim == PEER_AIM_CLIENT)
+        decide_client(p);
+    else if (p->aim == PEER_AIM_MEMBER && p->state == PEER_JOINING)
+        decide_member(p);
+}
+
+void
+peer_bootstrap_joined(struct peer *p)
+{
+    p->is_rejoining = false;
+    list_each(at, &p->entries)
+    {
+        struct entry *e = list_entry(at, struct entry, at);
+        uint64_t check_ms = p->now.mono_ms + FIRST_CHECK_MS + p->env.random(p->env.ctx) % 500;
+        if (e->state == ENTRY_IDLE && e->next_ms > check_ms)
+            e->next_ms = check_ms;
+    }
+}
+
+void
+peer_bootstrap_join_failed(struct peer *p)
+{
+    struct entry *e = find_entry(p, NULL, &p->informant);
+
+    p->since_ms = p->now.mono_ms; /* nobody forms an overlay because a join failed just now */
+    if (!e)
+        return;
+    e->heard = HEARD_NOTHING; /* ask again before the next attempt */
+    if (e->state == ENTRY_ASKING)
+        return;
+    e->state = ENTRY_IDLE;
+    e->next_ms = p->now.mono_ms + RETRY_JOIN_MS;
+}
+
+/* ---- time --------------------------------------------------------------------------------------
+ */
+
+/* A client with its two members leaves the other entries alone, but asks those two now and then
+ * whether they still are members. */
+static bool
+is_needed(const struct peer *p, const struct entry *e)
+{
+    if (p->state == PEER_DOWN || p->state == PEER_LEAVING)
+        return false;
+    if (p->aim != PEER_AIM_CLIENT || p->state != PEER_JOINED)
+        return true;
+    return (e->has_node && peer_link_is_up(p, &e->node)) ||
+           peer_member_links(p) < PEER_CLIENT_LINKS;
+}
+
+void
+peer_bootstrap_tick(struct peer *p)
+{
+    list_each(at, &p->entries)
+    {
+        struct entry *e = list_entry(at, struct entry, at);
+        if (e->next_ms > p->now.mono_ms || e->state == ENTRY_ASKING || !is_needed(p, e))
+            continue;
+        if (e->state == ENTRY_CONNECTING) {
+            heard(p, e, HEARD_FAILURE);
+            back_off(p, e);
+        } else {
+            try_entry(p, e);
+        }
+    }
+}
+
+uint64_t
+peer_bootstrap_deadline_ms(const struct peer *p)
+{
+    uint64_t at_ms = MOMENT_NEVER;
+
+    list_each(at, &p->entries)
+    {
+        const struct entry *e = list_entry(at, struct entry, at);
+        if (e->state != ENTRY_ASKING && is_needed(p, e))
+            at_ms = moment_earlier_ms(at_ms, e->next_ms);
+    }
+    if (p->state == PEER_JOINING && !p->is_engaged && p->aim == PEER_AIM_MEMBER &&
+        p->now.mono_ms - p->since_ms < p->conf.bootstrap_wait_ms)
+        at_ms = moment_earlier_ms(at_ms, p->since_ms + p->conf.bootstrap_wait_ms);
+    return at_ms;
+}

@@ -1,0 +1,329 @@
+/**
+ * DOC: what the files of a peer share
+ *
+ *   peer.c             life cycle, steps, state, what may be looked at
+ *   peer_message.c     messages in and out, verification, answers
+ *   peer_request.c     requests that ended here, by code; those of the upper layers
+ *   peer_link.c        the connection table and next hops
+ *   peer_topology.c    the plug-in's host: its callbacks, its requests
+ *   peer_bootstrap.c   starting, clients, partitions
+ *   peer_attach.c      Attach, watched neighbours
+ *   peer_store.c       Store and Fetch, asked for and answered
+ *   peer_replica.c     copies of records: replicas, offers, hand-over
+ *   peer_trace.c       iterative routes, NODE_INFO
+ *
+ * A public function is one step: peer_enter(), work, peer_leave().  What must not run while a
+ * plug-in or a table walk is on the stack is put off by peer_later() and runs before the outermost
+ * step ends.
+ */
+#ifndef LOCAL_OVERLAYS_PEER_INTERNAL_H
+#define LOCAL_OVERLAYS_PEER_INTERNAL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "local-overlays/peer.h"
+#include "peer-protocol/routing/duplicates.h"
+#include "peer-protocol/routing/envelope.h"
+#include "peer-protocol/routing/route.h"
+#include "peer-protocol/routing/transactions.h"
+#include "peer-protocol/storage/storage.h"
+
+#define PEER_CONFIGURATION_SEQUENCE 1 /* until there is a configuration document */
+
+#define PEER_DUPLICATES_MAX      2048
+#define PEER_DUPLICATE_BYTES_MAX (4u << 20)
+#define PEER_ANSWERS_MAX         1024 /* requests that wait for our own answer */
+#define PEER_REASSEMBLY_MAX      16
+#define PEER_CONNECTING_MAX      128
+#define PEER_COPIES_MAX          16 /* copies of records under way */
+#define PEER_REPLICAS_MAX        4
+#define PEER_WAITING_KINDS_MAX   4  /* records of one Store that are waited for */
+#define PEER_LEARNED_MAX         32 /* bootstrap entries beyond the configured ones */
+#define PEER_CLIENT_LINKS        2  /* members a client keeps links with */
+#define PEER_CONNECT_MS          5000
+#define PEER_BACKOFF_MIN_MS      200
+#define PEER_BACKOFF_MAX_MS      30000
+#define PEER_REMARK_MS           100 /* changes of responsibility are looked at together */
+#define PEER_RETRY_COPY_MS       1000
+#define PEER_LEAVE_MS            1000 /* to hand records over, and again to say goodbye */
+#define PEER_LINK_IDLE_MS        600000
+
+/** Something put off to the end of the step; the first member of what is put off. */
+struct later {
+    struct list_node at;
+    void (*run)(struct peer *p, struct later *l); /* frees l */
+};
+
+/** One line of the connection table. */
+struct link {
+    struct list_node at;
+    struct id node;
+    char address[NODE_ADDRESS_BYTES]; /* where it listens; "" if not known */
+    bool is_up;
+    bool is_suspect;
+    bool is_connecting;
+    bool is_member;    /* of this overlay, as far as we know */
+    bool is_announced; /* tell the plug-in (on_linked) once it is up */
+    bool wants_update;
+    uint64_t used_ms; /* up: last message; connecting: since when */
+};
+
+enum entry_state { ENTRY_IDLE, ENTRY_CONNECTING, ENTRY_ASKING };
+enum entry_heard { HEARD_NOTHING, HEARD_FAILURE, HEARD_IN_PROGRESS, HEARD_MEMBER };
+
+/** Someone who may know the overlay: configured, learned, or met. */
+struct entry {
+    struct list_node at;
+    char address[NODE_ADDRESS_BYTES]; /* "" for one that opened a link to us */
+    struct id node;
+    bool has_node;
+    bool is_configured;
+    bool wants_membership; /* with HEARD_IN_PROGRESS */
+    bool is_elsewhere;     /* the last ping for our own ID ended at another node */
+    enum entry_state state;
+    enum entry_heard heard;
+    uint64_t heard_ms;
+    uint64_t next_ms;
+    uint32_t backoff_ms;
+};
+
+struct watch {
+    struct list_node at;
+    struct id node;
+    bool is_attaching;
+    uint64_t next_ms;
+    uint32_t backoff_ms;
+};
+
+struct attach {
+    struct list_node at;
+    bool is_for_plugin;
+    bool is_answered; /* the other side has agreed and will connect */
+    uint32_t token;
+    struct id node;
+    uint64_t deadline_ms;
+};
+
+/** How to answer a request, now or later. */
+struct answer_to {
+    struct list_node at;
+    uint64_t handle;
+    struct id from; /* the signer */
+    uint64_t transaction_id;
+    uint32_t max_response_length;
+    uint16_t code;             /* of the request */
+    uint16_t subtype;          /* of a private one */
+    bool is_remembered;        /* the answer is kept for retransmissions */
+    uint64_t deadline_ms;      /* forgotten then */
+    struct slice destinations; /* owned when put off, else borrowed */
+    struct slice options;      /* the same */
+};
+
+/** A Store that waits for its replicas. */
+struct waiting_store {
+    struct list_node at;
+    uint64_t handle;
+    struct id resource;
+    struct slice body; /* of the answer; owned */
+    uint32_t kind[PEER_WAITING_KINDS_MAX];
+    size_t kind_count;
+    size_t needed; /* holders of each record */
+    uint64_t deadline_ms;
+};
+
+/** Records on their way to one node, for the plug-in. */
+struct offer {
+    struct list_node at;
+    uint32_t token;
+    struct id node;
+    struct offer_key {
+        struct id resource;
+        uint32_t kind;
+    } * key;
+    size_t count;
+    size_t next;
+    size_t under_way;
+    enum status st;
+};
+
+struct peer {
+    struct peer_conf conf;
+    struct peer_env env;
+    struct envelope envelope;
+    struct moment now;
+    unsigned depth;
+    bool is_ending;
+    struct list_node later;
+
+    enum peer_state state;
+    enum peer_aim aim;
+    uint64_t since_ms; /* of state */
+    uint64_t born_ms;
+    bool is_stuck;          /* incompatible: wait for the next peer_aim() */
+    size_t told_neighbours; /* by the last on_state */
+
+    void *topology;
+    bool is_engaged; /* the plug-in forms, joins or is in */
+    bool is_in;
+    bool is_rejoining;        /* leaving for another overlay of the same name */
+    struct id rejoin_through; /* with is_rejoining: a node of that other overlay */
+    struct id informant;      /* whom we join through; zero when the overlay was formed here */
+
+    struct list_node links;
+    struct map *link_by_id;
+    struct list_node entries;
+    struct list_node watches;
+    struct list_node attaches;
+    struct list_node answers;
+    struct list_node waiting_stores;
+    struct list_node offers;
+    struct transactions *transactions;
+    struct duplicates *duplicates;
+    struct reassembly *reassembly; /* made with the first fragment */
+    struct storage *storage;
+
+    uint64_t last_handle;
+    uint64_t last_storage_time_ms;
+    uint64_t remark_ms; /* when to look at all records again */
+    uint64_t leave_ms;  /* LEAVING: when to go on at the latest */
+    bool is_goodbye;    /* LEAVING: the plug-in has left, Leaves are under way */
+    size_t copies;      /* under way */
+    size_t plugin_requests;
+    struct peer_counters counters;
+};
+
+/* ---- peer.c ------------------------------------------------------------------------------------
+ */
+void peer_enter(struct peer *p, struct moment now);
+void peer_leave(struct peer *p);
+void peer_later(struct peer *p, struct later *l);
+void peer_become(struct peer *p, enum peer_state state, const char *reason);
+void peer_tell_state(struct peer *p, const char *reason);
+const struct topology_ops *peer_ops(const struct peer *p);
+/** peer_copy_text - @text into a buffer, cut to what fits. */
+void peer_copy_text(char *out, size_t out_bytes, const char *text);
+struct id peer_hash(const struct peer *p, const char *name);
+
+/* ---- peer_message.c ----------------------------------------------------------------------------
+ */
+struct outgoing {
+    const struct destination *to;
+    size_t count;
+    uint16_t code;
+    struct slice body;
+    struct slice extensions;
+    struct slice certificates;
+    uint32_t deadline_ms;  /* 0: conf.request_deadline_ms */
+    bool is_any_responder; /* whoever it ends at */
+    void (*done)(void *owner, void *ctx, struct moment now, const struct transaction_end *end);
+    void *ctx;
+};
+/** peer_request - send a request; @done (owner is the peer) follows exactly once, later. */
+void peer_request(struct peer *p, const struct outgoing *o);
+void peer_request_node(struct peer *p, const struct id *node, struct outgoing *o);
+/** peer_finish - run a transaction's done, out of the table already, and free it. */
+void peer_finish(struct peer *p, struct transaction *tr, enum status st);
+void peer_transmit(void *owner, struct transaction *tr);
+void peer_expired(void *owner, struct transaction *tr);
+
+void peer_reply_body(struct peer *p, const struct answer_to *a, struct slice body,
+                     struct slice certificates);
+void peer_reply_error(struct peer *p, const struct answer_to *a, uint16_t code, struct slice info);
+void peer_reply_text(struct peer *p, const struct answer_to *a, enum status st, const char *text);
+/** peer_put_off - keep @a to answer later; 0 when there are too many. */
+uint64_t peer_put_off(struct peer *p, const struct answer_to *a);
+struct answer_to *peer_answer_find(struct peer *p, uint64_t handle);
+void peer_answer_free(struct answer_to *a);
+void peer_answers_expire(struct peer *p);
+
+/** A request that ended here, verified. */
+struct incoming {
+    const struct message *message;
+    const struct id *link;
+    const struct signer *signer;
+    struct destination target;
+    struct answer_to answer;
+};
+void peer_on_request(struct peer *p, struct incoming *in);
+
+/* ---- peer_link.c -------------------------------------------------------------------------------
+ */
+struct link *peer_link_find(const struct peer *p, const struct id *node);
+struct link *peer_link_make(struct peer *p, const struct id *node);
+void peer_link_drop(struct peer *p, struct link *l);
+bool peer_link_is_up(const struct peer *p, const struct id *node);
+bool peer_link_is_usable(const struct peer *p, const struct id *node);
+enum status peer_next_hop(void *peer, const struct id *id, bool is_node, struct id *ret_next);
+size_t peer_member_links(const struct peer *p);
+bool peer_is_watched(const struct peer *p, const struct id *node);
+void peer_disconnect(struct peer *p, const struct id *node);
+void peer_disconnect_all(struct peer *p);
+void peer_links_tick(struct peer *p);
+
+/* ---- peer_topology.c ---------------------------------------------------------------------------
+ */
+struct topology_env peer_topology_env(struct peer *p);
+void peer_on_topology_request(struct peer *p, struct incoming *in);
+/** peer_check_algorithm - does the other side speak our plug-in?  (EXTENSION_ALGORITHM) */
+enum status peer_check_algorithm(const struct peer *p, struct slice extensions, struct why *why);
+void peer_write_algorithm(const struct peer *p, struct writer *extensions);
+
+/* ---- peer_bootstrap.c --------------------------------------------------------------------------
+ */
+void peer_bootstrap_start(struct peer *p);
+void peer_bootstrap_tick(struct peer *p);
+uint64_t peer_bootstrap_deadline_ms(const struct peer *p);
+/** peer_bootstrap_decide - form, join, become a client: whatever is due. */
+void peer_bootstrap_decide(struct peer *p);
+void peer_bootstrap_link_up(struct peer *p, struct link *l, const char *address);
+void peer_bootstrap_link_down(struct peer *p, const struct id *node);
+void peer_bootstrap_connect_failed(struct peer *p, const char *address);
+void peer_bootstrap_join_failed(struct peer *p);
+void peer_bootstrap_joined(struct peer *p);
+/** peer_bootstrap_pinged - a Ping for its sender's own ID ended here. */
+void peer_bootstrap_pinged(struct peer *p, const struct incoming *in, struct slice padding);
+/** peer_bootstrap_overheard - someone asked us for the overlay while we are not in it ourselves. */
+void peer_bootstrap_overheard(struct peer *p, const struct id *from, struct slice message);
+void peer_bootstrap_free(struct peer *p);
+struct entry *peer_entry_learn(struct peer *p, const struct node_ref *ref);
+void peer_write_in_progress(const struct peer *p, struct writer *w);
+
+/* ---- peer_attach.c -----------------------------------------------------------------------------
+ */
+/** peer_attach - have a link with the target; ends in the plug-in's on_attach or, with
+ *  !@is_for_plugin, in the watch of the node. */
+void peer_attach(struct peer *p, const struct topology_target *to, bool is_for_plugin,
+                 uint32_t token, bool send_update);
+void peer_on_attach_request(struct peer *p, struct incoming *in);
+void peer_attach_link_up(struct peer *p, struct link *l);
+void peer_attach_link_down(struct peer *p, const struct id *node);
+void peer_attach_tick(struct peer *p);
+uint64_t peer_attach_deadline_ms(const struct peer *p);
+void peer_attach_free(struct peer *p);
+
+/* ---- peer_store.c, peer_replica.c ---------------------------------------------------------------
+ */
+void peer_on_store_request(struct peer *p, struct incoming *in);
+void peer_on_fetch_request(struct peer *p, struct incoming *in);
+void peer_on_find_request(struct peer *p, struct incoming *in);
+void peer_write_fetch(const struct id *resource, const struct kind *kind, struct writer *body);
+void peer_store_acknowledged(struct peer *p, const struct id *resource);
+void peer_store_tick(struct peer *p);
+uint64_t peer_store_deadline_ms(const struct peer *p);
+void peer_store_free(struct peer *p);
+
+/** peer_replica_set - where copies of @resource belong, if this node is responsible. */
+size_t peer_replica_set(const struct peer *p, const struct id *resource,
+                        struct id node[PEER_REPLICAS_MAX]);
+void peer_replica_pump(struct peer *p);
+bool peer_replica_is_idle(const struct peer *p);
+void peer_offer(struct peer *p, uint32_t token, const struct id *node);
+void peer_replica_tick(struct peer *p);
+uint64_t peer_replica_deadline_ms(const struct peer *p);
+void peer_replica_free(struct peer *p);
+
+/* ---- peer_trace.c ------------------------------------------------------------------------------
+ */
+void peer_on_node_info(struct peer *p, struct incoming *in);
+
+#endif

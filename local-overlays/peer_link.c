@@ -1,0 +1,300 @@
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "local-overlays/peer_internal.h"
+
+static struct slice
+key_of(const struct id *node)
+{
+    return slice_of(node->bytes, ID_BYTES);
+}
+
+struct link *
+peer_link_find(const struct peer *p, const struct id *node)
+{
+    return map_get(p->link_by_id, key_of(node));
+}
+
+struct link *
+peer_link_make(struct peer *p, const struct id *node)
+{
+    struct link *l = peer_link_find(p, node);
+
+    if (l)
+        return l;
+    l = calloc(1, sizeof(*l));
+    if (!l)
+        return NULL;
+    l->node = *node;
+    l->used_ms = p->now.mono_ms;
+    if (map_put(p->link_by_id, key_of(node), l, NULL) != ST_OK) {
+        free(l);
+        return NULL;
+    }
+    list_append(&p->links, &l->at);
+    return l;
+}
+
+void
+peer_link_drop(struct peer *p, struct link *l)
+{
+    map_remove(p->link_by_id, key_of(&l->node));
+    list_remove(&l->at);
+    free(l);
+}
+
+bool
+peer_link_is_up(const struct peer *p, const struct id *node)
+{
+    const struct link *l = peer_link_find(p, node);
+
+    return l && l->is_up;
+}
+
+bool
+peer_link_is_usable(const struct peer *p, const struct id *node)
+{
+    const struct link *l = peer_link_find(p, node);
+
+    return l && l->is_up && !l->is_suspect;
+}
+
+size_t
+peer_member_links(const struct peer *p)
+{
+    size_t count = 0;
+
+    list_each(at, &p->links)
+    {
+        const struct link *l = list_entry(at, struct link, at);
+        count += l->is_up && l->is_member;
+    }
+    return count;
+}
+
+/* A node that is not in the overlay reaches it through any member it has a link with; a joining one
+ * through the member it joins by, whose view is the overlay's. */
+static enum status
+by_any_member(const struct peer *p, struct id *ret_next)
+{
+    const struct link *best = NULL;
+
+    list_each(at, &p->links)
+    {
+        const struct link *l = list_entry(at, struct link, at);
+        if (!l->is_up || !l->is_member)
+            continue;
+        if (!best || (best->is_suspect && !l->is_suspect) ||
+            (!l->is_suspect && p->is_engaged && id_equal(&l->node, &p->informant)))
+            best = l;
+    }
+    if (!best)
+        return ST_UNREACHABLE;
+    *ret_next = best->node;
+    return ST_OK;
+}
+
+/* RFC 6940 section 6.1.2: a node in the connection table is its own next hop; else the plug-in. */
+enum status
+peer_next_hop(void *peer, const struct id *id, bool is_node, struct id *ret_next)
+{
+    const struct peer *p = peer;
+    enum status st;
+
+    if (is_node && id_equal(id, &p->conf.self.node))
+        return ST_EXISTS;
+    if (is_node && peer_link_is_usable(p, id)) {
+        *ret_next = *id;
+        return ST_OK;
+    }
+    if (p->is_in)
+        st = peer_ops(p)->next_hop(p->topology, id, is_node, ret_next);
+    else
+        st = by_any_member(p, ret_next);
+    if (st == ST_OK && !peer_link_is_up(p, ret_next))
+        st = ST_UNREACHABLE;
+    if (is_node && st != ST_OK && peer_link_is_up(p, id)) { /* suspect, but the only way */
+        *ret_next = *id;
+        return ST_OK;
+    }
+    return is_node && st == ST_EXISTS ? ST_UNREACHABLE : st;
+}
+
+void
+peer_disconnect(struct peer *p, const struct id *node)
+{
+    struct link *l = peer_link_find(p, node);
+
+    if (!l)
+        return;
+    if (l->is_up)
+        p->env.disconnect(p->env.ctx, node);
+    peer_link_drop(p, l);
+}
+
+void
+peer_disconnect_all(struct peer *p)
+{
+    list_each(at, &p->links)
+    {
+        struct link *l = list_entry(at, struct link, at);
+        struct id node = l->node;
+        peer_disconnect(p, &node);
+    }
+}
+
+/* ---- reports of the shell ----------------------------------------------------------------------
+ */
+
+struct told_link {
+    struct later later;
+    struct id node;
+    bool is_up;
+};
+
+static void
+tell(struct peer *p, struct later *l)
+{
+    struct told_link *t = (struct told_link *)l;
+
+    if (p->env.on_link && !p->is_ending)
+        p->env.on_link(p->env.ctx, p->now, &t->node, t->is_up);
+    free(t);
+}
+
+static void
+tell_link(struct peer *p, const struct id *node, bool is_up)
+{
+    struct told_link *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return;
+    *t = (struct told_link){.later.run = tell, .node = *node, .is_up = is_up};
+    peer_later(p, &t->later);
+}
+
+void
+peer_on_link_up(struct peer *p, struct moment now, const struct id *node, const char *address)
+{
+    struct link *l;
+
+    peer_enter(p, now);
+    l = p->state == PEER_DOWN || id_equal(node, &p->conf.self.node) ? NULL
+                                                                    : peer_link_make(p, node);
+    if (!l) {
+        p->env.disconnect(p->env.ctx, node);
+        peer_leave(p);
+        return;
+    }
+    l->is_up = true;
+    l->is_suspect = false;
+    l->is_connecting = false;
+    l->used_ms = now.mono_ms;
+    if (address[0] != '\0')
+        peer_copy_text(l->address, sizeof(l->address), address);
+    tell_link(p, node, true);
+    peer_bootstrap_link_up(p, l, address);
+    peer_attach_link_up(p, l);
+    transactions_hop_found(p->transactions, now.mono_ms);
+    transactions_run(p->transactions, now.mono_ms, p, peer_transmit, peer_expired);
+    peer_leave(p);
+}
+
+void
+peer_on_link_suspect(struct peer *p, struct moment now, const struct id *node, bool is_suspect)
+{
+    struct link *l;
+
+    peer_enter(p, now);
+    l = peer_link_find(p, node);
+    if (l && l->is_up && l->is_suspect != is_suspect) {
+        l->is_suspect = is_suspect;
+        if (p->is_engaged)
+            peer_ops(p)->on_suspect(p->topology, now, node, is_suspect);
+        if (is_suspect)
+            transactions_hop_lost(p->transactions, node, now.mono_ms);
+        else
+            transactions_hop_found(p->transactions, now.mono_ms);
+        transactions_run(p->transactions, now.mono_ms, p, peer_transmit, peer_expired);
+    }
+    peer_leave(p);
+}
+
+static void
+lose_link(struct peer *p, struct link *l, const char *reason)
+{
+    struct id node = l->node;
+    char text[ID_TEXT_BYTES];
+
+    log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: link with %s is gone: %s", p->conf.overlay,
+           id_text(&node, text), reason);
+    peer_link_drop(p, l);
+    storage_holder_remove_everywhere(p->storage, &node);
+    if (p->is_engaged)
+        peer_ops(p)->neighbour_lost(p->topology, p->now, &node);
+    peer_bootstrap_link_down(p, &node);
+    peer_attach_link_down(p, &node);
+    tell_link(p, &node, false);
+    transactions_hop_lost(p->transactions, &node, p->now.mono_ms);
+    transactions_run(p->transactions, p->now.mono_ms, p, peer_transmit, peer_expired);
+}
+
+void
+peer_on_link_down(struct peer *p, struct moment now, const struct id *node, const char *reason)
+{
+    struct link *l;
+
+    peer_enter(p, now);
+    l = peer_link_find(p, node);
+    if (l && l->is_up)
+        lose_link(p, l, reason);
+    peer_leave(p);
+}
+
+void
+peer_on_connect_failed(struct peer *p, struct moment now, const char *address,
+                       const struct id *expected, const char *reason)
+{
+    struct link *l;
+
+    peer_enter(p, now);
+    log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: no link with %s: %s", p->conf.overlay, address,
+           reason);
+    l = expected ? peer_link_find(p, expected) : NULL;
+    if (l && !l->is_up)
+        peer_link_drop(p, l);
+    peer_bootstrap_connect_failed(p, address);
+    peer_leave(p);
+}
+
+/* ---- time --------------------------------------------------------------------------------------
+ */
+
+bool
+peer_is_watched(const struct peer *p, const struct id *node)
+{
+    list_each(at,
+              &p->watches) if (id_equal(&list_entry(at, struct watch, at)->node, node)) return true;
+    return false;
+}
+
+/* No deadline of its own: what is forgotten late does no harm.  A link that nobody here needs and
+ * nobody there uses; one that never came up. */
+void
+peer_links_tick(struct peer *p)
+{
+    list_each(at, &p->links)
+    {
+        struct link *l = list_entry(at, struct link, at);
+        uint64_t idle_ms = p->now.mono_ms - l->used_ms;
+        if (!l->is_up && idle_ms >= PEER_CONNECT_MS)
+            peer_link_drop(p, l);
+        else if (l->is_up && idle_ms >= PEER_LINK_IDLE_MS && !l->is_member &&
+                 !peer_is_watched(p, &l->node)) {
+            struct id node = l->node;
+            peer_disconnect(p, &node);
+            tell_link(p, &node, false);
+        }
+    }
+}

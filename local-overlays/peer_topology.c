@@ -1,0 +1,270 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "local-overlays/peer_internal.h"
+
+/* ---- which plug-in -----------------------------------------------------------------------------
+ */
+
+void
+peer_write_algorithm(const struct peer *p, struct writer *extensions)
+{
+    struct algorithm_extension a = {.abi = peer_ops(p)->abi};
+    struct extension e = {.type = EXTENSION_ALGORITHM};
+    struct writer contents;
+
+    peer_copy_text(a.name, sizeof(a.name), peer_ops(p)->name);
+    peer_copy_text(a.parameters, sizeof(a.parameters), p->conf.parameters);
+    writer_init(&contents, UINT16_MAX);
+    algorithm_extension_write(&contents, &a);
+    e.contents = writer_slice(&contents);
+    extension_write(extensions, &e);
+    writer_done(&contents);
+}
+
+/* Without the extension the other side is CHORD-RELOAD, as any peer of RFC 6940 is. */
+enum status
+peer_check_algorithm(const struct peer *p, struct slice extensions, struct why *why)
+{
+    struct algorithm_extension a = {.name = "chord", .abi = peer_ops(p)->abi};
+    struct extension e;
+    struct reader r;
+    bool is_told = false;
+
+    reader_init(&r, extensions);
+    while (extension_read(&r, &e))
+        if (e.type == EXTENSION_ALGORITHM) {
+            if (algorithm_extension_read(e.contents, &a) != ST_OK)
+                return why_set(why, ST_MALFORMED, "malformed algorithm extension");
+            is_told = true;
+        }
+    if (strcmp(a.name, peer_ops(p)->name) != 0 || a.abi != peer_ops(p)->abi ||
+        (is_told && strcmp(a.parameters, p->conf.parameters) != 0))
+        return why_set(
+            why, ST_INCOMPATIBLE, "this overlay is %s (\"%s\", ABI %u), not %s (\"%s\", ABI %u)",
+            peer_ops(p)->name, p->conf.parameters, peer_ops(p)->abi, a.name, a.parameters, a.abi);
+    return ST_OK;
+}
+
+/* ---- callbacks of the plug-in ------------------------------------------------------------------
+ */
+
+static void
+env_attach(void *ctx, uint32_t token, const struct topology_target *to, bool send_update)
+{
+    peer_attach(ctx, to, true, token, send_update);
+}
+
+/* The link stays: the other side may still need it.  It goes when nobody has used it for long. */
+static void
+env_detach(void *ctx, const struct id *node)
+{
+    struct link *l = peer_link_find(ctx, node);
+
+    if (l)
+        l->is_member = false;
+}
+
+struct plugin_request {
+    uint32_t token;
+};
+
+static void
+answered(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
+{
+    struct peer *p = owner;
+    struct plugin_request *r = ctx;
+    uint32_t token = r->token;
+
+    free(r);
+    p->plugin_requests--;
+    if (p->is_ending || !p->is_engaged)
+        return;
+    peer_ops(p)->on_answer(p->topology, now, token, end->st, end->from ? &end->from->node : NULL,
+                           end->body);
+}
+
+static void
+env_request(void *ctx, uint32_t token, const struct topology_target *to, uint16_t code,
+            struct slice body)
+{
+    struct peer *p = ctx;
+    struct plugin_request *r = calloc(1, sizeof(*r));
+    struct writer extensions;
+    struct outgoing o = {
+        .to = to->to, .count = to->count, .code = code, .body = body, .done = answered, .ctx = r};
+
+    if (!r)
+        return; /* the plug-in's own timers stand for the answer */
+    r->token = token;
+    p->plugin_requests++;
+    writer_init(&extensions, UINT16_MAX);
+    if (code == MESSAGE_JOIN_REQ)
+        peer_write_algorithm(p, &extensions);
+    o.extensions = writer_slice(&extensions);
+    peer_request(p, &o);
+    writer_done(&extensions);
+}
+
+static bool
+env_is_usable(void *ctx, const struct id *node)
+{
+    return peer_link_is_usable(ctx, node);
+}
+
+static void
+env_offer(void *ctx, uint32_t token, const struct id *node)
+{
+    peer_offer(ctx, token, node);
+}
+
+static void
+env_joined(void *ctx)
+{
+    struct peer *p = ctx;
+    bool is_alone = id_is_zero(&p->informant);
+
+    p->is_in = true;
+    peer_become(p, is_alone ? PEER_ALONE : PEER_JOINED,
+                is_alone ? "nobody else is there" : "joined");
+    p->remark_ms = p->now.mono_ms; /* what was kept from before belongs somewhere */
+    transactions_hop_found(p->transactions, p->now.mono_ms);
+    peer_bootstrap_joined(p);
+}
+
+struct join_failed {
+    struct later later;
+    enum status st;
+    char reason[120];
+};
+
+static void
+run_join_failed(struct peer *p, struct later *l)
+{
+    struct join_failed *f = (struct join_failed *)l;
+
+    if (f->st == ST_INCOMPATIBLE) {
+        log_to(&p->env.log, LOG_LEVEL_ERROR, "%s: this node's algorithm is not the overlay's: %s",
+               p->conf.overlay, f->reason);
+        p->is_stuck = true;
+        peer_disconnect_all(p);
+        peer_become(p, PEER_DOWN, f->reason);
+    } else if (!p->is_ending) {
+        log_to(&p->env.log, LOG_LEVEL_WARN, "%s: could not join, trying again: %s", p->conf.overlay,
+               f->reason);
+        peer_bootstrap_join_failed(p);
+    }
+    free(f);
+}
+
+static void
+env_join_failed(void *ctx, enum status st, const char *reason)
+{
+    struct peer *p = ctx;
+    struct join_failed *f = calloc(1, sizeof(*f));
+
+    p->is_engaged = false;
+    p->is_in = false;
+    if (!f)
+        return;
+    f->later.run = run_join_failed;
+    f->st = st;
+    peer_copy_text(f->reason, sizeof(f->reason), reason);
+    peer_later(p, &f->later);
+}
+
+static void
+env_changed(void *ctx, unsigned changes)
+{
+    struct peer *p = ctx;
+
+    if ((changes & TOPOLOGY_RESPONSIBILITY) && p->remark_ms == MOMENT_NEVER)
+        p->remark_ms = p->now.mono_ms + PEER_REMARK_MS;
+}
+
+static uint64_t
+env_random(void *ctx)
+{
+    struct peer *p = ctx;
+
+    return p->env.random(p->env.ctx);
+}
+
+static void
+env_log(void *ctx, enum log_level level, const char *text)
+{
+    struct peer *p = ctx;
+
+    log_to(&p->env.log, level, "%s: %s: %s", p->conf.overlay, peer_ops(p)->name, text);
+}
+
+struct topology_env
+peer_topology_env(struct peer *p)
+{
+    return (struct topology_env){.ctx = p,
+                                 .attach = env_attach,
+                                 .detach = env_detach,
+                                 .request = env_request,
+                                 .is_usable = env_is_usable,
+                                 .offer = env_offer,
+                                 .joined = env_joined,
+                                 .join_failed = env_join_failed,
+                                 .changed = env_changed,
+                                 .random = env_random,
+                                 .log = {.write = env_log, .ctx = p}};
+}
+
+/* ---- requests for the plug-in ------------------------------------------------------------------
+ */
+
+/* The sender must be who it says joins or leaves (RFC 6940 sections 6.4.2.1 and 6.4.2.2). */
+static enum status
+check_request(struct peer *p, const struct incoming *in, struct why *why)
+{
+    const struct contents *c = &in->message->contents;
+    struct join_req join;
+    struct leave_req leave;
+
+    if (c->code == MESSAGE_JOIN_REQ) {
+        if (join_req_read(c->body, &join) != ST_OK)
+            return why_set(why, ST_MALFORMED, "malformed Join");
+        if (!id_equal(&join.joining_peer, &in->signer->node))
+            return why_set(why, ST_FORBIDDEN, "a Join for somebody else");
+        return peer_check_algorithm(p, c->extensions, why);
+    }
+    if (c->code == MESSAGE_LEAVE_REQ) {
+        if (leave_req_read(c->body, &leave) != ST_OK)
+            return why_set(why, ST_MALFORMED, "malformed Leave");
+        if (!id_equal(&leave.leaving_peer, &in->signer->node))
+            return why_set(why, ST_FORBIDDEN, "a Leave for somebody else");
+    }
+    return ST_OK;
+}
+
+void
+peer_on_topology_request(struct peer *p, struct incoming *in)
+{
+    struct topology_request request = {.from = in->signer->node,
+                                       .code = in->message->contents.code,
+                                       .body = in->message->contents.body,
+                                       .is_for_resource = in->target.type == DESTINATION_RESOURCE};
+    struct writer body;
+    struct why why = {""};
+    enum status st = check_request(p, in, &why);
+
+    if (!p->is_engaged) {
+        writer_init(&body, UINT16_MAX);
+        peer_write_in_progress(p, &body);
+        peer_reply_error(p, &in->answer, ERROR_IN_PROGRESS, writer_slice(&body));
+        writer_done(&body);
+        return;
+    }
+    writer_init(&body, UINT16_MAX);
+    if (st == ST_OK)
+        st = peer_ops(p)->on_request(p->topology, p->now, &request, &body, &why);
+    if (st == ST_OK)
+        peer_reply_body(p, &in->answer, writer_slice(&body), slice_of(NULL, 0));
+    else
+        peer_reply_text(p, &in->answer, st, why.text);
+    writer_done(&body);
+}
