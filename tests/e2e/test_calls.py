@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Calls inside an island and between islands, every scenario, UDP and TCP, both directions."""
+import sys
+
+from common import Tests, lab_of
+from lab import wait_for
+from agent import Agent
+import scenarios
+
+ISLANDS = [("east", "127.51.0", 2), ("west", "127.52.0", 2)]
+PHONES = "127.53.0"
+
+
+def phone_at(node, ip, user, transport):
+    phone = Agent(ip, user, node.island.domain, node.sip, transport)
+    phone.register()
+    return phone
+
+
+def run_pair(tests, title, from_node, to_node, transport, wanted):
+    """All scenarios between a phone at one node and a phone at another."""
+    a = phone_at(from_node, f"{PHONES}.1", "alice", transport)
+    b = phone_at(to_node, f"{PHONES}.2", "bob", transport)
+    try:
+        for scenario in wanted:
+            tests.run(f"{title}: {scenario.__name__}", scenario, a, b)
+            a.waiting.clear()
+            b.waiting.clear()
+    finally:
+        for phone in (a, b):
+            phone.register(0)
+            phone.close()
+
+
+def main():
+    tests = Tests()
+    with lab_of(tests, ISLANDS) as lab:
+        east, west = lab.islands
+        far = scenarios.ALL + scenarios.BETWEEN_ISLANDS
+        for node in (east.gateway(), west.gateway()):
+            other = west if node.island is east else east
+            wait_for(f"{node.name} finds {other.name}",
+                     lambda n=node, o=other: n.ctl("resolve", f"sip:overlay@{o.name}"), 20)
+        pairs = (("inside", east.nodes[0], east.nodes[1], scenarios.ALL),
+                 ("same node", east.nodes[0], east.nodes[0], scenarios.ALL),
+                 ("east to west", east.others()[0], west.others()[0], far),
+                 ("west to east, by the gateways", west.gateway(), east.gateway(), far))
+        for title, from_node, to_node, wanted in pairs:
+            for transport in ("udp", "tcp"):
+                run_pair(tests, f"{title}, {transport}", from_node, to_node, transport, wanted)
+    return tests.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
