@@ -145,7 +145,7 @@ on_deliver(evutil_socket_t fd, short what, void *ctx)
 static bool
 is_half_open(const struct connection *c, enum connection_state was)
 {
-    return !c->is_ours && (was == CONNECTION_HANDSHAKE || was == CONNECTION_CONFIRMING);
+    return !c->is_ours && was < CONNECTION_UP;
 }
 
 static void
