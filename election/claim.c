@@ -316,6 +316,7 @@ run_dead(struct election *e)
         }
         snprintf(reason, sizeof(reason), "%s silent for %llu ms", election_name(e, &dead, name),
                  (unsigned long long)(e->now.mono_ms - w->heard_ms));
+        ranking_gone(e, &dead);
         claim_make(e, &dead, reason);
         return;
     }

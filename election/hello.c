@@ -105,6 +105,8 @@ send_hello(struct election *e, struct watched *w)
 
     w->sent[slot].token = token;
     w->sent[slot].at_ms = e->now.mono_ms;
+    w->hello_sent_ms = e->now.mono_ms;
+    w->is_sent = true;
     e->env.send_hello(e->env.ctx, &w->node, token, &req, hello_silence_ms(e, w));
 }
 
@@ -132,7 +134,7 @@ run_hello(struct election *e, struct watched *w)
     if (interval_ms != w->interval_ms) {
         if (w->interval_ms == 0 || interval_ms < w->interval_ms) {
             listen_anew(e, w); /* silence so far was measured by another yardstick */
-            w->hello_at_ms = e->now.mono_ms;
+            w->hello_at_ms = w->is_sent ? w->hello_sent_ms + interval_ms : e->now.mono_ms;
         }
         w->interval_ms = interval_ms;
     }
@@ -206,6 +208,7 @@ static void
 judge(struct election *e, struct watched *w)
 {
     bool is_alive = false;
+    bool was_heard = false;
 
     if (w->probe_count == 0) {
         suspect(e, w); /* asked before, and another still heard it */
@@ -213,6 +216,12 @@ judge(struct election *e, struct watched *w)
     }
     for (unsigned i = 0; i < w->probe_count; i++)
         is_alive |= w->probe[i].is_alive;
+    for (unsigned i = 0; i < w->probe_count; i++)
+        was_heard |= w->probe[i].is_heard;
+    if (!was_heard && w->ask_count < 2) {
+        suspect(e, w); /* no answer at all says little: once more */
+        return;
+    }
     if (!is_alive) {
         give_up(e, w);
         return;
@@ -348,7 +357,9 @@ on_active_answer(struct election *e, struct watched *w, const struct hello_ans *
     size_t at = (size_t)(w - e->watched);
 
     listen_anew(e, w);
-    ranking_heard(e, ans);
+    /* Of several gateways the first one's list is the one that all candidates go by. */
+    if (at == 0 || !e->watched[0].is_heard || e->watched[0].trust != TRUST_OK)
+        ranking_heard(e, ans);
     if (ans->term <= e->term && e->gateway[at].score == ans->score)
         return;
     if (e->role == ELECTION_ACTIVE) { /* of a set of several: let the records tell */

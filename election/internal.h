@@ -31,6 +31,8 @@
 struct candidate {
     struct candidate_record record;
     bool is_self;
+    bool is_read;         /* in the overlay's list as last read */
+    bool is_gone;         /* found dead, not heard of since */
     bool is_listed;       /* in the last list heard: the gateway's, else the overlay's */
     uint16_t rank_score;  /* as last listed: all candidates rank by the same figures */
     uint64_t fresh_ms;    /* last HELLO from it, or when it was first read of */
@@ -59,6 +61,8 @@ struct watched {
     bool is_heard;
     uint64_t heard_ms; /* last answer, or when we began to listen */
     uint64_t hello_at_ms;
+    uint64_t hello_sent_ms;
+    bool is_sent;
     uint32_t interval_ms; /* between HELLOs at present; 0: none are sent */
     uint32_t srtt_ms;
     uint16_t score;
@@ -179,6 +183,8 @@ struct candidate *ranking_find(struct election *e, const struct id *node);
 struct candidate *ranking_learn(struct election *e, const struct node_ref *ref, uint16_t score);
 /** ranking_read - the overlay's list. */
 void ranking_read(struct election *e, const struct candidate_record *record, size_t count);
+/** ranking_gone - it was found dead: no stand-by until it is heard of again. */
+void ranking_gone(struct election *e, const struct id *node);
 /** ranking_heard - the active gateway's list, followers behind it. */
 void ranking_heard(struct election *e, const struct hello_ans *ans);
 /** ranking_on_hello - somebody sent us a HELLO. */

@@ -71,6 +71,7 @@ ranking_learn(struct election *e, const struct node_ref *ref, uint16_t score)
     if (!c->is_self)
         c->record.score = score;
     c->is_listed = true;
+    c->is_gone = false;
     return c;
 }
 
@@ -86,27 +87,67 @@ is_fresh(const struct election *e, const struct candidate *c)
 {
     uint64_t interval_ms = (uint64_t)e->conf.hello_ms * SLOW_FACTOR;
 
+    if (c->is_gone)
+        return false;
     if (c->has_hello && c->interval_ms > 0 && c->interval_ms < interval_ms)
         interval_ms = c->interval_ms > e->conf.hello_ms ? c->interval_ms : e->conf.hello_ms;
     return e->now.mono_ms <= c->fresh_ms + 2 * e->conf.hello_misses * interval_ms;
 }
 
+/* The overlay keeps the records of the dead until they expire; a gateway that answers knows better
+ * who is alive.  While there is one, the overlay's list adds only whom we did not know. */
+static void
+read_record(struct election *e, const struct candidate_record *record, bool is_believed)
+{
+    struct candidate *c = ranking_find(e, &record->ref.node);
+    bool was_listed = c && c->is_listed;
+    bool was_gone = c && c->is_gone;
+    uint16_t rank_score = c ? c->rank_score : 0;
+
+    c = ranking_learn(e, &record->ref, record->score);
+    if (!c)
+        return;
+    c->is_read = true;
+    if (!c->is_self)
+        c->record = *record;
+    if (rank_score > 0 && !is_believed) {
+        c->is_listed = was_listed;
+        c->is_gone = was_gone;
+        c->rank_score = rank_score;
+    }
+}
+
 void
 ranking_read(struct election *e, const struct candidate_record *record, size_t count)
 {
-    for (size_t i = 0; i < e->candidate_count; i++)
-        e->candidate[i].is_listed = false;
-    for (size_t i = 0; i < count; i++) {
-        struct candidate *c = ranking_learn(e, &record[i].ref, record[i].score);
-        if (c && !c->is_self)
-            c->record = record[i];
+    bool is_believed =
+        e->role != ELECTION_ACTIVE && (e->gateway_count == 0 || !e->watched[0].is_heard);
+
+    for (size_t i = 0; i < e->candidate_count; i++) {
+        e->candidate[i].is_read = false;
+        if (is_believed)
+            e->candidate[i].is_listed = false;
     }
+    for (size_t i = 0; i < count; i++)
+        read_record(e, &record[i], is_believed);
     for (size_t i = e->candidate_count; i-- > 0;) {
         struct candidate *c = &e->candidate[i];
         bool is_heard = c->has_hello && is_fresh(e, c);
-        if (!c->is_listed && !c->is_self && !is_heard)
+        if (!c->is_read && !c->is_self && !is_heard)
             forget(e, c);
     }
+}
+
+void
+ranking_gone(struct election *e, const struct id *node)
+{
+    struct candidate *c = ranking_find(e, node);
+
+    if (!c || c->is_self)
+        return;
+    c->is_listed = false;
+    c->has_hello = false;
+    c->is_gone = true;
 }
 
 void
