@@ -1,0 +1,100 @@
+/**
+ * DOC: a little world of elections
+ *
+ * Up to WORLD_NODES nodes named a, b, c, ...; one clock, one network with a latency, losses and two
+ * sides that a partition can cut apart; each side's copy of the overlay's records; one global ring.
+ * The trace holds each change of role.  After every event the world checks that no node's term runs
+ * back, and that one side has no two gateways too many for longer than WORLD_HEAL_MS.
+ */
+#ifndef TESTS_SIM_ELECTION_WORLD_H
+#define TESTS_SIM_ELECTION_WORLD_H
+
+#include "election/election.h"
+
+#define WORLD_NODES   12
+#define WORLD_HEAL_MS 7000
+#define WORLD_EVENTS  8192
+
+struct world;
+struct world_event;
+
+struct world_node {
+    struct world *world;
+    struct election *election;
+    struct election_conf conf;
+    char name;
+    int side;
+    bool is_up;
+    bool is_asleep;
+    bool has_left;
+    bool watches[WORLD_NODES];
+    enum peer_aim aim;
+    uint32_t term_before;
+    unsigned gateway_changes;
+    struct election_load load;
+};
+
+struct world_record {
+    bool exists;
+    uint64_t stored_ms;
+    struct candidate_record candidate;
+    struct gateway_record gateway;
+};
+
+struct world {
+    uint64_t now_ms;
+    uint64_t seed;
+    uint32_t latency_ms;
+    uint32_t loss_thousandths;
+    int count;
+    struct world_node node[WORLD_NODES];
+    struct world_record record[2][2][WORLD_NODES]; /* side, which, node */
+    uint32_t ring_term[WORLD_NODES];
+    bool is_ring_down;
+    bool is_cut;
+    struct world_event *event; /* an unordered bag */
+    size_t event_count;
+    uint64_t event_serial;
+    uint64_t many_since_ms[2];
+    unsigned messages;
+    char trace[16384];
+};
+
+/** world_init - nodes "a".."z" by @scores; none is started. @adjust may be NULL. */
+void world_init(struct world *w, const uint16_t *score, int count,
+                void (*adjust)(struct election_conf *conf, int index));
+void world_done(struct world *w);
+
+/** world_start - a node comes up and joins its side at once; with a loss of all it knew before. */
+void world_start(struct world *w, char name);
+void world_start_all(struct world *w);
+void world_run_until(struct world *w, uint64_t until_ms);
+
+/** world_kill - the process dies; its links are reset. world_cut_power - it falls silent. */
+void world_kill(struct world *w, char name);
+void world_cut_power(struct world *w, char name);
+/** world_sleep, world_wake - the process is stopped; what is sent to it waits. */
+void world_sleep(struct world *w, char name);
+void world_wake(struct world *w, char name);
+/** world_partition - @names are cut off from the others; world_heal joins the sides again. */
+void world_partition(struct world *w, const char *names);
+void world_heal(struct world *w);
+/** world_reset_links - all links with a node break, and come back. */
+void world_reset_links(struct world *w, char name);
+
+void world_set_score(struct world *w, char name, uint16_t score);
+void world_set_calls(struct world *w, char name, uint32_t calls);
+void world_leave(struct world *w, char name);
+enum status world_handover(struct world *w, char from, const char *to);
+void world_step(struct world *w, char name, const struct election_event *ev);
+
+/** world_expect - compare the trace since the last call. */
+void world_expect(struct world *w, const char *trace);
+/** world_actives - how many nodes are active, on a side or (-1) in all. */
+int world_actives(const struct world *w, int side);
+/** world_gateway - whom a node takes for the gateway; '-' for none. */
+char world_gateway(const struct world *w, char name);
+struct election *world_election(struct world *w, char name);
+struct id world_id(char name);
+
+#endif
