@@ -55,7 +55,8 @@ TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c tests/contract/t
 
 $(OUT)/tests/unit/test_% $(OUT)/tests/contract/test_%: LDLIBS := $(LDLIBS) $(CHECKLIBS)
 $(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) $(CHECKLIBS) -o $@
+	$(CC) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) $(CHECKLIBS) -o $@
+$(OUT)/tests/unit/test_control: $(OUT)/tests/unit/control_played.o
 
 # tests/sim/sim.mk and tests/fuzz/fuzz.mk bring their own programs and the targets sim and fuzz.
 # REPLAYS: fuzz programs that replay their corpus when started without an argument.
