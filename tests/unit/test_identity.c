@@ -259,8 +259,7 @@ START_TEST(test_remembering_is_bounded)
 }
 END_TEST
 
-/* ---- certificates that are not as they should be
- * ------------------------------------------------- */
+/* ---- certificates that are not as they should be -------------------------------------------- */
 
 struct authority_at_hand {
     X509 *root;
@@ -387,8 +386,7 @@ START_TEST(test_garbage)
 }
 END_TEST
 
-/* ---- loading
- * ------------------------------------------------------------------------------------- */
+/* ---- loading -------------------------------------------------------------------------------- */
 
 static void
 copy(const char *from, const char *to)
@@ -449,8 +447,7 @@ START_TEST(test_open_key)
 }
 END_TEST
 
-/* ---- TLS
- * ----------------------------------------------------------------------------------------- */
+/* ---- TLS ------------------------------------------------------------------------------------ */
 
 static bool
 handshake(SSL *client, SSL *server)
