@@ -407,6 +407,29 @@ peer_answer(struct peer *p, struct moment now, uint64_t handle, enum status st, 
 /* ---- what comes in: answers --------------------------------------------------------------------
  */
 
+struct known {
+    const struct id *node;
+    bool is_known;
+};
+
+static void
+look_for(void *ctx, const struct topology_dump *line)
+{
+    struct known *k = ctx;
+
+    k->is_known = k->is_known || id_equal(&line->node, k->node);
+}
+
+/* Is @node in the plug-in's tables?  A link alone says nothing: a bootstrap entry has one too. */
+static bool
+is_in_tables(const struct peer *p, const struct id *node)
+{
+    struct known k = {.node = node};
+
+    peer_ops(p)->dump(p->topology, look_for, &k);
+    return k.is_known;
+}
+
 /* RFC 6940 section 6.3.4: the node that was asked, or one as close to the resource as any we know.
  */
 static bool
@@ -428,7 +451,7 @@ may_answer(const struct peer *p, const struct transaction *tr, const struct id *
     if (!l || !l->is_up || !l->is_member)
         return true; /* not one of our neighbours: it may well be closer than all of them */
     return !peer_ops(p)->responsible_hint(p->topology, target, &best) || id_equal(&best, from) ||
-           !peer_link_is_usable(p, &best);
+           !peer_link_is_usable(p, &best) || !is_in_tables(p, from);
 }
 
 /* Any node on the way may say that it could not forward; what it says about membership does not end
