@@ -60,6 +60,7 @@ contact_admitting_peer(struct chord *c, struct moment now)
     forget_join_tasks(c);
     c->state = CHORD_CONTACTING;
     c->step_due_ms = MOMENT_NEVER;
+    c->updated_by = c->conf.self; /* nobody yet */
     if (!c->env.is_usable(c->env.ctx, via))
         via = &c->admitting_peer;
     if (!c->env.is_usable(c->env.ctx, via)) {
@@ -103,8 +104,6 @@ become_linking(struct chord *c, struct moment now)
 void
 chord_join_on_attach(struct chord *c, struct moment now, enum status st, const struct id *node)
 {
-    const struct chord_contact *known;
-
     if (c->state != CHORD_CONTACTING)
         return;
     if (st == ST_INCOMPATIBLE) {
@@ -118,9 +117,9 @@ chord_join_on_attach(struct chord *c, struct moment now, enum status st, const s
     if (!id_equal(node, &c->admitting_peer))
         c->retry_count = 0; /* a new queue to stand in */
     c->admitting_peer = *node;
-    known = chord_find(c, node);
+    chord_add(c, now, node);
     /* Its Update may have overtaken the answer to the Attach. */
-    if (known && known->heard_ms + CHORD_RESERVE_MS / 2 > now.mono_ms) {
+    if (id_equal(node, &c->updated_by)) {
         become_linking(c, now);
         return;
     }
@@ -153,7 +152,11 @@ void
 chord_join_on_update(struct chord *c, struct moment now, const struct id *from,
                      const struct chord_update *u)
 {
-    if (!id_equal(from, &c->admitting_peer) || u->type == CHORD_PEER_READY)
+    if (u->type == CHORD_PEER_READY)
+        return;
+    if (c->state == CHORD_CONTACTING)
+        c->updated_by = *from;
+    if (!id_equal(from, &c->admitting_peer))
         return;
     /* Step 7: "At this point, JN is part of the ring". */
     if (c->state == CHORD_ENTERING && is_named(c, u->predecessors)) {

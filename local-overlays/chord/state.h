@@ -107,6 +107,7 @@ struct chord {
     /* joining */
     struct id informant;
     struct id admitting_peer;
+    struct id updated_by; /* who sent an Update since the Attach went out */
     uint64_t step_due_ms; /* the next thing a join does if nothing happens before */
     uint64_t join_end_ms;
     unsigned retry_count;
