@@ -1,0 +1,194 @@
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/sim_internal.h"
+
+#define LIMIT_MS 60000u
+
+/* ---- the way of a request ------------------------------------------------------------------- */
+
+static bool
+last_destination(const struct forwarding *h, struct destination *ret)
+{
+    bool is_any = false;
+    struct reader r;
+
+    reader_init(&r, h->destinations);
+    while (destination_read(&r, ret))
+        is_any = true;
+    return is_any;
+}
+
+static unsigned
+via_count(const struct forwarding *h)
+{
+    struct destination d;
+    unsigned count = 0;
+    struct reader r;
+
+    reader_init(&r, h->via);
+    while (destination_read(&r, &d))
+        count++;
+    return count;
+}
+
+void
+sim_watch_frame(struct sim *s, unsigned to, struct slice message)
+{
+    struct destination target;
+    struct sim_lookup *lookup;
+    struct forwarding h;
+    struct slice rest;
+    struct reader r;
+    uint16_t code;
+
+    if (forwarding_read(message, &h, &rest, NULL) != ST_OK)
+        return;
+    reader_init(&r, rest);
+    code = reader_u16(&r);
+    s->counters.by_code[code < 0x30 ? code : 0]++;
+    if (code != MESSAGE_FETCH_REQ || !last_destination(&h, &target))
+        return;
+    lookup = map_get(s->watched, slice_of(target.id.bytes, ID_BYTES));
+    if (!lookup)
+        return;
+    /* A second transmission may still be on its way when the first has been answered. */
+    if (via_count(&h) + 1 < lookup->hops)
+        return;
+    lookup->ended = (int)to;
+    lookup->hops = via_count(&h) + 1;
+}
+
+static void
+on_fetched(void *ctx, struct moment now, enum status st, const struct peer_datum *datum,
+           size_t count)
+{
+    struct sim_lookup *lookup = ctx;
+
+    (void)now;
+    lookup->st = st;
+    lookup->count = 0;
+    for (size_t i = 0; i < count; i++)
+        lookup->count += datum[i].exists;
+    lookup->is_done = true;
+}
+
+static void
+begin(struct sim *s, struct sim_lookup *l, unsigned from, const char *name)
+{
+    struct peer_fetched done = {on_fetched, l};
+
+    *l = (struct sim_lookup){.from = from, .resource = sim_hash(name), .ended = (int)from};
+    assert(map_put(s->watched, slice_of(l->resource.bytes, ID_BYTES), l, NULL) == ST_OK);
+    peer_fetch(sim_peer(s, from), sim_now(s), name, KIND_BINDING, &done);
+    sim_touch(s, from);
+}
+
+static void
+finish(struct sim *s, struct sim_lookup *lookup, size_t count)
+{
+    uint64_t limit_ms = sim_now(s).mono_ms + LIMIT_MS;
+
+    for (size_t i = 0; i < count; i++) {
+        while (!lookup[i].is_done && sim_now(s).mono_ms < limit_ms)
+            sim_run_ms(s, 5);
+        assert(lookup[i].is_done);
+        map_remove(s->watched, slice_of(lookup[i].resource.bytes, ID_BYTES));
+    }
+}
+
+void
+sim_lookup(struct sim *s, unsigned from, const char *name, struct sim_lookup *ret)
+{
+    begin(s, ret, from, name);
+    finish(s, ret, 1);
+}
+
+void
+sim_lookups(struct sim *s, struct sim_lookup *ret, size_t count, size_t at_once)
+{
+    char name[64];
+
+    for (size_t done = 0; done < count;) {
+        size_t batch = count - done < at_once ? count - done : at_once;
+
+        for (size_t i = 0; i < batch; i++) {
+            snprintf(name, sizeof(name), "%016llx@" SIM_OVERLAY, (unsigned long long)sim_random(s));
+            begin(s, &ret[done + i], sim_random_member(s), name);
+        }
+        finish(s, &ret[done], batch);
+        done += batch;
+    }
+}
+
+/* ---- records -------------------------------------------------------------------------------- */
+
+struct stored {
+    bool is_done;
+    enum status st;
+};
+
+static void
+on_stored(void *ctx, struct moment now, enum status st, const struct signer *from,
+          struct slice body)
+{
+    struct stored *stored = ctx;
+
+    (void)now;
+    (void)from;
+    (void)body;
+    stored->st = st;
+    stored->is_done = true;
+}
+
+enum status
+sim_store(struct sim *s, unsigned from, const char *name, const char *value)
+{
+    uint64_t limit_ms = sim_now(s).mono_ms + LIMIT_MS;
+    struct stored stored = {0};
+    struct peer_reply done = {on_stored, &stored};
+    struct peer_value v = {.kind = KIND_BINDING,
+                           .key = *sim_id(s, from),
+                           .exists = true,
+                           .lifetime_s = 3600,
+                           .value = slice_text(value)};
+
+    peer_store(sim_peer(s, from), sim_now(s), name, &v, &done);
+    sim_touch(s, from);
+    while (!stored.is_done && sim_now(s).mono_ms < limit_ms)
+        sim_run_ms(s, 5);
+    assert(stored.is_done);
+    return stored.st;
+}
+
+struct holder {
+    struct id resource;
+    bool is_held;
+};
+
+static void
+on_record(void *ctx, const struct peer_record_line *line)
+{
+    struct holder *h = ctx;
+
+    h->is_held |= line->exists && id_equal(&line->resource, &h->resource);
+}
+
+unsigned
+sim_holders(const struct sim *s, const char *name, unsigned *ret, unsigned cap)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < s->count; i++) {
+        struct holder h = {.resource = sim_hash(name)};
+        if (!s->node[i]->peer)
+            continue;
+        peer_records(s->node[i]->peer, on_record, &h);
+        if (h.is_held && count < cap)
+            ret[count] = i;
+        count += h.is_held;
+    }
+    return count;
+}
