@@ -18,7 +18,8 @@ teardown(void)
     writer_done(&w);
 }
 
-#define EXPECT(text) ck_assert(slice_equal(writer_slice(&w), slice_of(text, sizeof(text) - 1)))
+#define ck_assert_written(text)                                                                    \
+    ck_assert(slice_equal(writer_slice(&w), slice_of(text, sizeof(text) - 1)))
 
 START_TEST(addresses_as_text)
 {
@@ -53,8 +54,8 @@ START_TEST(attach_carries_candidates)
     ice_candidate_write(&candidates, &c);
     b.candidates = writer_slice(&candidates);
     attach_write(&w, &b);
-    EXPECT("\0\0\7passive\0\22\1\6\177\1\0\1\27\304\4\1"
-           "1\0\0\0\7\1\0\0\1");
+    ck_assert_written("\0\0\7passive\0\22\1\6\177\1\0\1\27\304\4\1"
+                      "1\0\0\0\7\1\0\0\1");
     ck_assert_int_eq(attach_read(writer_slice(&w), &again), ST_OK);
     ck_assert(again.send_update);
     ck_assert(slice_equal(again.role, slice_text("passive")));
@@ -74,7 +75,7 @@ START_TEST(app_attach_has_an_application)
     struct attach_body b = {.application = 5060, .role = slice_text("active")}, again;
 
     app_attach_write(&w, &b);
-    EXPECT("\0\0\23\304\6active\0\0");
+    ck_assert_written("\0\0\23\304\6active\0\0");
     ck_assert_int_eq(app_attach_read(writer_slice(&w), &again), ST_OK);
     ck_assert_uint_eq(again.application, 5060);
     ck_assert_int_eq(attach_read(writer_slice(&w), &again), ST_MALFORMED);
@@ -144,7 +145,8 @@ START_TEST(data_signature_input)
     struct stored_data d = {.storage_time_ms = 9, .index = 4, .value = {true, slice_text("v")}};
 
     stored_data_signature_input(&w, &resource, 3, MODEL_ARRAY, &d);
-    EXPECT("\xee\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0\11\0\0\0\0\1\0\0\0\1v");
+    ck_assert_written(
+        "\xee\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0\11\0\0\0\0\1\0\0\0\1v");
 }
 END_TEST
 
@@ -195,7 +197,7 @@ START_TEST(specifiers_name_keys_or_ranges)
     int32_t first, last;
 
     specifier_write_keys(&w, keys, 2);
-    EXPECT("\0\7\0\1a\0\2bc");
+    ck_assert_written("\0\7\0\1a\0\2bc");
     ck_assert_int_eq(specifier_keys(writer_slice(&w), &list), ST_OK);
     reader_init(&r, list);
     ck_assert(specifier_key_read(&r, &key) && slice_equal(key, keys[0]));
@@ -204,7 +206,7 @@ START_TEST(specifiers_name_keys_or_ranges)
     ck_assert_int_eq(specifier_ranges(writer_slice(&w), &list), ST_MALFORMED);
     writer_reset(&w);
     specifier_write_range(&w, 0, -1);
-    EXPECT("\0\10\0\0\0\0\377\377\377\377");
+    ck_assert_written("\0\10\0\0\0\0\377\377\377\377");
     ck_assert_int_eq(specifier_ranges(writer_slice(&w), &list), ST_OK);
     reader_init(&r, list);
     ck_assert(specifier_range_read(&r, &first, &last));
@@ -224,19 +226,19 @@ START_TEST(small_bodies)
     struct reader r;
 
     probe_ans_write(&w, &info, 1);
-    EXPECT("\0\6\3\4\0\0\0\115");
+    ck_assert_written("\0\6\3\4\0\0\0\115");
     ck_assert_int_eq(probe_ans_read(writer_slice(&w), &infos), ST_OK);
     reader_init(&r, infos);
     ck_assert(probe_info_read(&r, &info_again));
     ck_assert_uint_eq(info_again.value, 77);
     writer_reset(&w);
     error_body_write(&w, &error);
-    EXPECT("\0\3\0\2no");
+    ck_assert_written("\0\3\0\2no");
     ck_assert_int_eq(error_body_read(writer_slice(&w), &error_again), ST_OK);
     ck_assert_uint_eq(error_again.code, ERROR_NOT_FOUND);
     writer_reset(&w);
     config_update_req_write(&w, &config);
-    EXPECT("\1\0\0\0\7\0\0\4<o/>");
+    ck_assert_written("\1\0\0\0\7\0\0\4<o/>");
     ck_assert_int_eq(config_update_req_read(writer_slice(&w), &config_again), ST_OK);
     ck_assert(slice_equal(config_again.config_data, config.config_data));
 }
@@ -252,7 +254,7 @@ START_TEST(sip_registration_both_ways)
 
     writer_init(&destinations, 100);
     sip_registration_write(&w, &b);
-    EXPECT("\1\0\11\0\7sip:a@b");
+    ck_assert_written("\1\0\11\0\7sip:a@b");
     ck_assert_int_eq(sip_registration_read(writer_slice(&w), &again), ST_OK);
     ck_assert(slice_equal(again.uri, b.uri));
     writer_reset(&w);
