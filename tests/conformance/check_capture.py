@@ -35,8 +35,9 @@ REQUIRED = [f"{name}_{way}" for name in ("attach", "join", "update", "store", "f
             for way in ("req", "ans")]
 PLUGINS = {"chord": "CHORD-RELOAD"}
 
-# messages: name -> count; frames: "data" and "ack" -> count; problems: sentences
-Result = collections.namedtuple("Result", "messages frames problems")
+# messages: name -> count; made: [(time_s, name)] of messages on their first hop; frames: "data" and
+# "ack" -> count; problems: sentences
+Result = collections.namedtuple("Result", "messages made frames problems")
 
 
 def code_name(code):
@@ -63,7 +64,7 @@ def options_for(keylog, ports, plugin):
 
 def read(capture, keylog, ports):
     """Count the messages of a capture; @ports maps each port to its plug-in's name."""
-    result = Result(collections.Counter(), collections.Counter(), [])
+    result = Result(collections.Counter(), [], collections.Counter(), [])
     for plugin in sorted(set(ports.values())):
         mine = [port for port, name in ports.items() if name == plugin]
         env = dict(os.environ, RELOAD_TLS_PORTS=",".join(map(str, mine)))
@@ -71,9 +72,11 @@ def read(capture, keylog, ports):
             for kind in dissect.frame_types_of(packet):
                 result.frames[kind] += 1
             for message in dissect.messages_of(packet):
-                result.messages[code_name(message.code)] += 1
-                result.problems.extend(f"packet {message.frame}: {code_name(message.code)}: {p}"
-                                       for p in message.problems)
+                name = code_name(message.code)
+                result.messages[name] += 1
+                if message.is_first_hop:
+                    result.made.append((message.time_s, name))
+                result.problems.extend(f"packet {message.frame}: {name}: {p}" for p in message.problems)
     return result
 
 

@@ -14,8 +14,9 @@ import xml.etree.ElementTree
 
 NONE_IDENTITY = "Unknown identity type"
 
-# code: the message code; problems: malformed marks and expert errors; fields: name -> shown values
-Message = collections.namedtuple("Message", "frame code problems fields")
+# code: the message code; problems: malformed marks and expert errors; time_s: since 1970;
+# is_first_hop: its via list is empty, it comes from where it was made
+Message = collections.namedtuple("Message", "frame time_s code problems is_first_hop")
 
 
 def require(*programs):
@@ -70,15 +71,18 @@ def messages_of(packet):
     """The RELOAD messages of one packet."""
     malformed = any(p.get("name") == "_ws.malformed" for p in packet.iter("proto"))
     malformed = malformed or any(f.get("name") == "_ws.malformed" for f in packet.iter("field"))
-    number = next((f.get("show") for f in packet.iter("field") if f.get("name") == "frame.number"), "?")
+    packet_fields = fields_of(packet)
+    number = packet_fields["num"][0]
+    time_s = float(next(f.get("value") for f in packet.iter("field") if f.get("name") == "timestamp"))
     trees = [p for p in packet.iter("proto") if p.get("name") == "reload"]
     for tree in trees:
         fields = fields_of(tree)
         code = int(fields.get("reload.message.code", ["0"])[0], 0)
         problems = expert_problems(tree) + (["malformed"] if malformed else [])
-        yield Message(number, code, problems, fields)
+        is_first_hop = fields.get("reload.forwarding.via_list.length") == ["0"]
+        yield Message(number, time_s, code, problems, is_first_hop)
     if malformed and not trees:
-        yield Message(number, 0, ["malformed, outside of a RELOAD message"], {})
+        yield Message(number, time_s, 0, ["malformed, outside of a RELOAD message"], False)
 
 
 def frame_types_of(packet):
