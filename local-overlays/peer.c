@@ -113,6 +113,12 @@ peer_leave(struct peer *p)
     p->depth--;
 }
 
+void
+peer_leave_asked(struct peer *p)
+{
+    p->depth--;
+}
+
 /* ---- life cycle --------------------------------------------------------------------------------
  */
 
@@ -409,6 +415,8 @@ peer_deadline_ms(const struct peer *p)
 {
     uint64_t at = transactions_deadline_ms(p->transactions);
 
+    if (!list_is_empty(&p->later))
+        return p->now.mono_ms;
     if (p->is_engaged)
         at = moment_earlier_ms(at, peer_ops(p)->deadline_ms(p->topology));
     at = moment_earlier_ms(at, storage_deadline_ms(p->storage));

@@ -159,5 +159,5 @@ peer_ask(struct peer *p, struct moment now, const struct id *node, uint16_t subt
     o.ctx = kept;
     peer_request_node(p, node, &o);
     writer_done(&w);
-    peer_leave(p);
+    peer_leave_asked(p);
 }

@@ -104,16 +104,14 @@ refuse_store(struct peer *p, struct incoming *in, enum status st, struct slice a
     writer_done(&info);
 }
 
-/* A copy is taken by who is responsible, or from a neighbour: values are signed one by one, so the
- * worst a stranger could do is to fill the store. */
+/* A copy is taken by who is responsible, or from a neighbour, of which one admits us while we join:
+ * values are signed one by one, so the worst a stranger could do is to fill the store. */
 static bool
 may_store(const struct peer *p, const struct incoming *in, const struct store_req *request)
 {
-    if (!p->is_in)
-        return false;
     if (peer_is_responsible(p, &request->resource))
         return true;
-    return request->replica_number > 0 && peer_link_is_up(p, &in->signer->node);
+    return p->is_engaged && request->replica_number > 0 && peer_link_is_up(p, &in->signer->node);
 }
 
 static void
@@ -359,7 +357,7 @@ peer_store(struct peer *p, struct moment now, const char *name, const struct pee
         fail_later(p, st == ST_OK ? ST_NOMEM : st, done, NULL);
     }
     writer_done(&body);
-    peer_leave(p);
+    peer_leave_asked(p);
 }
 
 /* ---- Fetch, asked for --------------------------------------------------------------------------
@@ -506,5 +504,5 @@ peer_fetch(struct peer *p, struct moment now, const char *name, uint32_t kind_id
     } else {
         fail_later(p, kind ? ST_NOMEM : ST_UNKNOWN_KIND, NULL, done);
     }
-    peer_leave(p);
+    peer_leave_asked(p);
 }

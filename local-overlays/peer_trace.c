@@ -167,5 +167,5 @@ peer_trace(struct peer *p, struct moment now, const char *name, const struct pee
         t->later.run = run_finish;
         peer_later(p, &t->later);
     }
-    peer_leave(p);
+    peer_leave_asked(p);
 }
