@@ -449,9 +449,9 @@ hello_on_link(struct election *e, const struct election_event *ev)
 
     if (!w || !w->is_linked || ev->link.is_up)
         return;
-    if (!w->is_reset) {
-        w->is_reset = true;
-        w->reset_ms = e->now.mono_ms;
-    }
+    if (w->is_reset)
+        return; /* links that cannot be built fail again and again: that is no news */
+    w->is_reset = true;
+    w->reset_ms = e->now.mono_ms;
     w->hello_at_ms = e->now.mono_ms; /* ask at once whether it is only the link */
 }
