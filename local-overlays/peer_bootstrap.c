@@ -263,10 +263,18 @@ check_partition(struct peer *p, const struct id *through)
 /* ---- asking an entry ---------------------------------------------------------------------------
  */
 
+/* Two that formed an overlay at the same instant find each other soon: who has just become alone
+ * looks around more often. */
 static uint64_t
 period_ms(const struct peer *p)
 {
-    return p->state == PEER_ALONE ? p->conf.partition_ping_alone_ms : p->conf.partition_ping_ms;
+    uint64_t alone_ms = p->now.mono_ms - p->since_ms;
+
+    if (p->state != PEER_ALONE)
+        return p->conf.partition_ping_ms;
+    if (alone_ms < PEER_BACKOFF_MIN_MS)
+        return PEER_BACKOFF_MIN_MS;
+    return moment_earlier_ms(alone_ms, p->conf.partition_ping_alone_ms);
 }
 
 /* A client keeps links with two members, not with all it knows. */
