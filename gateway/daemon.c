@@ -129,7 +129,7 @@ static void
 on_node_log(void *ctx, enum log_level level, const char *text)
 {
     (void)ctx;
-    log_write(level, "node", "%s", text);
+    log_write(level, "overlay", "%s", text);
 }
 
 /* ---- links -------------------------------------------------------------------------------------

@@ -66,12 +66,10 @@ static void
 on_state(void *ctx, enum peer_state state, const char *reason)
 {
     struct node_side *side = ctx;
-    struct node *n = side->node;
-    const char *name = side->which == NODE_LOCAL ? n->conf.local.overlay : n->conf.global.overlay;
 
-    if (reason && reason[0])
-        node_log(n, LOG_LEVEL_INFO, "%s: %s, reason: %s", name, peer_state_name(state), reason);
-    report_add(n, &(struct report){.which = side->which});
+    (void)state; /* the peer logs it; what counts is read when the report is acted on */
+    (void)reason;
+    report_add(side->node, &(struct report){.which = side->which});
 }
 
 static void
@@ -99,10 +97,8 @@ static void
 on_log(void *ctx, enum log_level level, const char *text)
 {
     struct node_side *side = ctx;
-    struct node *n = side->node;
 
-    log_to(&n->env.log, level, "%s: %s",
-           side->which == NODE_LOCAL ? n->conf.local.overlay : n->conf.global.overlay, text);
+    log_to(&side->node->env.log, level, "%s", text);
 }
 
 /* ---- settling
