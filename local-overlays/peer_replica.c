@@ -73,7 +73,8 @@ fetch_newer(struct peer *p, const struct copy *c, const struct id *from)
     writer_done(&body);
 }
 
-/* Does the answer name us among the replicas? */
+/* Does the answer name us among the replicas?  One that names nobody comes from a node that does
+ * not (yet) see itself as responsible: nothing may be dropped on its word. */
 static bool
 keeps_us(const struct peer *p, struct slice body, uint32_t kind)
 {
@@ -87,6 +88,8 @@ keeps_us(const struct peer *p, struct slice body, uint32_t kind)
     while (store_kind_response_read(&r, &response)) {
         if (response.kind != kind)
             continue;
+        if (response.replicas.len == 0)
+            return true;
         reader_init(&nodes, response.replicas);
         while (reader_left(&nodes) >= ID_BYTES) {
             struct id node = reader_id(&nodes);

@@ -270,6 +270,18 @@ check_all(struct context *c, const struct storage_store *store, bool *ret_is_low
     return st;
 }
 
+/* A copy from one that we do not name among the replicas is one that its sender now drops. */
+static bool
+keeps_copy(const struct storage_store *store)
+{
+    const struct slice *replicas = &store->replicas;
+
+    for (size_t at = 0; at + ID_BYTES <= replicas->len; at += ID_BYTES)
+        if (memcmp(replicas->data + at, store->requester.node.bytes, ID_BYTES) == 0)
+            return true;
+    return replicas->len == 0;
+}
+
 /* A replica store sets the counter (section 7.4.1.1); where ours is ahead because it holds
  * something newer, it stays ahead, or the newer value could not be told from the older by its
  * generation. */
@@ -291,7 +303,7 @@ commit_all(struct context *c, const struct storage_store *store)
             record->generation = d.generation;
         if (is_changed)
             commit(c, record);
-        if (!c->requester && !c->has_newer)
+        if (!c->requester && !c->has_newer && keeps_copy(store))
             storage_holder_add(record, &store->requester.node);
     }
 }
