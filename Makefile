@@ -30,6 +30,7 @@ LIBRARY := $(OUT)/libringway.a
 
 PROGRAMS := $(patsubst %,$(OUT)/%,$(basename $(notdir $(wildcard $(MAINS)))))
 
+.SECONDARY: # objects stay, so that the next build is short
 .PHONY: all
 all: $(PROGRAMS)
 
@@ -48,13 +49,16 @@ $(OUT)/ringwayctl: $(OUT)/gateway/cli/ringwayctl.o $(LIBRARY)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 # One program for each tests/unit/test_X.c and tests/contract/test_X.c; what stands beside them in
-# tests/sim/ (no main) is linked to each.
+# tests/sim/ (no main) is there for all, and linked where it is used.
 SUPPORT := $(filter-out tests/sim/main_%.c,$(wildcard tests/sim/*.c))
-SUPPORT_OBJECTS := $(SUPPORT:%.c=$(OUT)/%.o)
+SUPPORT_LIBRARY := $(OUT)/tests/libsupport.a
 TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c tests/contract/test_*.c))
 
-$(OUT)/tests/unit/test_% $(OUT)/tests/contract/test_%: LDLIBS := $(LDLIBS) $(CHECKLIBS)
-$(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY)
+$(SUPPORT_LIBRARY): $(SUPPORT:%.c=$(OUT)/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT_LIBRARY) $(LIBRARY)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) $(CHECKLIBS) -o $@
 $(OUT)/tests/unit/test_control: $(OUT)/tests/unit/control_played.o
 
