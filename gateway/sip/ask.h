@@ -14,7 +14,7 @@
 #include "gateway/bridge/bridge.h"
 
 #define ASK_TIMEOUT_MS  5000
-#define ASK_CACHE_MAX   65536
+#define ASK_CACHE_MAX   32768
 #define ASK_PENDING_MAX 8192
 
 struct sip;
@@ -54,8 +54,8 @@ void ask_bind(struct sip *s, const struct binding_record *binding, struct ask *a
 
 void ask_cancel(struct ask *ask);
 
-/** ask_on_message - an answer of the overlay (BINDINGS, BOUND, ROUTES, GATEWAY); borrowed. */
-void ask_on_message(struct sip *s, const struct bridge_message *m);
+/** ask_on_message - an answer of the overlay (BINDINGS, BOUND, ROUTES, GATEWAY); taken. */
+void ask_on_message(struct sip *s, struct bridge_message *m);
 
 /** ask_tick - once a second: time-outs, cache entries whose lifetime is over. */
 void ask_tick(struct sip *s);

@@ -42,6 +42,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "base/moment.h"
 #include "gateway/sip/sip.h"
 
 struct ask_table;
@@ -62,8 +63,18 @@ struct sip_agent {
     char host[64];           /* "127.1.0.1", the host part of what we put into Contact and Route */
 };
 
+/** One of our listening addresses. */
+struct sip_address {
+    char protocol[8]; /* "udp", "tcp", "tls" */
+    char host[64];    /* IPv6 in brackets */
+    char port[8];
+    enum sip_side side;
+};
+
 struct sip {
     struct sip_conf conf;
+    struct sip_address own[SIP_LISTEN_MAX + 2];
+    size_t own_count;
     struct bridge_upward upward;
     su_root_t *root;
     su_home_t home[1];
@@ -84,7 +95,8 @@ struct sip {
     /* thread and mailbox: the only part another thread touches */
     pthread_t thread;
     bool has_thread;
-    su_clone_r clone;
+    int mail_fd;   /* eventfd: something is in the mailbox */
+    int mail_wait; /* its registration at the root */
     pthread_mutex_t mail_lock;
     struct list_node mail;
     bool is_mail_told;
@@ -118,8 +130,16 @@ NODISCARD enum status sip_sender_of(struct sip_agent *agent, const msg_t *msg,
 /** sip_moment - monotonic milliseconds, and wall time, read once in a turn of the loop. */
 struct moment sip_moment(struct sip *s);
 
-/** sip_is_own_host - is host[:port] of a URI (any of) our listening addresses? */
+/** sip_agents_open - open the ports; sip_agents_close - close them and forget all transactions. */
+NODISCARD enum status sip_agents_open(struct sip *s, struct why *why);
+void sip_agents_close(struct sip *s);
+
+/** sip_is_own_url - is host and port of a URI one of our listening addresses? */
 bool sip_is_own_url(const struct sip *s, const url_t *url);
+bool sip_is_own_address(const struct sip *s, const char *host, const char *port);
+
+/** sip_agent_for - the agent that reaches a URI: peers and gateways by TLS, all else as a phone. */
+struct sip_agent *sip_agent_for(struct sip *s, const char *uri);
 
 /** sip_domain_is_local - is a host the overlay's name, or inside it by whole labels? */
 bool sip_domain_is_local(const struct sip *s, const char *host);

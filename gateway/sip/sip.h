@@ -1,10 +1,10 @@
 /**
  * DOC: the SIP side of a node, in its own thread on sofia's su_root
  *
- * One NTA agent for each set of credentials: phones (udp, tcp; no certificate), peers of the overlay
- * (TLS, local credentials), other islands' gateways (TLS, global credentials).  On every node it is
- * registrar and transaction-stateful proxy for the local overlay; on the active gateway the B2BUA
- * between islands too.  It keeps no overlay state but a cache; it asks over the bridge.
+ * One NTA agent for each set of credentials: phones (udp, tcp; no certificate), peers of the
+ * overlay (TLS, local credentials), other islands' gateways (TLS, global credentials).  On every
+ * node it is registrar and transaction-stateful proxy for the local overlay; on the active gateway
+ * the B2BUA between islands too.  It keeps no overlay state but a cache; it asks over the bridge.
  *
  * Source: RFC 3261; docs/protocol.md for what is ours.
  */
@@ -16,20 +16,20 @@
 #define SIP_LISTEN_MAX 8
 
 struct sip_limits {
-    uint32_t connections;           /* phones' TCP connections; below the descriptor limit */
-    uint32_t first_byte_ms;         /* an idle new connection is closed after this */
-    uint32_t requests_per_source_s; /* more is answered 503 with Retry-After */
+    uint32_t connections;             /* phones' TCP connections; below the descriptor limit */
+    uint32_t first_byte_ms;           /* an idle new connection is closed after this */
+    uint32_t requests_per_source_s;   /* more is answered 503 with Retry-After */
     uint32_t pending_per_destination; /* INVITEs under way to one contact */
-    uint32_t unacknowledged;        /* 200s that wait for their ACK */
-    uint32_t calls;                 /* B2BUA calls at once */
-    uint32_t registrations;         /* AORs served by this node */
+    uint32_t unacknowledged;          /* 200s that wait for their ACK */
+    uint32_t calls;                   /* B2BUA calls at once */
+    uint32_t registrations;           /* AORs served by this node */
 };
 
 struct sip_conf {
     char node_name[NODE_NAME_BYTES];
     char address[NODE_ADDRESS_BYTES]; /* node.address */
     struct id node;
-    char overlay[OVERLAY_NAME_BYTES]; /* local overlay's name */
+    char overlay[OVERLAY_NAME_BYTES];           /* local overlay's name */
     char listen[SIP_LISTEN_MAX][SIP_URI_BYTES]; /* "udp:127.1.0.1:5060", "tcp:..." */
     size_t listen_count;
     char peer_listen[SIP_URI_BYTES];    /* "tls:127.1.0.1:5062" */
@@ -37,9 +37,9 @@ struct sip_conf {
     char local_credentials[256];        /* folder with agent.pem and cafile.pem */
     char global_credentials[256];       /* "" without a global overlay */
     uint32_t min_expires_s, default_expires_s, max_expires_s; /* 60, 3600, 7200 */
-    uint32_t peer_retry_ms;             /* 250: no answer of the gateway, ask again */
-    uint32_t branch_timeout_ms;         /* 2000: a branch to a serving peer that cannot be reached */
-    uint32_t invite_timeout_s;          /* at least 30: no final answer to an INVITE -> 408 */
+    uint32_t peer_retry_ms;     /* 250: no answer of the gateway, ask again */
+    uint32_t branch_timeout_ms; /* 2000: a branch to a serving peer that cannot be reached */
+    uint32_t invite_timeout_s;  /* at least 30: no final answer to an INVITE -> 408 */
     struct sip_limits limits;
 };
 void sip_conf_defaults(struct sip_conf *conf);

@@ -1,0 +1,15 @@
+/**
+ * DOC: the first look at every message
+ *
+ * NTA hands each message up before it keeps a transaction for it.  Here it is found out who sent
+ * it, whether the sender may, and which part it is for.
+ */
+#ifndef GATEWAY_SIP_DISPATCH_H
+#define GATEWAY_SIP_DISPATCH_H
+
+#include "gateway/sip/service.h"
+
+/** dispatch_message - NTA's callback for requests and responses that belong to no transaction. */
+int dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *sip);
+
+#endif

@@ -1,0 +1,251 @@
+#include "gateway/sip/flow.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define SIGNED_BYTES 9
+#define TOKEN_BYTES  25 /* decoded */
+
+struct flow {
+    uint64_t number;
+    tport_t *tport;               /* a reference; NULL for UDP */
+    char source[96];              /* "tcp:127.1.0.9:40000", the key */
+    char next_hop[SIP_URI_BYTES]; /* UDP: "sip:127.1.0.9:40000;transport=udp" */
+    uint64_t used_ms;
+};
+
+struct flow_table {
+    struct map *by_number;
+    struct map *by_source;
+    uint64_t last_number;
+    uint64_t key[4];
+};
+
+struct flow_table *
+flow_table_new(struct sip *s)
+{
+    struct flow_table *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return NULL;
+    t->by_number = map_new(s->seed, FLOWS_MAX);
+    t->by_source = map_new(s->seed, FLOWS_MAX);
+    t->last_number = sip_random() >> 8; /* numbers of an earlier run mean nothing now */
+    for (unsigned i = 0; i < 4; i++)
+        t->key[i] = sip_random();
+    if (t->by_number && t->by_source)
+        return t;
+    flow_table_free(t);
+    return NULL;
+}
+
+static struct slice
+number_key(const uint64_t *number)
+{
+    return slice_of(number, sizeof(*number));
+}
+
+static void
+flow_drop(struct flow_table *t, struct flow *f)
+{
+    map_remove(t->by_number, number_key(&f->number));
+    map_remove(t->by_source, slice_text(f->source));
+    if (f->tport)
+        tport_unref(f->tport);
+    free(f);
+}
+
+void
+flow_table_free(struct flow_table *t)
+{
+    struct map_cursor c = {0};
+
+    if (!t)
+        return;
+    while (t->by_number && map_next(t->by_number, &c))
+        flow_drop(t, c.value);
+    map_free(t->by_number);
+    map_free(t->by_source);
+    free(t);
+}
+
+/* Host and port of "1.2.3.4:5060" or "[::1]:5060" against a URI's. */
+static bool
+is_address_of(const char *address, const url_t *url, bool *ret_same_host)
+{
+    const char *port = strrchr(address, ':');
+    const char *wanted = url->url_port && url->url_port[0] ? url->url_port : "5060";
+    size_t len = port ? (size_t)(port - address) : strlen(address);
+
+    *ret_same_host = url->url_host && strlen(url->url_host) == len &&
+                     strncasecmp(url->url_host, address, len) == 0;
+    return *ret_same_host && port && strcmp(port + 1, wanted) == 0;
+}
+
+bool
+flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact)
+{
+    bool is_behind_nat = via && via->v_received;
+    bool is_same_host = false;
+    bool is_same;
+
+    if (sender->side != SIP_PHONES || !sender->tport)
+        return false;
+    if (!contact || !contact->url_host)
+        return true;
+    is_same = is_address_of(sender->address, contact, &is_same_host);
+    if (tport_has_tls(sender->tport))
+        return true;
+    if (tport_is_reliable(sender->tport))
+        return is_same || (is_behind_nat && !is_same_host);
+    /* Somebody who registers for a third party has an honest Via: only a phone whose own Via is
+     * wrong has a wrong Contact too. */
+    return is_behind_nat && !is_same_host && via->v_host &&
+           strcasecmp(via->v_host, contact->url_host) == 0;
+}
+
+uint64_t
+flow_of(struct sip *s, const struct sip_sender *sender)
+{
+    struct flow_table *t = s->flows;
+    bool is_stream = tport_is_reliable(sender->tport);
+    char source[sizeof(((struct flow *)NULL)->source)];
+    struct flow *f;
+
+    snprintf(source, sizeof(source), "%s:%s", tport_name(sender->tport)->tpn_proto,
+             sender->address);
+    f = map_get(t->by_source, slice_text(source));
+    if (f && is_stream && f->tport != sender->tport) { /* the same port, a new connection */
+        flow_drop(t, f);
+        f = NULL;
+    }
+    if (!f) {
+        f = calloc(1, sizeof(*f));
+        if (!f)
+            return 0;
+        f->number = ++t->last_number;
+        f->tport = is_stream ? tport_ref(sender->tport) : NULL;
+        memcpy(f->source, source, sizeof(f->source));
+        if (!is_stream)
+            snprintf(f->next_hop, sizeof(f->next_hop), "sip:%s;transport=udp", sender->address);
+        if (map_put(t->by_number, number_key(&f->number), f, NULL) ||
+            map_put(t->by_source, slice_text(f->source), f, NULL)) {
+            flow_drop(t, f);
+            return 0;
+        }
+    }
+    f->used_ms = sip_moment(s).mono_ms;
+    return f->number;
+}
+
+static bool
+is_usable(const struct flow *f)
+{
+    return !f->tport || (!tport_is_closed(f->tport) && tport_is_clear_to_send(f->tport));
+}
+
+enum status
+flow_target(struct sip *s, uint64_t flow, struct sip_target *ret)
+{
+    struct flow *f = map_get(s->flows->by_number, number_key(&flow));
+
+    if (!f || !is_usable(f))
+        return ST_UNREACHABLE;
+    f->used_ms = sip_moment(s).mono_ms;
+    ret->agent = &s->agent[SIP_PHONES];
+    ret->tport = f->tport;
+    memcpy(ret->next_hop, f->next_hop, sizeof(ret->next_hop));
+    return ST_OK;
+}
+
+bool
+flow_is_alive(struct sip *s, uint64_t flow)
+{
+    struct flow *f = map_get(s->flows->by_number, number_key(&flow));
+
+    return f && is_usable(f);
+}
+
+static void
+sign(const struct flow_table *t, const uint8_t *signed_bytes, uint8_t out[16])
+{
+    uint8_t inner[SIGNED_BYTES + 8];
+
+    for (unsigned half = 0; half < 2; half++) {
+        uint64_t h = map_hash(t->key[half * 2], slice_of(signed_bytes, SIGNED_BYTES));
+
+        memcpy(inner, signed_bytes, SIGNED_BYTES);
+        memcpy(inner + SIGNED_BYTES, &h, 8);
+        h = map_hash(t->key[half * 2 + 1], slice_of(inner, sizeof(inner)));
+        memcpy(out + half * 8, &h, 8);
+    }
+}
+
+static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+
+void
+flow_token(struct sip *s, uint64_t flow, unsigned flags, char out[FLOW_TOKEN_BYTES])
+{
+    uint8_t raw[TOKEN_BYTES];
+
+    memcpy(raw, &flow, 8);
+    raw[8] = (uint8_t)flags;
+    sign(s->flows, raw, raw + SIGNED_BYTES);
+    for (unsigned i = 0; i < TOKEN_BYTES; i += 5) {
+        uint64_t bits = 0;
+
+        for (unsigned k = 0; k < 5; k++)
+            bits = bits << 8 | raw[i + k];
+        for (unsigned k = 0; k < 8; k++)
+            out[i / 5 * 8 + k] = digits[bits >> (35 - 5 * k) & 31];
+    }
+    out[FLOW_TOKEN_BYTES - 1] = '\0';
+}
+
+bool
+flow_read(struct sip *s, const char *token, uint64_t *ret_flow, unsigned *ret_flags)
+{
+    uint8_t raw[TOKEN_BYTES];
+    uint8_t good[16];
+    uint8_t differs = 0;
+
+    if (!token || strlen(token) != FLOW_TOKEN_BYTES - 1)
+        return false;
+    for (unsigned i = 0; i < TOKEN_BYTES; i += 5) {
+        uint64_t bits = 0;
+
+        for (unsigned k = 0; k < 8; k++) {
+            const char *digit = strchr(digits, token[i / 5 * 8 + k]);
+
+            if (!digit || !*digit)
+                return false;
+            bits = bits << 5 | (uint64_t)(digit - digits);
+        }
+        for (unsigned k = 0; k < 5; k++)
+            raw[i + k] = (uint8_t)(bits >> (32 - 8 * k));
+    }
+    sign(s->flows, raw, good);
+    for (unsigned i = 0; i < sizeof(good); i++)
+        differs |= (uint8_t)(good[i] ^ raw[SIGNED_BYTES + i]);
+    if (differs)
+        return false;
+    memcpy(ret_flow, raw, 8);
+    *ret_flags = raw[8];
+    return true;
+}
+
+void
+flow_tick(struct sip *s)
+{
+    uint64_t now_ms = sip_moment(s).mono_ms;
+    struct map_cursor c = {0};
+
+    while (map_next(s->flows->by_number, &c)) {
+        struct flow *f = c.value;
+
+        if (f->tport ? !is_usable(f) : now_ms - f->used_ms > FLOW_IDLE_MS)
+            flow_drop(s->flows, f);
+    }
+}

@@ -1,0 +1,55 @@
+/**
+ * DOC: flows: how a phone behind a connection or a NAT is reached
+ *
+ * A flow is a connection somebody made to us, or the address a UDP phone behind a NAT sends from.
+ * It lives as long as the connection, a UDP one as long as it is used.  Record-Route carries it as
+ * a token in the user part: number and flags, signed with a key of this run, so that nobody sends
+ * through us by a token of his own making.
+ *
+ *   token = base32(flow number (8 bytes), flags (1), SipHash twice over them (16)): 40 characters
+ *
+ * Source: RFC 5626 section 5.2, design (Routes).
+ */
+#ifndef GATEWAY_SIP_FLOW_H
+#define GATEWAY_SIP_FLOW_H
+
+#include "gateway/sip/service.h"
+
+#define FLOW_TOKEN_BYTES 41
+#define FLOWS_MAX        65536
+#define FLOW_IDLE_MS                                                                               \
+    3900000 /* a UDP flow unused this long is forgotten: over max-expires' half                    \
+             */
+
+enum flow_flag { FLOW_TO_GATEWAY = 1 }; /* on this side of us is a gateway */
+
+struct flow_table *flow_table_new(struct sip *s);
+void flow_table_free(struct flow_table *t);
+
+/**
+ * flow_needed - must this phone be reached by a flow rather than by its Contact?
+ * @contact: its Contact's URI; NULL counts as unreachable
+ *
+ * Over UDP: when a NAT changed its address.  Over a connection: when the Contact is the
+ * connection's own address, behind a NAT, or TLS (phones hold no certificate).
+ */
+bool flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact);
+
+/** flow_of - the flow the message came on, made if need be; 0 when the table is full. */
+uint64_t flow_of(struct sip *s, const struct sip_sender *sender);
+
+/** flow_target - how to send on a flow. Returns: ST_OK with tport or next_hop and agent set;
+ *  ST_UNREACHABLE when it is gone. */
+NODISCARD enum status flow_target(struct sip *s, uint64_t flow, struct sip_target *ret);
+
+bool flow_is_alive(struct sip *s, uint64_t flow);
+
+void flow_token(struct sip *s, uint64_t flow, unsigned flags, char out[FLOW_TOKEN_BYTES]);
+
+/** flow_read - false unless the token is one of ours. */
+bool flow_read(struct sip *s, const char *token, uint64_t *ret_flow, unsigned *ret_flags);
+
+/** flow_tick - once a second: forget connections that are gone and UDP flows out of use. */
+void flow_tick(struct sip *s);
+
+#endif
