@@ -50,6 +50,7 @@ struct b2bua;
 struct flow_table;
 struct limits;
 struct location;
+struct noted;
 struct proxy;
 
 /** Whose messages an agent carries: one for each set of credentials. */
@@ -89,6 +90,7 @@ struct sip {
     struct flow_table *flows;
     struct limits *limits;
     struct location *location;
+    struct noted *noted;
     struct proxy *proxy;
     struct b2bua *b2bua;
     su_timer_t *second; /* once a second: expiry, limits, BRIDGE_LOAD */

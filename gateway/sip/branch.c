@@ -1,0 +1,215 @@
+/* One client transaction of the proxy: sending, its answers, giving it up. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <sofia-sip/sip_util.h>
+
+#include "gateway/sip/flow.h"
+#include "gateway/sip/forward.h"
+#include "gateway/sip/limits.h"
+
+static bool
+is_dialog_forming(const struct forward *f)
+{
+    sip_method_t method = f->request->sip_request->rq_method;
+
+    return !f->is_dialog && (method == sip_method_invite || method == sip_method_subscribe ||
+                             method == sip_method_refer);
+}
+
+/* Design, Routes.  Between two serving peers the one records what the other does: phones hold no
+ * certificate for the other's peer-listen. */
+static bool
+is_to_be_recorded(const struct forward *f, const struct sip_target *target, enum branch_to to,
+                  uint64_t flow, bool is_on_connection)
+{
+    if (!is_dialog_forming(f))
+        return false;
+    if (to == BRANCH_TO_GATEWAY || f->is_from_gateway || flow || f->caller_flow)
+        return true;
+    if (to == BRANCH_TO_PEER)
+        return is_on_connection;
+    return f->side == SIP_PEERS && f->request->sip_record_route &&
+           target->agent->side == SIP_PHONES;
+}
+
+void
+branch_drop(struct branch *b)
+{
+    list_remove(&b->link);
+    list_remove(&b->watch);
+    if (b->destination[0])
+        limits_end(b->forward->proxy->sip->limits, b->destination);
+    if (b->orq)
+        nta_outgoing_destroy(b->orq);
+    free(b);
+}
+
+void
+branch_cancel(struct branch *b)
+{
+    if (b->forward->is_invite && b->orq && nta_outgoing_status(b->orq) < 200)
+        nta_outgoing_cancel(b->orq);
+}
+
+/* A transport error or a time-out is no answer of anybody: say what it means to the caller. */
+static int
+status_of_failure(const struct branch *b, int status)
+{
+    if (b->to == BRANCH_TO_GATEWAY)
+        return 503;
+    return status == 408 && b->has_answer ? 408 : 480;
+}
+
+static bool
+is_other_gateway_worth_trying(const struct branch *b, int status, bool is_ours)
+{
+    return b->to == BRANCH_TO_GATEWAY && !b->forward->is_cancelled && (is_ours || status == 503) &&
+           b->forward->gateway_tries < 2;
+}
+
+static void
+on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
+{
+    struct forward *f = b->forward;
+
+    if (is_other_gateway_worth_trying(b, status, is_ours)) {
+        msg_destroy(msg);
+        branch_drop(b);
+        forward_to_gateway(f, false);
+        return;
+    }
+    if (is_ours) {
+        msg_destroy(msg);
+        forward_note(f, status_of_failure(b, status), NULL);
+    } else {
+        forward_note(f, status, msg);
+    }
+    branch_drop(b);
+    if (status >= 600)
+        list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
+    forward_finish(f);
+}
+
+static void
+send_up(struct forward *f, msg_t *msg)
+{
+    sip_t *sip = sip_object(msg);
+
+    sip_via_remove(msg, sip); /* section 16.7 item 3 */
+    if (f->is_invite)
+        route_note_contact(f->proxy->sip, sip->sip_contact);
+    nta_incoming_mreply(f->irq, msg);
+}
+
+static void
+on_provisional(struct branch *b, int status, msg_t *msg)
+{
+    struct forward *f = b->forward;
+
+    b->has_answer = true;
+    list_remove(&b->watch);
+    if (status == 100 || nta_incoming_status(f->irq) >= 200) {
+        msg_destroy(msg);
+        return;
+    }
+    if (f->is_invite) { /* timer C starts anew (section 16.7 item 2) */
+        f->due_ms =
+            sip_moment(f->proxy->sip).mono_ms + f->proxy->sip->conf.invite_timeout_s * 1000ull;
+        list_remove(&f->watch);
+        list_append(&f->proxy->invite_watch, &f->watch);
+    }
+    send_up(f, msg);
+}
+
+static int
+on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+{
+    struct branch *b = (struct branch *)magic;
+    int status = sip && sip->sip_status ? sip->sip_status->st_status : nta_outgoing_status(orq);
+    msg_t *msg = nta_outgoing_getresponse(orq);
+    bool is_ours = !sip || nta_sip_is_internal(sip);
+
+    if (status < 200 && !is_ours && msg) {
+        on_provisional(b, status, msg);
+    } else if (status < 300 && !is_ours && msg) {
+        struct forward *f = b->forward;
+
+        branch_drop(b);
+        send_up(f, msg);
+        forward_end(f);
+    } else {
+        on_final(b, status, msg, is_ours || !msg);
+    }
+    return 0;
+}
+
+static void
+watch(struct branch *b)
+{
+    struct proxy *p = b->forward->proxy;
+    const struct sip_conf *conf = &p->sip->conf;
+    bool is_gateway = b->to == BRANCH_TO_GATEWAY;
+
+    if (b->to == BRANCH_TO_PHONE)
+        return;
+    b->due_ms =
+        sip_moment(p->sip).mono_ms + (is_gateway ? conf->peer_retry_ms : conf->branch_timeout_ms);
+    list_append(is_gateway ? &p->gateway_watch : &p->peer_watch, &b->watch);
+    proxy_arm(p);
+}
+
+/* "host:port" of the phone, for the limit of INVITEs under way; gateways and peers have none. */
+static bool
+take_place(struct branch *b, const struct sip_target *target)
+{
+    const char *at = strchr(target->next_hop, '@');
+    size_t len;
+
+    if (!b->forward->is_invite || b->to != BRANCH_TO_PHONE || !at)
+        return true;
+    len = strcspn(at + 1, ";?>");
+    if (len == 0 || len >= sizeof(b->destination))
+        return true;
+    memcpy(b->destination, at + 1, len);
+    if (limits_begin(b->forward->proxy->sip->limits, b->destination))
+        return true;
+    b->destination[0] = '\0';
+    return false;
+}
+
+void
+branch_start(struct forward *f, const struct sip_target *target, enum branch_to to, uint64_t flow,
+             const struct id *gateway)
+{
+    char branch[SIP_BRANCH_BYTES + PROXY_LOOP_BYTES];
+    struct branch *b = f->tried < FORWARD_BRANCHES_MAX ? calloc(1, sizeof(*b)) : NULL;
+    bool is_recorded;
+    msg_t *msg;
+
+    if (!b) {
+        forward_note(f, 500, NULL);
+        return;
+    }
+    b->forward = f;
+    b->to = to;
+    list_init(&b->watch);
+    list_append(&f->branches, &b->link);
+    f->tried++;
+    if (gateway)
+        b->gateway = *gateway;
+    is_recorded = is_to_be_recorded(f, target, to, flow, f->is_callee_on_connection);
+    sip_branch(branch);
+    memcpy(branch + strlen(branch), f->loop_key, sizeof(f->loop_key));
+    msg = take_place(b, target) ? request_copy(f, target, is_recorded, flow,
+                                               to == BRANCH_TO_GATEWAY ? FLOW_TO_GATEWAY : 0)
+                                : NULL;
+    b->orq =
+        msg ? sip_send_branch(target, msg, branch, on_response, (nta_outgoing_magic_t *)b) : NULL;
+    if (b->orq) {
+        watch(b);
+        return;
+    }
+    forward_note(f, 503, NULL);
+    branch_drop(b);
+}

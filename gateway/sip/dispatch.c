@@ -1,0 +1,238 @@
+#include "gateway/sip/dispatch.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include <sofia-sip/msg_addr.h>
+#include <sofia-sip/sip_tag.h>
+#include <sofia-sip/sip_util.h>
+
+#include "gateway/sip/b2bua.h"
+#include "gateway/sip/forward.h"
+#include "gateway/sip/limits.h"
+#include "gateway/sip/proxy.h"
+#include "gateway/sip/registrar.h"
+#include "gateway/sip/route.h"
+
+#define ALLOW                                                                                      \
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, MESSAGE, "           \
+    "SUBSCRIBE, NOTIFY, PUBLISH"
+
+/* Why a request is refused before anything is kept for it. */
+struct refusal {
+    int status; /* 0: it is not refused */
+    const char *phrase;
+    bool is_silent; /* no answer at all */
+};
+
+/* The library compares what follows the first seven characters of a branch without looking whether
+ * there are seven; "z9hG4bK" alone identifies nothing (RFC 4475 section 3.2.1). */
+static bool
+has_bad_branch(const sip_t *sip)
+{
+    const char *branch = sip->sip_via->v_branch;
+
+    return branch && (strlen(branch) < 7 || strcasecmp(branch, "z9hG4bK") == 0);
+}
+
+static bool
+is_for_server(const struct sip *s, const sip_t *sip)
+{
+    const url_t *url = sip->sip_request->rq_url;
+
+    return !url->url_user && (sip_is_own_url(s, url) || sip_domain_is_local(s, url->url_host));
+}
+
+/* Design, Trust between nodes of one overlay. */
+static bool
+may_send_from(const struct sip *s, const sip_t *sip, const struct sip_sender *sender)
+{
+    const url_t *from = sip->sip_from->a_url;
+
+    if (sender->side == SIP_GATEWAYS) /* the B2BUA holds From against the certificate */
+        return true;
+    if (sender->side == SIP_PEERS && sender->is_active_gateway)
+        return true;
+    if (sender->side == SIP_PHONES && is_for_server(s, sip) &&
+        sip->sip_request->rq_method == sip_method_options)
+        return true; /* a ping tells nothing of anybody */
+    return (from->url_type == url_sip || from->url_type == url_sips) &&
+           sip_domain_is_local(s, from->url_host);
+}
+
+/* RFC 3261 section 16.3, in the order in which the torture tests ask. */
+static struct refusal
+check_request(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
+{
+    const url_t *url = sip->sip_request->rq_url;
+
+    if (has_bad_branch(sip))
+        return (struct refusal){400, "Bad Via branch", false};
+    if (url->url_type != url_sip && url->url_type != url_sips)
+        return (struct refusal){416, NULL, false};
+    if (sip->sip_max_forwards && sip->sip_max_forwards->mf_count == 0 && !is_for_server(s, sip))
+        return (struct refusal){483, NULL, false};
+    if (sip->sip_proxy_require && sip->sip_request->rq_method != sip_method_ack)
+        return (struct refusal){420, NULL, false};
+    if (proxy_is_loop(s, sip))
+        return (struct refusal){482, NULL, false};
+    if (!may_send_from(s, sip, sender))
+        return (struct refusal){403, "From is not of this overlay", false};
+    return (struct refusal){0};
+}
+
+/* Statelessly: a refusal must not cost more than the request. */
+static void
+refuse(struct sip_agent *agent, msg_t *msg, const sip_t *sip, const struct refusal *why)
+{
+    bool is_ack = sip->sip_request->rq_method == sip_method_ack;
+    bool is_busy = why->status == 503;
+
+    if (is_ack || why->is_silent) {
+        msg_destroy(msg);
+        return;
+    }
+    nta_msg_treply(agent->nta, msg, why->status, why->phrase,
+                   TAG_IF(why->status == 420, SIPTAG_UNSUPPORTED(sip->sip_proxy_require)),
+                   TAG_IF(is_busy, SIPTAG_RETRY_AFTER_STR("5")), TAG_END());
+}
+
+/* ---- requests
+ * -------------------------------------------------------------------------------------- */
+
+static void
+answer_as_server(nta_incoming_t *irq, const sip_t *sip)
+{
+    sip_method_t method = sip->sip_request->rq_method;
+
+    if (sip->sip_require) /* RFC 3261 section 8.2.2.3 */
+        nta_incoming_treply(irq, SIP_420_BAD_EXTENSION, SIPTAG_UNSUPPORTED(sip->sip_require),
+                            TAG_END());
+    else if (method == sip_method_options)
+        nta_incoming_treply(irq, SIP_200_OK, SIPTAG_ALLOW_STR(ALLOW), SIPTAG_ACCEPT_STR("*/*"),
+                            TAG_END());
+    else if (sip->sip_to->a_tag)
+        sip_reply(irq, 481, NULL, 0);
+    else if (method == sip_method_unknown)
+        nta_incoming_treply(irq, SIP_501_NOT_IMPLEMENTED, SIPTAG_ALLOW_STR(ALLOW), TAG_END());
+    else if (method == sip_method_subscribe || method == sip_method_publish)
+        sip_reply(irq, 489, NULL, 0);
+    else
+        nta_incoming_treply(irq, SIP_405_METHOD_NOT_ALLOWED, SIPTAG_ALLOW_STR("OPTIONS, REGISTER"),
+                            TAG_END());
+    nta_incoming_destroy(irq);
+}
+
+static void
+to_b2bua(struct sip *s, nta_incoming_t *irq, const sip_t *sip, const struct sip_sender *sender)
+{
+    bool is_dialog = sip->sip_to->a_tag != NULL;
+
+    if (b2bua_on_request(s, irq, sip, sender))
+        return;
+    sip_reply(irq, is_dialog ? 481 : 404, NULL, 0);
+    nta_incoming_destroy(irq);
+}
+
+static bool
+is_new_call(const sip_t *sip)
+{
+    return sip->sip_request->rq_method == sip_method_invite && !sip->sip_to->a_tag;
+}
+
+static void
+on_request(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_sender *sender)
+{
+    struct sip *s = agent->sip;
+    bool is_register = sip->sip_request->rq_method == sip_method_register;
+    struct refusal closing = {503, "Closing down", false};
+    struct route route;
+    nta_incoming_t *irq;
+
+    if (s->is_stopping && (is_new_call(sip) || is_register)) {
+        refuse(agent, msg, sip, &closing);
+        return;
+    }
+    irq = nta_incoming_create(agent->nta, NULL, msg, sip, NTATAG_TPORT(sender->tport), TAG_END());
+    if (!irq)
+        return;
+    if (is_register && sender->side != SIP_GATEWAYS) {
+        registrar_on_request(s, irq, sip, sender);
+        return;
+    }
+    route_decide(s, sip, sender, &route);
+    if (route.kind == ROUTE_B2BUA) {
+        if (sender->side == SIP_PHONES)
+            request_strip(msg, sip, SIP_PHONES, route.popped);
+        to_b2bua(s, irq, sip, sender);
+    } else if (route.kind == ROUTE_SERVER) {
+        answer_as_server(irq, sip);
+    } else if (route.kind == ROUTE_REFUSE) {
+        sip_reply(irq, route.status, route.phrase, 0);
+        nta_incoming_destroy(irq);
+    } else {
+        proxy_on_request(s, irq, msg, sip, sender, &route);
+    }
+}
+
+static void
+on_ack(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sender)
+{
+    struct route route;
+
+    route_decide(s, sip, sender, &route);
+    if (route.kind != ROUTE_B2BUA)
+        proxy_on_ack(s, msg, sip, sender, &route);
+    else if (!b2bua_on_ack(s, msg, sip, sender))
+        msg_destroy(msg);
+}
+
+static void
+on_response(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_sender *sender)
+{
+    struct sip *s = agent->sip;
+
+    if (sip->sip_via && !sip->sip_via->v_next) {
+        if (!b2bua_on_response(s, msg, sip, sender))
+            msg_destroy(msg);
+        return;
+    }
+    proxy_on_response(s, msg, sip, sender);
+}
+
+int
+dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *sip)
+{
+    struct sip *s = agent->sip;
+    struct sip_sender sender;
+    struct refusal why = {0};
+    enum status st;
+
+    if (!agent->nta)
+        agent->nta = nta; /* the first message may come before nta_agent_create() returns */
+    st = sip_sender_of(agent, msg, &sender);
+    if (sender.tport && tport_is_reliable(sender.tport))
+        limits_on_message(s->limits, msg_addr(msg));
+    if (!sender.tport) {
+        msg_destroy(msg);
+        return 0;
+    }
+    if (!sip->sip_request) {
+        on_response(agent, msg, sip, &sender);
+        return 0;
+    }
+    if (st)
+        why = (struct refusal){403, "No certificate of this overlay", false};
+    else if (agent->side == SIP_PHONES && !limits_take(s->limits, msg_addr(msg)))
+        why = (struct refusal){503, "Too many requests", false};
+    else
+        why = check_request(s, sip, &sender);
+    if (why.status)
+        refuse(agent, msg, sip, &why);
+    else if (sip->sip_request->rq_method == sip_method_ack)
+        on_ack(s, msg, sip, &sender);
+    else
+        on_request(agent, msg, sip, &sender);
+    return 0;
+}

@@ -1,0 +1,418 @@
+/* A request being forwarded: its contacts, its gateway, its answer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <sofia-sip/sip_util.h>
+
+#include "gateway/sip/b2bua.h"
+#include "gateway/sip/flow.h"
+#include "gateway/sip/forward.h"
+#include "gateway/sip/location.h"
+
+/* ---- the answer (RFC 3261 section 16.7)
+ * ------------------------------------------------------------ */
+
+/* Lower is better: any 6xx, then the lowest class, then those that tell the caller how to go on. */
+static int
+rank(int status)
+{
+    if (status >= 600)
+        return 0;
+    switch (status) {
+    case 401:
+    case 407:
+    case 415:
+    case 420:
+    case 484:
+        return 4000;
+    case 408: /* says less than what another branch has heard */
+        return 4900;
+    case 480:
+        return 4800;
+    case 503:
+        return 5900;
+    default:
+        return status / 100 * 1000 + 500;
+    }
+}
+
+void
+forward_note(struct forward *f, int status, msg_t *msg)
+{
+    if (f->best_status && rank(f->best_status) <= rank(status)) {
+        msg_destroy(msg);
+        return;
+    }
+    msg_destroy(f->best);
+    f->best = msg;
+    f->best_status = status;
+}
+
+static void
+send_best(struct forward *f)
+{
+    int status = f->best_status ? f->best_status : 480;
+    msg_t *msg = f->best;
+
+    f->best = NULL;
+    if (nta_incoming_status(f->irq) >= 200) {
+        msg_destroy(msg);
+        return;
+    }
+    if (msg && status != 503) {
+        sip_via_remove(msg, sip_object(msg));
+        nta_incoming_mreply(f->irq, msg);
+        return;
+    }
+    /* Somebody's 503 is about himself, not about us (section 16.7 item 6); our own tells the caller
+     * to come back. */
+    if (msg)
+        sip_reply(f->irq, 500, NULL, 0);
+    else
+        sip_reply(f->irq, status, NULL, status == 503 ? SIP_RETRY_AFTER_S : 0);
+    msg_destroy(msg);
+}
+
+void
+forward_end(struct forward *f)
+{
+    list_each(at, &f->branches)
+    {
+        struct branch *b = list_entry(at, struct branch, link);
+
+        branch_cancel(b);
+        branch_drop(b);
+    }
+    ask_cancel(&f->ask);
+    list_remove(&f->link);
+    list_remove(&f->watch);
+    nta_incoming_destroy(f->irq);
+    msg_destroy(f->best);
+    msg_destroy(f->msg);
+    free(f);
+}
+
+void
+forward_finish(struct forward *f)
+{
+    if (f->is_asking || !list_is_empty(&f->branches))
+        return;
+    send_best(f);
+    forward_end(f);
+}
+
+/* ---- contacts
+ * -------------------------------------------------------------------------------------- */
+
+/* A contact may be an AOR of the overlay again. True: it was, and will be looked up or is a loop.
+ */
+static bool
+is_alias(struct forward *f, const char *uri)
+{
+    char text[SIP_URI_BYTES];
+    char aor[AOR_BYTES];
+    url_t url[1];
+
+    memcpy(text, uri, strlen(uri) + 1);
+    if (url_d(url, text) < 0 || !sip_domain_is_local(f->proxy->sip, url->url_host) ||
+        sip_aor_of(url, aor))
+        return false;
+    for (unsigned i = 0; i < f->aor_count; i++)
+        if (strcmp(f->aor[i], aor) == 0) {
+            forward_note(f, 482, NULL);
+            return true;
+        }
+    if (f->aor_count == FORWARD_ALIASES_MAX)
+        forward_note(f, 483, NULL);
+    else
+        memcpy(f->aor[f->aor_count++], aor, strlen(aor) + 1);
+    return true;
+}
+
+static void
+try_own(struct forward *f, const struct location_contact *c)
+{
+    struct sip_target target;
+
+    if (is_alias(f, c->binding.uri))
+        return;
+    f->is_callee_on_connection = c->binding.is_on_connection;
+    if (sip_target_of_local(f->proxy->sip, c, &target))
+        forward_note(f, 480, NULL);
+    else
+        branch_start(f, &target, BRANCH_TO_PHONE, c->binding.is_on_connection ? c->flow : 0, NULL);
+}
+
+static void
+try_remote(struct forward *f, const struct binding_record *record, size_t i)
+{
+    bool is_own = sip_is_own_path(f->proxy->sip, record->path);
+    struct sip_target target;
+
+    if (is_alias(f, record->contact[i].uri))
+        return;
+    f->is_callee_on_connection = record->contact[i].is_on_connection;
+    if (sip_target_of_contact(f->proxy->sip, record, i, &target))
+        forward_note(f, 480, NULL);
+    else
+        branch_start(f, &target, is_own ? BRANCH_TO_PHONE : BRANCH_TO_PEER, 0, NULL);
+}
+
+static void
+try_record(struct forward *f, const struct binding_record *record, uint64_t wall_ms)
+{
+    for (size_t i = 0; i < record->contact_count && i < BINDING_CONTACTS_MAX; i++)
+        if (record->contact[i].expires_at_wall_ms > wall_ms)
+            try_remote(f, record, i);
+}
+
+/* Own phones as this node knows them, the others as the overlay does. */
+static void
+try_contacts(struct forward *f, const char *aor, const struct answer *answer)
+{
+    struct sip *s = f->proxy->sip;
+    uint64_t wall_ms = sip_moment(s).wall_ms;
+    unsigned tried = f->tried + f->aor_count;
+    int status = f->best_status;
+    size_t own_count;
+    const struct location_contact *own = location_find(s, aor, &own_count);
+
+    for (size_t i = 0; i < own_count; i++)
+        if (own[i].binding.expires_at_wall_ms > wall_ms)
+            try_own(f, &own[i]);
+    for (size_t i = 0; answer->binding && i < answer->count; i++)
+        if (own_count == 0 || !sip_is_own_path(s, answer->binding[i].path))
+            try_record(f, &answer->binding[i], wall_ms);
+    if (f->tried + f->aor_count != tried || f->best_status != status)
+        return;
+    /* Design, Bindings: known but gone 480, never heard of 404, could not ask 503. */
+    if (answer->status == ST_OK || own_count > 0)
+        forward_note(f, 480, NULL);
+    else
+        forward_note(f, answer->status == ST_NOT_FOUND ? 404 : 503, NULL);
+}
+
+static void look_up_next(struct forward *f);
+
+static void
+on_bindings(void *ctx, const struct answer *answer)
+{
+    struct forward *f = ctx;
+
+    f->is_asking = false;
+    try_contacts(f, f->aor[f->aor_done - 1], answer);
+    if (f->aor_done < f->aor_count)
+        look_up_next(f);
+    else
+        forward_finish(f);
+}
+
+static void
+look_up_next(struct forward *f)
+{
+    f->is_asking = true;
+    f->ask.done = on_bindings;
+    f->ask.ctx = f;
+    ask_lookup(f->proxy->sip, f->aor[f->aor_done++], &f->ask);
+}
+
+/* ---- the gateway
+ * ----------------------------------------------------------------------------------- */
+
+/* RFC 2782: the lowest priority; among those by weight. The one that failed comes last. */
+static const struct bridge_gateway *
+choose_gateway(const struct sip *s, const struct id *failed)
+{
+    const struct bridge_gateway *best = NULL;
+    uint64_t draw = sip_random();
+    uint32_t total = 0;
+
+    for (size_t i = 0; i < s->gateway_count; i++) {
+        const struct bridge_gateway *g = &s->gateway[i];
+
+        if (id_equal(&g->node, failed) || (best && g->priority > best->priority))
+            continue;
+        if (best && g->priority < best->priority)
+            total = 0;
+        total += g->weight + 1u;
+        if (!best || total == g->weight + 1u || draw % total < g->weight + 1u)
+            best = g;
+    }
+    if (!best && s->gateway_count > 0)
+        best = &s->gateway[0];
+    return best;
+}
+
+static void
+take_as_gateway(struct forward *f)
+{
+    struct sip *s = f->proxy->sip;
+    struct sip_sender sender = {.side = f->side, .nta = s->agent[f->side].nta};
+    nta_incoming_t *irq = f->irq;
+
+    sender.tport = nta_incoming_transport(sender.nta, irq, f->msg);
+    f->irq = NULL;
+    if (!b2bua_on_request(s, irq, f->request, &sender)) {
+        sip_reply(irq, f->is_dialog ? 481 : 404, NULL, 0);
+        nta_incoming_destroy(irq);
+    }
+    tport_unref(sender.tport);
+    forward_end(f);
+}
+
+const struct bridge_gateway *
+forward_gateway_of(const struct sip *s, const sip_t *sip)
+{
+    const url_t *url = sip->sip_request->rq_url;
+    char address[DESTINATION_BYTES];
+
+    snprintf(address, sizeof(address), ":%s:%s;", url->url_host ? url->url_host : "",
+             url->url_port ? url->url_port : "5061");
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (strcasestr(s->gateway[i].uri, address))
+            return &s->gateway[i];
+    return s->gateway_count > 0 ? &s->gateway[0] : NULL;
+}
+
+static void
+send_to_gateway(struct forward *f)
+{
+    struct sip *s = f->proxy->sip;
+    const struct bridge_gateway *g = f->is_dialog && f->gateway_tries == 0
+                                         ? forward_gateway_of(s, f->request)
+                                         : choose_gateway(s, &f->gateway_tried);
+    struct sip_target target;
+
+    if (s->is_gateway && f->tried == 0) {
+        take_as_gateway(f); /* it has become ours */
+        return;
+    }
+    if (!g || g->is_self || sip_target_of_uri(s, g->uri, &target)) {
+        forward_note(f, 503, NULL);
+        forward_finish(f);
+        return;
+    }
+    target.request_uri[0] = '\0'; /* unchanged (design, Routes) */
+    f->gateway_tries++;
+    f->gateway_tried = g->node;
+    branch_start(f, &target, BRANCH_TO_GATEWAY, 0, &g->node);
+    forward_finish(f);
+}
+
+static void
+on_located(void *ctx, const struct answer *answer)
+{
+    struct forward *f = ctx;
+
+    (void)answer; /* BRANCH_GATEWAY has set s->gateway */
+    f->is_asking = false;
+    send_to_gateway(f);
+}
+
+void
+forward_to_gateway(struct forward *f, bool is_news_fresh)
+{
+    struct sip *s = f->proxy->sip;
+
+    if ((f->gateway_tries == 0 || is_news_fresh) && s->gateway_count > 0) {
+        send_to_gateway(f);
+        return;
+    }
+    f->is_asking = true;
+    f->ask.done = on_located;
+    f->ask.ctx = f;
+    ask_locate(s, &f->ask);
+}
+
+/* ---- beginning
+ * ------------------------------------------------------------------------------------- */
+
+static int
+on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
+{
+    struct forward *f = (struct forward *)magic;
+
+    (void)irq;
+    if (!sip || sip->sip_request->rq_method != sip_method_cancel)
+        return 0;
+    f->is_cancelled = true;
+    list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
+    if (list_is_empty(&f->branches)) { /* still asking: nobody else will answer */
+        f->is_asking = false;
+        forward_note(f, 487, NULL);
+        forward_finish(f);
+    }
+    return 0;
+}
+
+static void
+direct(struct forward *f, const struct route *route)
+{
+    bool is_peer = route->target.agent && route->target.agent->side != SIP_PHONES;
+
+    f->is_callee_on_connection = route->flow != 0;
+    branch_start(f, &route->target, is_peer ? BRANCH_TO_PEER : BRANCH_TO_PHONE, route->flow, NULL);
+    forward_finish(f);
+}
+
+static struct forward *
+forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_sender *sender,
+            const struct route *route)
+{
+    struct forward *f = calloc(1, sizeof(*f));
+    const sip_t *sip = sip_object(msg);
+
+    if (!f)
+        return NULL;
+    f->proxy = p;
+    f->irq = irq;
+    f->msg = msg_ref_create(msg);
+    f->request = sip;
+    f->side = sender->side;
+    f->is_from_gateway = sender->is_active_gateway;
+    f->is_invite = sip->sip_request->rq_method == sip_method_invite;
+    f->popped = route->popped;
+    f->is_dialog = route->is_dialog;
+    list_init(&f->branches);
+    list_init(&f->watch);
+    list_append(&p->forwards, &f->link);
+    snprintf(f->caller_protocol, sizeof(f->caller_protocol), "%s",
+             tport_name(sender->tport)->tpn_proto);
+    if (!f->is_dialog && sip->sip_contact &&
+        flow_needed(sender, sip->sip_via, sip->sip_contact->m_url))
+        f->caller_flow = flow_of(p->sip, sender);
+    proxy_loop_key(p->sip, sip, f->loop_key);
+    nta_incoming_bind(irq, on_cancel, (nta_incoming_magic_t *)f);
+    return f;
+}
+
+void
+proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const sip_t *sip,
+                 const struct sip_sender *sender, const struct route *route)
+{
+    struct forward *f = forward_new(s->proxy, irq, msg, sender, route);
+
+    if (!f) {
+        sip_reply(irq, 503, NULL, SIP_RETRY_AFTER_S);
+        nta_incoming_destroy(irq);
+        return;
+    }
+    if (f->is_invite) {
+        f->due_ms = sip_moment(s).mono_ms + s->conf.invite_timeout_s * 1000ull;
+        list_append(&s->proxy->invite_watch, &f->watch);
+        proxy_arm(s->proxy);
+        route_note_contact(s, sip->sip_contact);
+    }
+    if (f->is_invite || sender->side == SIP_PEERS) /* RFC 4320 section 4.1: reliable, so at once */
+        sip_reply(irq, 100, NULL, 0);
+    if (route->kind == ROUTE_LOOKUP) {
+        memcpy(f->aor[f->aor_count++], route->aor, sizeof(route->aor));
+        look_up_next(f);
+    } else if (route->kind == ROUTE_GATEWAY) {
+        forward_to_gateway(f, false);
+    } else {
+        direct(f, route);
+    }
+}

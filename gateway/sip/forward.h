@@ -1,0 +1,112 @@
+/**
+ * DOC: the inside of the proxy: a request being forwarded and its branches
+ */
+#ifndef GATEWAY_SIP_FORWARD_H
+#define GATEWAY_SIP_FORWARD_H
+
+#include "gateway/sip/ask.h"
+#include "gateway/sip/proxy.h"
+#include "gateway/sip/send.h"
+
+#define FORWARD_BRANCHES_MAX 32 /* contacts of one AOR that are tried */
+#define FORWARD_ALIASES_MAX  8  /* AORs that lead to AORs */
+#define DESTINATION_BYTES    96
+
+struct proxy {
+    struct sip *sip;
+    struct list_node forwards;
+    struct list_node gateway_watch; /* struct branch, in order of their due_ms */
+    struct list_node peer_watch;
+    struct list_node invite_watch; /* struct forward */
+    su_timer_t *timer;
+    bool is_armed;
+    struct ask locate; /* one for all whose gateway is silent */
+};
+
+enum branch_to { BRANCH_TO_PHONE, BRANCH_TO_PEER, BRANCH_TO_GATEWAY };
+
+/** One client transaction. */
+struct branch {
+    struct list_node link;  /* in the forward */
+    struct list_node watch; /* in the proxy, or in no list */
+    struct forward *forward;
+    uint64_t due_ms;
+    nta_outgoing_t *orq;
+    enum branch_to to;
+    struct id gateway;                   /* BRANCH_TO_GATEWAY */
+    bool has_answer;                     /* any, 100 included */
+    bool is_overdue;                     /* BRANCH_TO_GATEWAY: silent once already */
+    char destination[DESTINATION_BYTES]; /* counted by limits.h; "" if not */
+};
+
+struct forward {
+    struct list_node link;
+    struct list_node watch; /* timer C */
+    struct proxy *proxy;
+    uint64_t due_ms;
+    nta_incoming_t *irq;
+    msg_t *msg; /* the request as it came, a reference */
+    const sip_t *request;
+    enum sip_side side;
+    bool is_from_gateway;
+    bool is_invite;
+    bool is_cancelled;
+    bool is_asking;
+    bool is_callee_on_connection; /* of the contact that is being tried */
+    unsigned popped;
+    bool is_dialog;
+    uint64_t caller_flow; /* the sender has to be reached on this flow; 0: need not */
+    char caller_protocol[8];
+    struct list_node branches; /* struct branch whose answer is outstanding */
+    unsigned tried;            /* branches made */
+    unsigned gateway_tries;
+    struct id gateway_tried;
+    struct ask ask;
+    char aor[FORWARD_ALIASES_MAX][AOR_BYTES]; /* looked up, or to be */
+    unsigned aor_count;
+    unsigned aor_done;
+    int best_status; /* 0: none yet */
+    msg_t *best;     /* NULL: best_status is ours */
+    char loop_key[PROXY_LOOP_BYTES];
+};
+
+/** forward_end - the answer is sent: end all that is left, free. */
+void forward_end(struct forward *f);
+
+/** forward_note - remember a final answer if it is better than those before. @msg is taken, may be
+ *  NULL: then it is an answer of our own. */
+void forward_note(struct forward *f, int status, msg_t *msg);
+
+/** forward_finish - if nothing is outstanding any more, send the best answer and end. */
+void forward_finish(struct forward *f);
+
+/** forward_to_gateway - send it to a gateway; without one, 503.
+ *  @is_news_fresh: who that is need not be asked again, though one has been tried */
+void forward_to_gateway(struct forward *f, bool is_news_fresh);
+
+/** forward_gateway_of - the active gateway an in-dialog request is addressed to; where that one is
+ * gone the first; NULL without any. */
+const struct bridge_gateway *forward_gateway_of(const struct sip *s, const sip_t *sip);
+
+/** branch_start - send the request; notes a failure as an answer. */
+void branch_start(struct forward *f, const struct sip_target *target, enum branch_to to,
+                  uint64_t flow, const struct id *gateway);
+
+/** branch_drop - out of the lists and freed; its transaction is left to NTA. */
+void branch_drop(struct branch *b);
+
+/** branch_cancel - CANCEL it, if it is an INVITE without final answer. */
+void branch_cancel(struct branch *b);
+
+/** request_copy - the request for one branch: Request-URI, Max-Forwards, Routes, Record-Route.
+ *  Returns: the message, NULL without memory. */
+msg_t *request_copy(struct forward *f, const struct sip_target *target, bool is_recorded,
+                    uint64_t callee_flow, unsigned callee_flags);
+
+/** request_strip - take the headers away that only gateways may set; popped Routes too. */
+void request_strip(msg_t *msg, sip_t *sip, enum sip_side side, unsigned popped);
+
+/** proxy_arm - a list has a new entry: see that the timer runs. */
+void proxy_arm(struct proxy *p);
+
+#endif

@@ -1,0 +1,27 @@
+/**
+ * DOC: contacts seen in dialogs
+ *
+ * A phone that sends everything to its proxy sends the requests of a call that way too, to the
+ * other phone's address.  They may pass if that address was seen as a Contact in a dialog that was
+ * made through us; nobody can use us to send to an address of his choice.  Bounded; what was noted
+ * longest ago goes first.
+ */
+#ifndef GATEWAY_SIP_NOTED_H
+#define GATEWAY_SIP_NOTED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sofia-sip/url.h>
+
+#define NOTED_MAX    65536
+#define NOTED_AGE_MS 43200000 /* 12 hours after its last use */
+
+struct noted;
+
+struct noted *noted_new(uint64_t seed);
+void noted_free(struct noted *n);
+void noted_put(struct noted *n, const url_t *url, uint64_t now_ms);
+bool noted_has(struct noted *n, const url_t *url, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,295 @@
+/* The proxy as a whole: its clocks, loops, and what passes without a transaction. */
+#include "gateway/sip/proxy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sofia-sip/sip_util.h>
+
+#include "gateway/sip/forward.h"
+
+#define TICK_MS 50
+
+static void on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg);
+
+static void
+on_located(void *ctx, const struct answer *answer)
+{
+    (void)ctx; /* the news have come as BRIDGE_GATEWAY */
+    (void)answer;
+}
+
+struct proxy *
+proxy_new(struct sip *s)
+{
+    struct proxy *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->sip = s;
+    list_init(&p->forwards);
+    list_init(&p->gateway_watch);
+    list_init(&p->peer_watch);
+    list_init(&p->invite_watch);
+    p->locate.done = on_located;
+    p->timer = su_timer_create(su_root_task(s->root), TICK_MS);
+    if (p->timer)
+        return p;
+    free(p);
+    return NULL;
+}
+
+void
+proxy_free(struct proxy *p)
+{
+    if (!p)
+        return;
+    list_each(at, &p->forwards)
+    {
+        struct forward *f = list_entry(at, struct forward, link);
+
+        sip_reply(f->irq, 503, NULL, SIP_RETRY_AFTER_S);
+        forward_end(f);
+    }
+    ask_cancel(&p->locate);
+    su_timer_destroy(p->timer);
+    free(p);
+}
+
+/* ---- clocks
+ * ---------------------------------------------------------------------------------------- */
+
+void
+proxy_arm(struct proxy *p)
+{
+    if (p->is_armed)
+        return;
+    p->is_armed = true;
+    su_timer_set(p->timer, on_timer, (su_timer_arg_t *)p);
+}
+
+/* The gateway has said nothing: ask again who it is; if it is another one, send there. */
+static void
+on_gateway_silent(struct branch *b)
+{
+    struct forward *f = b->forward;
+    struct proxy *p = f->proxy;
+
+    if (b->is_overdue) { /* and the whole time of a branch is over */
+        forward_note(f, 503, NULL);
+        branch_cancel(b);
+        branch_drop(b);
+        forward_finish(f);
+        return;
+    }
+    b->is_overdue = true;
+    b->due_ms = sip_moment(p->sip).mono_ms + p->sip->conf.branch_timeout_ms;
+    list_append(&p->peer_watch, &b->watch);
+    if (!p->locate.link.next || list_is_empty(&p->locate.link))
+        ask_locate(p->sip, &p->locate); /* BRIDGE_GATEWAY then comes to proxy_on_gateways() */
+}
+
+static void
+on_peer_silent(struct branch *b)
+{
+    struct forward *f = b->forward;
+
+    if (b->to == BRANCH_TO_GATEWAY) {
+        on_gateway_silent(b);
+        return;
+    }
+    forward_note(f, 480, NULL);
+    branch_cancel(b);
+    branch_drop(b);
+    forward_finish(f);
+}
+
+/* Timer C (section 16.8): the answer is ours, what rings is cancelled. */
+static void
+on_nobody_answers(struct forward *f)
+{
+    sip_reply(f->irq, 408, NULL, 0);
+    forward_end(f);
+}
+
+/* The first entry of a list if its time has come, taken out of it. */
+static struct list_node *
+due(struct list_node *head, uint64_t now_ms, bool is_forward)
+{
+    struct list_node *first = head->next;
+    uint64_t due_ms;
+
+    if (list_is_empty(head))
+        return NULL;
+    due_ms = is_forward ? list_entry(first, struct forward, watch)->due_ms
+                        : list_entry(first, struct branch, watch)->due_ms;
+    if (due_ms > now_ms)
+        return NULL;
+    list_remove(first);
+    return first;
+}
+
+static void
+on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
+{
+    struct proxy *p = (struct proxy *)arg;
+    uint64_t now_ms = sip_moment(p->sip).mono_ms;
+    struct list_node *at;
+
+    (void)magic;
+    (void)timer;
+    p->is_armed = false;
+    while ((at = due(&p->gateway_watch, now_ms, false)))
+        on_gateway_silent(list_entry(at, struct branch, watch));
+    while ((at = due(&p->peer_watch, now_ms, false)))
+        on_peer_silent(list_entry(at, struct branch, watch));
+    while ((at = due(&p->invite_watch, now_ms, true)))
+        on_nobody_answers(list_entry(at, struct forward, watch));
+    if (!list_is_empty(&p->gateway_watch) || !list_is_empty(&p->peer_watch) ||
+        !list_is_empty(&p->invite_watch))
+        proxy_arm(p);
+}
+
+static bool
+is_active(const struct sip *s, const struct id *node)
+{
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (id_equal(&s->gateway[i].node, node))
+            return true;
+    return false;
+}
+
+/* Sent to a gateway that is one no more and has not answered: to the new one, with a new branch. */
+static void
+resend(struct branch *b)
+{
+    struct forward *f = b->forward;
+
+    if (b->to != BRANCH_TO_GATEWAY || b->has_answer || f->is_cancelled || f->gateway_tries >= 2 ||
+        is_active(f->proxy->sip, &b->gateway))
+        return;
+    branch_drop(b);
+    forward_to_gateway(f, true);
+}
+
+void
+proxy_on_gateways(struct sip *s)
+{
+    struct proxy *p = s->proxy;
+
+    list_each(at, &p->forwards)
+    {
+        struct forward *f = list_entry(at, struct forward, link);
+
+        if (!list_is_empty(&f->branches))
+            resend(list_entry(f->branches.next, struct branch, link));
+    }
+}
+
+/* ---- loops
+ * ----------------------------------------------------------------------------------------- */
+
+void
+proxy_loop_key(struct sip *s, const sip_t *sip, char out[PROXY_LOOP_BYTES])
+{
+    const url_t *url = sip->sip_request->rq_url;
+    char text[1024];
+    int len = snprintf(
+        text, sizeof(text), "%s@%s:%s;%s|%s|%s|%s|%u|%s|%s", url->url_user ? url->url_user : "",
+        url->url_host ? url->url_host : "", url->url_port ? url->url_port : "",
+        url->url_params ? url->url_params : "", sip->sip_to->a_tag ? sip->sip_to->a_tag : "",
+        sip->sip_from->a_tag ? sip->sip_from->a_tag : "", sip->sip_call_id->i_id,
+        sip->sip_cseq->cs_seq,
+        sip->sip_route && sip->sip_route->r_url->url_host ? sip->sip_route->r_url->url_host : "",
+        sip->sip_route && sip->sip_route->r_url->url_user ? sip->sip_route->r_url->url_user : "");
+    size_t used = len < 0 ? 0 : (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
+
+    snprintf(out, PROXY_LOOP_BYTES, ".%012llx",
+             (unsigned long long)(map_hash(s->seed, slice_of(text, used)) & 0xffffffffffffull));
+}
+
+bool
+proxy_is_loop(struct sip *s, const sip_t *sip)
+{
+    char key[PROXY_LOOP_BYTES] = "";
+
+    for (const sip_via_t *v = sip->sip_via; v; v = v->v_next) {
+        const char *mine;
+
+        if (!v->v_branch || !sip_is_own_address(s, v->v_host, v->v_port))
+            continue;
+        mine = strrchr(v->v_branch, '.');
+        if (!mine)
+            continue;
+        if (!key[0])
+            proxy_loop_key(s, sip, key);
+        if (strcmp(mine, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---- without a transaction
+ * ------------------------------------------------------------------------- */
+
+static bool
+count_down(msg_t *msg, sip_t *sip)
+{
+    if (!sip->sip_max_forwards)
+        return true;
+    if (sip->sip_max_forwards->mf_count == 0)
+        return false;
+    sip->sip_max_forwards->mf_count--;
+    msg_fragment_clear(sip->sip_max_forwards->mf_common);
+    (void)msg;
+    return true;
+}
+
+/* To the gateway its INVITE went to, which is the active one unless it has changed. */
+static enum status
+target_of_ack(struct sip *s, const sip_t *sip, const struct route *route, struct sip_target *ret)
+{
+    const struct bridge_gateway *g = forward_gateway_of(s, sip);
+
+    *ret = route->target;
+    if (route->kind == ROUTE_DIRECT)
+        return ST_OK;
+    if (route->kind != ROUTE_GATEWAY || !g)
+        return ST_UNREACHABLE;
+    return sip_target_of_uri(s, g->uri, ret);
+}
+
+void
+proxy_on_ack(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sender,
+             const struct route *route)
+{
+    struct sip_target target;
+
+    /* Nobody answers an ACK: what cannot be sent is dropped. */
+    if (target_of_ack(s, sip, route, &target) || !count_down(msg, sip)) {
+        msg_destroy(msg);
+        return;
+    }
+    target.request_uri[0] = '\0';
+    request_strip(msg, sip, sender->side, route->popped);
+    sip_send_stateless(s, &target, msg);
+}
+
+void
+proxy_on_response(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sender)
+{
+    const sip_via_t *next = sip->sip_via ? sip->sip_via->v_next : NULL;
+    enum sip_side side = SIP_PHONES;
+
+    /* Only what we forwarded: the first Via is ours, and another follows (section 16.7 item 3). */
+    if (!next || !sip_is_own_address(s, sip->sip_via->v_host, sip->sip_via->v_port) ||
+        sip->sip_status->st_status < 200 || sip->sip_status->st_status >= 300) {
+        msg_destroy(msg);
+        return;
+    }
+    (void)sender;
+    if (next->v_protocol == sip_transport_tls && s->agent[SIP_PEERS].nta)
+        side = SIP_PEERS;
+    nta_msg_tsend(s->agent[side].nta, msg, NULL, TAG_END());
+}

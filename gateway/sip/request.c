@@ -1,0 +1,147 @@
+/* What is changed in a request on its way through (RFC 3261 section 16.6). */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include <sofia-sip/sip_util.h>
+
+#include "gateway/sip/flow.h"
+#include "gateway/sip/forward.h"
+
+#define MAX_FORWARDS 70u /* RFC 3261 section 16.6 item 3 */
+
+/* Overlay-ID and Node-ID are set by gateways; a phone's are lies (design, Trust). */
+static bool
+is_gateways_only(const char *name)
+{
+    return name && (strcasecmp(name, "Overlay-ID") == 0 || strcasecmp(name, "Node-ID") == 0);
+}
+
+void
+request_strip(msg_t *msg, sip_t *sip, enum sip_side side, unsigned popped)
+{
+    sip_unknown_t *next;
+
+    while (popped-- > 0 && sip->sip_route)
+        sip_route_remove(msg, sip);
+    if (side != SIP_PHONES)
+        return;
+    for (sip_unknown_t *un = sip->sip_unknown; un; un = next) {
+        next = un->un_next;
+        if (is_gateways_only(un->un_name))
+            msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)un);
+    }
+}
+
+static bool
+set_request_uri(msg_t *msg, sip_t *sip, const char *uri)
+{
+    url_t *url = url_hdup(msg_home(msg), URL_STRING_MAKE(uri)->us_url);
+
+    if (!url)
+        return false;
+    url->url_headers = NULL; /* RFC 3261 section 19.1.1: not in a Request-URI */
+    *sip->sip_request->rq_url = *url;
+    msg_fragment_clear(sip->sip_request->rq_common);
+    return true;
+}
+
+static bool
+count_down(msg_t *msg, sip_t *sip)
+{
+    if (!sip->sip_max_forwards) {
+        sip_max_forwards_t *mf = sip_max_forwards_format(msg_home(msg), "%u", MAX_FORWARDS);
+
+        return mf && msg_header_insert(msg, (msg_pub_t *)sip, (msg_header_t *)mf) == 0;
+    }
+    sip->sip_max_forwards->mf_count--;
+    msg_fragment_clear(sip->sip_max_forwards->mf_common);
+    return true;
+}
+
+/* Our address on one side, for the transport the other end uses. */
+static const struct sip_address *
+own_address(const struct sip *s, enum sip_side side, const char *protocol)
+{
+    const struct sip_address *fallback = NULL;
+
+    for (size_t i = 0; i < s->own_count; i++) {
+        if (s->own[i].side != side)
+            continue;
+        if (strcasecmp(s->own[i].protocol, protocol) == 0)
+            return &s->own[i];
+        fallback = fallback ? fallback : &s->own[i];
+    }
+    return fallback;
+}
+
+static bool
+record(struct sip *s, msg_t *msg, sip_t *sip, enum sip_side side, const char *protocol,
+       uint64_t flow, unsigned flags)
+{
+    const struct sip_address *a = own_address(s, side, protocol);
+    char token[FLOW_TOKEN_BYTES];
+    char text[SIP_URI_BYTES];
+    sip_record_route_t *rr;
+
+    if (!a)
+        return false;
+    flow_token(s, flow, flags, token);
+    snprintf(text, sizeof(text), "<sip:%s@%s:%s;transport=%s;lr>", token, a->host, a->port,
+             a->protocol);
+    rr = sip_record_route_make(msg_home(msg), text);
+    return rr && msg_header_prepend(msg, (msg_pub_t *)sip, (msg_header_t **)&sip->sip_record_route,
+                                    (msg_header_t *)rr) == 0;
+}
+
+static void
+protocol_of_target(const struct sip_target *target, char out[8])
+{
+    const char *param = strcasestr(target->next_hop, ";transport=");
+    size_t len = param ? strcspn(param + 11, ";>") : 0;
+
+    if (target->tport) {
+        snprintf(out, 8, "%s", tport_name(target->tport)->tpn_proto);
+    } else if (len > 0 && len < 8) {
+        memcpy(out, param + 11, len);
+        out[len] = '\0';
+    } else {
+        memcpy(out, "udp", 4);
+    }
+}
+
+/* Twice: the first for the way back to the caller, the second, on top, for the way to the callee
+ * (RFC 5658), each with the flow of the end it leads to. */
+static bool
+record_both(struct forward *f, msg_t *msg, sip_t *sip, const struct sip_target *target,
+            uint64_t callee_flow, unsigned callee_flags)
+{
+    struct sip *s = f->proxy->sip;
+    char protocol[8];
+
+    protocol_of_target(target, protocol);
+    return record(s, msg, sip, f->side, f->caller_protocol, f->caller_flow,
+                  f->is_from_gateway ? FLOW_TO_GATEWAY : 0) &&
+           record(s, msg, sip, target->agent->side, protocol, callee_flow, callee_flags);
+}
+
+msg_t *
+request_copy(struct forward *f, const struct sip_target *target, bool is_recorded,
+             uint64_t callee_flow, unsigned callee_flags)
+{
+    msg_t *msg = msg_copy(f->msg);
+    sip_t *sip = msg ? sip_object(msg) : NULL;
+
+    if (!sip) {
+        msg_destroy(msg);
+        return NULL;
+    }
+    request_strip(msg, sip, f->side, f->popped);
+    if ((target->request_uri[0] && !set_request_uri(msg, sip, target->request_uri)) ||
+        !count_down(msg, sip) ||
+        (is_recorded && !record_both(f, msg, sip, target, callee_flow, callee_flags))) {
+        msg_destroy(msg);
+        return NULL;
+    }
+    return msg;
+}

@@ -1,0 +1,181 @@
+#include "gateway/sip/route.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include <sofia-sip/hostdomain.h>
+
+#include "gateway/sip/b2bua.h"
+#include "gateway/sip/flow.h"
+#include "gateway/sip/location.h"
+#include "gateway/sip/noted.h"
+#include "gateway/sip/send.h"
+
+/* What the request's own Routes to this node say. */
+struct own_routes {
+    unsigned count;
+    bool has_token;
+    uint64_t flow;
+    unsigned flags;
+    const sip_route_t *rest;
+};
+
+static struct own_routes
+read_own_routes(struct sip *s, const sip_t *sip)
+{
+    struct own_routes own = {.rest = sip->sip_route};
+
+    for (; own.rest && sip_is_own_url(s, own.rest->r_url); own.rest = own.rest->r_next) {
+        uint64_t flow;
+        unsigned flags;
+
+        own.count++;
+        if (!flow_read(s, own.rest->r_url->url_user, &flow, &flags))
+            continue;
+        own.has_token = true;
+        own.flow = flow;
+        own.flags = flags;
+    }
+    return own;
+}
+
+static void
+refuse(struct route *r, int status, const char *phrase)
+{
+    r->kind = ROUTE_REFUSE;
+    r->status = status;
+    r->phrase = phrase;
+}
+
+static void
+direct(struct sip *s, struct route *r, const url_t *url)
+{
+    char uri[SIP_URI_BYTES];
+    int len = (int)url_e(uri, (int)sizeof(uri), url);
+
+    r->kind = ROUTE_DIRECT;
+    if (len <= 0 || len >= (int)sizeof(uri))
+        refuse(r, 414, NULL); /* Request-URI Too Long */
+    else if (sip_target_of_uri(s, uri, &r->target))
+        refuse(r, 480, NULL);
+    r->target.request_uri[0] = '\0';
+}
+
+static bool
+is_address(const char *host)
+{
+    return host && (host_is_ip4_address(host) || host_is_ip6_reference(host));
+}
+
+/* Routes beyond ours, and flows. True when it has decided. */
+static bool
+by_route(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
+         const struct own_routes *own, struct route *r)
+{
+    if (own->has_token && (own->flags & FLOW_TO_GATEWAY)) {
+        r->kind = ROUTE_GATEWAY;
+        return true;
+    }
+    if (own->has_token && own->flow) {
+        r->kind = ROUTE_DIRECT;
+        r->flow = own->flow;
+        if (flow_target(s, own->flow, &r->target))
+            refuse(r, sip->sip_to->a_tag ? 480 : 430, NULL);
+        return true;
+    }
+    if (!own->rest)
+        return false;
+    if (sender->side == SIP_PHONES && !own->has_token && !route_is_noted(s, own->rest->r_url))
+        refuse(r, 403, "Not a route of ours");
+    else
+        direct(s, r, own->rest->r_url);
+    return true;
+}
+
+/* To an address rather than a name: one we know of. True when it has decided. */
+static bool
+by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
+           const struct own_routes *own, struct route *r)
+{
+    const url_t *url = sip->sip_request->rq_url;
+    const struct location_contact *phone = location_by_contact(s, url);
+
+    if (phone) {
+        r->kind = ROUTE_DIRECT;
+        r->flow = phone->flow;
+        if (sip_target_of_local(s, phone, &r->target))
+            refuse(r, 480, NULL);
+        r->target.request_uri[0] = '\0';
+        return true;
+    }
+    if (!is_address(url->url_host))
+        return false;
+    if (sender->side == SIP_PEERS || own->has_token ||
+        (sip->sip_to->a_tag && route_is_noted(s, url)))
+        direct(s, r, url);
+    else
+        refuse(r, sip->sip_to->a_tag ? 481 : 404, NULL);
+    return true;
+}
+
+static void
+by_domain(struct sip *s, const sip_t *sip, const struct sip_sender *sender, struct route *r)
+{
+    const url_t *url = sip->sip_request->rq_url;
+
+    if (sip_domain_is_local(s, url->url_host)) {
+        r->kind = ROUTE_LOOKUP;
+        if (!url->url_user)
+            r->kind = ROUTE_SERVER;
+        else if (sip_aor_of(url, r->aor))
+            refuse(r, 404, NULL);
+    } else if (s->is_gateway) {
+        r->kind = ROUTE_B2BUA;
+        r->is_foreign = true;
+    } else if (sender->side == SIP_PEERS) {
+        refuse(r, 503, "Not the gateway"); /* the sender's news are old */
+    } else {
+        r->kind = ROUTE_GATEWAY;
+        r->is_foreign = true;
+    }
+}
+
+void
+route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sender, struct route *ret)
+{
+    struct own_routes own = read_own_routes(s, sip);
+    const url_t *url = sip->sip_request->rq_url;
+
+    memset(ret, 0, sizeof(*ret));
+    ret->popped = own.count;
+    ret->is_dialog = sip->sip_to->a_tag != NULL;
+    if (sender->side == SIP_GATEWAYS || (ret->is_dialog && b2bua_owns(s, sip))) {
+        ret->kind = ROUTE_B2BUA;
+        return;
+    }
+    if (by_route(s, sip, sender, &own, ret))
+        return;
+    if (sip_is_own_url(s, url)) {
+        ret->kind = ROUTE_SERVER;
+        if (url->url_user)
+            refuse(ret, ret->is_dialog ? 481 : 404, NULL);
+        return;
+    }
+    if (!by_address(s, sip, sender, &own, ret))
+        by_domain(s, sip, sender, ret);
+}
+
+void
+route_note_contact(struct sip *s, const sip_contact_t *contact)
+{
+    if (contact && contact->m_url->url_host && !sip_is_own_url(s, contact->m_url))
+        noted_put(s->noted, contact->m_url, sip_moment(s).mono_ms);
+}
+
+bool
+route_is_noted(struct sip *s, const url_t *url)
+{
+    return url->url_host && noted_has(s->noted, url, sip_moment(s).mono_ms);
+}

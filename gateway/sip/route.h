@@ -1,0 +1,52 @@
+/**
+ * DOC: where a request goes
+ *
+ * One decision for each request and ACK that is not the registrar's: the request's own Routes that
+ * name this node are set aside, then the first of these that fits:
+ *
+ *   B2BUA      all from gateways; in-dialog requests of its calls
+ *   Route      another hop is named: allowed to peers of the overlay, and to phones with our token
+ *   flow       the last Route of ours carries the flow of the one it goes to
+ *   gateway    the Route says that a gateway is on the other side: the active one
+ *   server     this node itself
+ *   lookup     an AOR of the overlay
+ *   direct     a contact of one of our phones; any contact, for a peer; one seen in a dialog
+ *   gateway    a foreign domain
+ *
+ * Source: RFC 3261 sections 16.4 to 16.6, design (Routes, Trust between nodes of one overlay).
+ */
+#ifndef GATEWAY_SIP_ROUTE_H
+#define GATEWAY_SIP_ROUTE_H
+
+#include "gateway/sip/service.h"
+
+enum route_kind {
+    ROUTE_REFUSE,
+    ROUTE_SERVER, /* for this node itself */
+    ROUTE_B2BUA,
+    ROUTE_LOOKUP,  /* fork to the contacts of an AOR */
+    ROUTE_DIRECT,  /* to one place */
+    ROUTE_GATEWAY, /* to our overlay's gateway */
+};
+
+struct route {
+    enum route_kind kind;
+    int status;               /* ROUTE_REFUSE */
+    const char *phrase;       /* may be NULL */
+    unsigned popped;          /* so many Routes on top named this node */
+    bool is_dialog;           /* it has a To tag */
+    bool is_foreign;          /* ROUTE_GATEWAY: chosen by domain, not by Route */
+    uint64_t flow;            /* ROUTE_DIRECT: on this flow; 0 if not on one */
+    char aor[AOR_BYTES];      /* ROUTE_LOOKUP */
+    struct sip_target target; /* ROUTE_DIRECT; request_uri "" leaves the Request-URI */
+};
+
+void route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
+                  struct route *ret);
+
+/** route_note_contact - a Contact was seen in a dialog we helped to make: requests to it may pass.
+ */
+void route_note_contact(struct sip *s, const sip_contact_t *contact);
+bool route_is_noted(struct sip *s, const url_t *url);
+
+#endif

@@ -1,0 +1,25 @@
+/**
+ * DOC: sending, as registrar and proxy need it beyond service.h
+ */
+#ifndef GATEWAY_SIP_SEND_H
+#define GATEWAY_SIP_SEND_H
+
+#include "gateway/sip/service.h"
+
+struct location_contact;
+
+/** sip_target_of_uri - straight to a URI. */
+NODISCARD enum status sip_target_of_uri(struct sip *s, const char *uri, struct sip_target *ret);
+
+/** sip_target_of_local - a phone of this node, on its flow where it has to be. */
+NODISCARD enum status sip_target_of_local(struct sip *s, const struct location_contact *contact,
+                                          struct sip_target *ret);
+
+/** sip_is_own_path - is it the Path this node stores? */
+bool sip_is_own_path(const struct sip *s, const char *path);
+
+/** sip_send_branch - sip_send() with a branch of the caller's. @msg is taken. */
+nta_outgoing_t *sip_send_branch(const struct sip_target *target, msg_t *msg, const char *branch,
+                                nta_response_f *on_response, nta_outgoing_magic_t *magic);
+
+#endif

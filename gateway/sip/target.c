@@ -1,0 +1,169 @@
+/* Sending: where to, with what in front, and answering. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include <sofia-sip/sip_tag.h>
+
+#include "gateway/sip/clock.h"
+#include "gateway/sip/flow.h"
+#include "gateway/sip/location.h"
+#include "gateway/sip/send.h"
+
+struct moment
+sip_moment(struct sip *s)
+{
+    (void)s;
+    return sip_clock_read();
+}
+
+enum status
+sip_target_of_uri(struct sip *s, const char *uri, struct sip_target *ret)
+{
+    struct sip_agent *agent = sip_agent_for(s, uri);
+    struct sip_target t = {.agent = agent};
+
+    if (!agent->nta)
+        return ST_UNREACHABLE;
+    if (strlen(uri) >= sizeof(t.request_uri))
+        return ST_MALFORMED;
+    memcpy(t.request_uri, uri, strlen(uri) + 1);
+    memcpy(t.next_hop, uri, strlen(uri) + 1);
+    *ret = t;
+    return ST_OK;
+}
+
+enum status
+sip_target_of_local(struct sip *s, const struct location_contact *contact, struct sip_target *ret)
+{
+    struct sip_target t = {.agent = &s->agent[SIP_PHONES]};
+    enum status st = ST_UNREACHABLE;
+
+    memcpy(t.request_uri, contact->binding.uri, sizeof(t.request_uri));
+    if (contact->flow)
+        st = flow_target(s, contact->flow, &t);
+    if (st && contact->binding.is_on_connection)
+        return ST_UNREACHABLE;
+    if (st)
+        memcpy(t.next_hop, t.request_uri, sizeof(t.next_hop));
+    *ret = t;
+    return ST_OK;
+}
+
+bool
+sip_is_own_path(const struct sip *s, const char *path)
+{
+    return strcasecmp(path, s->agent[SIP_PEERS].uri) == 0 ||
+           strcasecmp(path, s->agent[SIP_PHONES].uri) == 0;
+}
+
+/* One contact of another node: to that node, which knows how to reach the phone (RFC 3327). */
+static enum status
+target_of_remote(struct sip *s, const struct binding_record *binding, size_t contact,
+                 struct sip_target *ret)
+{
+    struct sip_target t = {.agent = sip_agent_for(s, binding->path)};
+    int len = snprintf(t.route, sizeof(t.route), "<%s;lr>", binding->path);
+
+    if (!t.agent->nta)
+        return ST_UNREACHABLE;
+    if (len < 0 || len >= (int)sizeof(t.route) || !binding->path[0])
+        return ST_MALFORMED;
+    memcpy(t.next_hop, binding->path, sizeof(t.next_hop));
+    memcpy(t.request_uri, binding->contact[contact].uri, sizeof(t.request_uri));
+    *ret = t;
+    return ST_OK;
+}
+
+enum status
+sip_target_of_contact(struct sip *s, const struct binding_record *binding, size_t contact,
+                      struct sip_target *ret)
+{
+    char text[SIP_URI_BYTES];
+    url_t url[1];
+    const struct location_contact *own;
+
+    if (contact >= binding->contact_count)
+        return ST_MALFORMED;
+    memcpy(text, binding->contact[contact].uri, sizeof(text));
+    if (url_d(url, text) < 0 || !url->url_host)
+        return ST_MALFORMED;
+    if (!sip_is_own_path(s, binding->path))
+        return target_of_remote(s, binding, contact, ret);
+    own = location_by_contact(s, url);
+    if (own)
+        return sip_target_of_local(s, own, ret);
+    /* Bound before this node started anew: the phone's address may still be good. */
+    if (binding->contact[contact].is_on_connection)
+        return ST_UNREACHABLE;
+    return sip_target_of_uri(s, binding->contact[contact].uri, ret);
+}
+
+/* The library takes connection, address, branch; Route is put in here. */
+static nta_outgoing_t *
+hand_to_nta(const struct sip_target *target, msg_t *msg, const char *branch, bool is_stateless,
+            nta_response_f *on_response, nta_outgoing_magic_t *magic)
+{
+    sip_t *sip = sip_object(msg);
+    const char *next_hop = target->next_hop[0] ? target->next_hop : NULL;
+
+    if (!target->agent || !target->agent->nta || !sip)
+        return NULL;
+    if (target->route[0]) {
+        sip_route_t *route = sip_route_make(msg_home(msg), target->route);
+
+        if (!route || msg_header_prepend(msg, (msg_pub_t *)sip, (msg_header_t **)&sip->sip_route,
+                                         (msg_header_t *)route) < 0)
+            return NULL;
+    }
+    return nta_outgoing_mcreate(target->agent->nta, on_response, magic, URL_STRING_MAKE(next_hop),
+                                msg, NTATAG_BRANCH_KEY(branch), NTATAG_STATELESS(is_stateless),
+                                TAG_IF(target->tport, NTATAG_TPORT(target->tport)), TAG_END());
+}
+
+nta_outgoing_t *
+sip_send_branch(const struct sip_target *target, msg_t *msg, const char *branch,
+                nta_response_f *on_response, nta_outgoing_magic_t *magic)
+{
+    nta_outgoing_t *orq = hand_to_nta(target, msg, branch, false, on_response, magic);
+
+    if (!orq)
+        msg_destroy(msg);
+    return orq;
+}
+
+nta_outgoing_t *
+sip_send(struct sip *s, const struct sip_target *target, msg_t *msg, nta_response_f *on_response,
+         nta_outgoing_magic_t *magic)
+{
+    char branch[SIP_BRANCH_BYTES];
+
+    (void)s;
+    sip_branch(branch);
+    return sip_send_branch(target, msg, branch, on_response, magic);
+}
+
+void
+sip_send_stateless(struct sip *s, const struct sip_target *target, msg_t *msg)
+{
+    char branch[SIP_BRANCH_BYTES];
+
+    (void)s;
+    sip_branch(branch);
+    /* Stateless, the library returns a marker when it has sent the message, and NULL when it has
+     * not and the message is still ours. */
+    if (!hand_to_nta(target, msg, branch, true, NULL, NULL))
+        msg_destroy(msg);
+}
+
+void
+sip_reply(nta_incoming_t *irq, int status, const char *phrase, unsigned retry_after_s)
+{
+    char seconds[16];
+
+    if (nta_incoming_status(irq) >= 200)
+        return;
+    snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
+    nta_incoming_treply(irq, status, phrase, TAG_IF(retry_after_s, SIPTAG_RETRY_AFTER_STR(seconds)),
+                        TAG_END());
+}
