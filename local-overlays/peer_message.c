@@ -230,6 +230,8 @@ peer_request_node(struct peer *p, const struct id *node, struct outgoing *o)
     o->to = &to;
     o->count = 1;
     peer_request(p, o);
+    o->to = NULL; /* it was read */
+    o->count = 0;
 }
 
 void

@@ -5,16 +5,17 @@
  *
  * A plug-in is one folder under local-overlays/ that defines one const struct topology_ops and
  * nothing else with external linkage; one line in local-overlays/plugins.c builds it in.  It is
- * sans-I/O: it owns no socket, thread, clock or random source.  It decides who is responsible for an
- * ID, where a message for an ID goes next, and who the neighbours are; the peer (peer.h) that hosts it
- * sends, routes, signs, stores and copies records.
+ * sans-I/O: it owns no socket, thread, clock or random source.  It decides who is responsible for
+ * an ID, where a message for an ID goes next, and who the neighbours are; the peer (peer.h) that
+ * hosts it sends, routes, signs, stores and copies records.
  *
  * Rules that the contract suite (tests/contract/) holds every plug-in to:
  *  - exactly one member is responsible for each ID once the overlay is quiet;
  *  - next_hop never names this node, never a node that is not usable, and never loops when quiet;
  *  - a Node-ID that is directly connected is its own next hop;
  *  - replica_set names live neighbours that would become responsible next, nearest first;
- *  - env.changed(TOPOLOGY_RESPONSIBILITY) follows each change of what this node or its replicas hold.
+ *  - env.changed(TOPOLOGY_RESPONSIBILITY) follows each change of what this node or its replicas
+ * hold.
  *
  * Source: RFC 6940 section 6.4.1 says what a plug-in has to define.
  */
@@ -73,26 +74,27 @@ struct topology_env {
      *  on_offered follows with @token when all was acknowledged or has failed. */
     void (*offer)(void *ctx, uint32_t token, const struct id *node);
 
-    void (*joined)(void *ctx);                                    /* JOINING -> IN */
+    void (*joined)(void *ctx);                                          /* JOINING -> IN */
     void (*join_failed)(void *ctx, enum status st, const char *reason); /* JOINING -> OUT */
-    void (*changed)(void *ctx, unsigned changes);                 /* or of enum topology_change */
+    void (*changed)(void *ctx, unsigned changes); /* or of enum topology_change */
     uint64_t (*random)(void *ctx);
     struct log_to log;
 };
 
 struct topology_conf {
     struct id self;
-    char parameters[TOPOLOGY_PARAMETER_BYTES]; /* plug-in options, as in its configuration; "" for defaults */
-    uint32_t update_ms;      /* period of stabilisation; 0: the plug-in's default */
-    uint32_t replica_count;  /* how many replicas the overlay keeps, default 2 */
+    char parameters[TOPOLOGY_PARAMETER_BYTES]; /* plug-in options, as in its configuration; "" for
+                                                  defaults */
+    uint32_t update_ms;     /* period of stabilisation; 0: the plug-in's default */
+    uint32_t replica_count; /* how many replicas the overlay keeps, default 2 */
 };
 
 /** A request for the plug-in that arrived for this node, verified. */
 struct topology_request {
-    struct id from;         /* the signer's Node-ID */
-    uint16_t code;          /* Join, Leave, Update, RouteQuery */
+    struct id from; /* the signer's Node-ID */
+    uint16_t code;  /* Join, Leave, Update, RouteQuery */
     struct slice body;
-    bool is_for_resource;   /* RouteQuery and Join are routed to an ID: we answered for it */
+    bool is_for_resource; /* RouteQuery and Join are routed to an ID: we answered for it */
 };
 
 /** One line of a dump. */
@@ -155,7 +157,8 @@ struct topology_ops {
     enum status (*on_request)(void *state, struct moment now, const struct topology_request *req,
                               struct writer *ret_body, struct why *why);
 
-    /** on_answer - the answer to env.request; @st is not ST_OK for an error, a time-out, a failure. */
+    /** on_answer - the answer to env.request; @st is not ST_OK for an error, a time-out, a failure.
+     */
     void (*on_answer)(void *state, struct moment now, uint32_t token, enum status st,
                       const struct id *from, struct slice body);
 
