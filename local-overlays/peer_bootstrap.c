@@ -323,9 +323,8 @@ heard_in_progress(struct peer *p, struct entry *e, struct slice body)
     e->wants_membership = info.wants_membership != 0;
     if (l)
         l->is_member = false;
-    learn_members(p, &info);
-    e->state = ENTRY_IDLE;
     e->next_ms = p->now.mono_ms + (p->state == PEER_JOINING ? PEER_BACKOFF_MIN_MS : period_ms(p));
+    learn_members(p, &info); /* may push out the entry itself */
 }
 
 static void
@@ -465,11 +464,11 @@ meet(struct peer *p, const struct id *node, struct slice padding)
         return;
     e->has_node = true;
     if (is_outside) {
-        learn_members(p, &info);
         heard(p, e, HEARD_IN_PROGRESS);
         e->wants_membership = info.wants_membership != 0;
         if (p->state == PEER_JOINING && e->next_ms > p->now.mono_ms + PEER_BACKOFF_MIN_MS)
             e->next_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
+        learn_members(p, &info); /* may push out the entry itself */
     } else if (e->next_ms > p->now.mono_ms + p->conf.reliability_ms) {
         e->next_ms = p->now.mono_ms;
     }
