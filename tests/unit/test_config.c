@@ -343,6 +343,30 @@ START_TEST(every_truncation_of_a_good_file_is_survived)
 }
 END_TEST
 
+/* Bytes of a good file exchanged for those the syntax is made of, always the same ones. */
+START_TEST(mutations_of_a_good_file_are_survived)
+{
+    const char *text = NODE LOCAL "election { candidate = true margin = 5 } # end\n"
+                                  "sip { listen = {\"udp:127.1.0.1:5060\"} } /* c */\n";
+    const char letters[] = "{}()=+,\"'#/*\\$\n x9";
+    uint64_t random = 1;
+    char changed[1000];
+
+    for (int round = 0; round < 3000; round++) {
+        enum status st;
+
+        snprintf(changed, sizeof(changed), "%s", text);
+        for (int i = 0; i <= round % 4; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            changed[(random >> 33) % strlen(text)] =
+                letters[(random >> 20) % (sizeof(letters) - 1)];
+        }
+        st = load(changed);
+        ck_assert(st == ST_OK || (st == ST_CONFIG && told_count > 0));
+    }
+}
+END_TEST
+
 START_TEST(mistakes_are_told_by_line_and_bounded)
 {
     struct mistakes *m = calloc(1, sizeof(*m));
@@ -433,6 +457,7 @@ main(void)
     tcase_add_test(tc, lists_can_be_added_to_and_are_bounded);
     tcase_add_test(tc, a_file_that_cannot_be_read_is_told);
     tcase_add_test(tc, every_truncation_of_a_good_file_is_survived);
+    tcase_add_test(tc, mutations_of_a_good_file_are_survived);
     tcase_add_test(tc, mistakes_are_told_by_line_and_bounded);
     tcase_add_test(tc, the_examples_are_good);
     tcase_add_test(tc, endpoints_are_read_as_they_are_printed);
