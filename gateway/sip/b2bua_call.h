@@ -25,6 +25,7 @@
 
 #define B2BUA_TAG_CHARS   16
 #define B2BUA_TOKEN_CHARS 20
+#define B2BUA_HASH_CHARS  12 /* of a tag that is a hash of the caller's names */
 #define B2BUA_DIALOGS_MAX 8
 #define B2BUA_SLOTS       256
 #define B2BUA_SLOT_MS     200
@@ -38,6 +39,7 @@ struct b2bua {
     struct list_node calls;
     size_t count;
     size_t unacknowledged;
+    uint64_t name_seed[3];
     struct call_conf outward; /* a call from this island: targets are gateways */
     struct call_conf inward;  /* a call to this island: targets are phones */
     /* calls by their deadline: a wheel of slots */
