@@ -68,8 +68,7 @@ static void PRINTF_LIKE(2, 3) tracef(struct world *w, const char *fmt, ...)
     va_end(ap);
 }
 
-/* ---- events ------------------------------------------------------------------------------------
- */
+/* ---- events --------------------------------------------------------------------------------- */
 
 static struct world_event *
 later(struct world *w, uint64_t delay_ms, int to, enum election_event_type type)
@@ -137,8 +136,7 @@ answer(struct world_node *from, uint64_t handle, enum status st)
     return x;
 }
 
-/* ---- what an election asks for -----------------------------------------------------------------
- */
+/* ---- what an election asks for -------------------------------------------------------------- */
 
 static void
 on_send_hello(void *ctx, const struct id *to, uint32_t token, const struct hello_req *req,
@@ -349,8 +347,7 @@ on_random(void *ctx)
     return draw(((struct world_node *)ctx)->world);
 }
 
-/* ---- the clockwork -----------------------------------------------------------------------------
- */
+/* ---- the clockwork -------------------------------------------------------------------------- */
 
 static void
 check_world(struct world *w)
@@ -505,8 +502,7 @@ world_run_until(struct world *w, uint64_t until_ms)
     w->now_ms = until_ms;
 }
 
-/* ---- what happens to nodes ---------------------------------------------------------------------
- */
+/* ---- what happens to nodes ------------------------------------------------------------------ */
 
 void
 world_init(struct world *w, const uint16_t *score, int count,

@@ -179,7 +179,8 @@ sim_new(const struct sim_conf *conf)
     s->by_id = map_new(conf->seed, 0);
     s->links = map_new(conf->seed, 0);
     s->watched = map_new(conf->seed, 0);
-    assert(s->by_id && s->links && s->watched);
+    s->transactions = map_new(conf->seed, 0);
+    assert(s->by_id && s->links && s->watched && s->transactions);
     return s;
 }
 
@@ -209,6 +210,7 @@ sim_free(struct sim *s)
     map_free(s->links);
     map_free(s->by_id);
     map_free(s->watched);
+    map_free(s->transactions);
     free(s);
 }
 

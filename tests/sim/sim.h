@@ -99,8 +99,9 @@ struct sim_lookup {
     bool is_done;
     enum status st;
     size_t count; /* values that came back */
-    int ended;    /* the node that answered */
+    int ended;    /* the node that answered first */
     unsigned hops;
+    uint64_t transaction_id;
 };
 /** sim_lookup - fetch the bindings under @name; runs the simulation until it has ended. */
 void sim_lookup(struct sim *s, unsigned from, const char *name, struct sim_lookup *ret);

@@ -63,7 +63,8 @@ struct sim {
     unsigned cap;
     struct map *by_id;
     struct map *links;
-    struct map *watched; /* Resource-ID to struct sim_lookup */
+    struct map *watched;      /* Resource-ID to struct sim_lookup */
+    struct map *transactions; /* the same by transaction ID */
     struct sim_counters counters;
     struct sim_signature {
         uint8_t value[8];
@@ -83,6 +84,6 @@ void sim_link_crash(struct sim_node *n);
 
 struct keys sim_keys(struct sim_node *n);
 
-void sim_watch_frame(struct sim *s, unsigned to, struct slice message);
+void sim_watch_frame(struct sim *s, unsigned from, struct slice message);
 
 #endif

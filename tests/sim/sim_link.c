@@ -284,7 +284,7 @@ arrive(struct sim *s, const struct sim_frame *f)
 
     if (!n->peer || !l->is_up[!f->side])
         return;
-    sim_watch_frame(s, n->index, message);
+    sim_watch_frame(s, l->node[f->side], message);
     peer_on_message(n->peer, sim_now(s), &s->node[l->node[f->side]]->id, message);
     sim_arm(n);
 }

@@ -9,36 +9,56 @@
 
 /* ---- the way of a request ------------------------------------------------------------------- */
 
-static bool
-last_destination(const struct forwarding *h, struct destination *ret)
-{
-    bool is_any = false;
-    struct reader r;
-
-    reader_init(&r, h->destinations);
-    while (destination_read(&r, ret))
-        is_any = true;
-    return is_any;
-}
-
 static unsigned
-via_count(const struct forwarding *h)
+destination_count(struct slice list, struct destination *ret_last)
 {
-    struct destination d;
     unsigned count = 0;
     struct reader r;
 
-    reader_init(&r, h->via);
-    while (destination_read(&r, &d))
+    reader_init(&r, list);
+    while (destination_read(&r, ret_last))
         count++;
     return count;
 }
 
-void
-sim_watch_frame(struct sim *s, unsigned to, struct slice message)
+static struct slice
+transaction_key(const uint64_t *transaction_id)
 {
-    struct destination target;
+    return slice_of(transaction_id, sizeof(*transaction_id));
+}
+
+static void
+on_request_frame(struct sim *s, const struct forwarding *h)
+{
+    struct destination target = {0};
     struct sim_lookup *lookup;
+
+    if (destination_count(h->destinations, &target) == 0)
+        return;
+    lookup = map_get(s->watched, slice_of(target.id.bytes, ID_BYTES));
+    if (!lookup || lookup->transaction_id)
+        return;
+    lookup->transaction_id = h->transaction_id;
+    assert(map_put(s->transactions, transaction_key(&h->transaction_id), lookup, NULL) == ST_OK);
+}
+
+/* The frame that has passed nobody comes from the node that answers; it goes back the way the
+ * request came (RFC 6940 section 6.1.2: symmetric recursive routing). */
+static void
+on_answer_frame(struct sim *s, unsigned from, const struct forwarding *h)
+{
+    struct sim_lookup *lookup = map_get(s->transactions, transaction_key(&h->transaction_id));
+    struct destination d;
+
+    if (!lookup || lookup->hops > 0 || destination_count(h->via, &d) > 0)
+        return;
+    lookup->ended = (int)from;
+    lookup->hops = destination_count(h->destinations, &d);
+}
+
+void
+sim_watch_frame(struct sim *s, unsigned from, struct slice message)
+{
     struct forwarding h;
     struct slice rest;
     struct reader r;
@@ -49,16 +69,10 @@ sim_watch_frame(struct sim *s, unsigned to, struct slice message)
     reader_init(&r, rest);
     code = reader_u16(&r);
     s->counters.by_code[code < 0x30 ? code : 0]++;
-    if (code != MESSAGE_FETCH_REQ || !last_destination(&h, &target))
-        return;
-    lookup = map_get(s->watched, slice_of(target.id.bytes, ID_BYTES));
-    if (!lookup)
-        return;
-    /* A second transmission may still be on its way when the first has been answered. */
-    if (via_count(&h) + 1 < lookup->hops)
-        return;
-    lookup->ended = (int)to;
-    lookup->hops = via_count(&h) + 1;
+    if (code == MESSAGE_FETCH_REQ)
+        on_request_frame(s, &h);
+    else if (code == MESSAGE_FETCH_ANS)
+        on_answer_frame(s, from, &h);
 }
 
 static void
@@ -96,6 +110,7 @@ finish(struct sim *s, struct sim_lookup *lookup, size_t count)
             sim_run_ms(s, 5);
         assert(lookup[i].is_done);
         map_remove(s->watched, slice_of(lookup[i].resource.bytes, ID_BYTES));
+        map_remove(s->transactions, transaction_key(&lookup[i].transaction_id));
     }
 }
 
