@@ -39,7 +39,7 @@ FNR == 1 {
     split($0, part, "\"")
     if (part[2] !~ /\//) { say("\"" part[2] "\": name the folder too"); next }
     to = folder_of(part[2])
-    if (to != from && !((from, to) in may) && !((from, part[2]) in may))
+    if (to != from && !((from, to) in may) && !((from, part[2]) in may) && !((FILENAME, to) in may))
         say(from " must not include from " to)
 }
 /^#[ \t]*include[ \t]*</ {
@@ -48,7 +48,7 @@ FNR == 1 {
     sub(/>.*/, "", header)
     if (FILENAME in is_except)
         next
-    if (starts(home, header) && !starts(library[from], header))
+    if (starts(home, header) && !starts(library[from] library[FILENAME], header))
         say(from " must not include <" header ">")
     if ((from in is_pure) && starts(unpure, header))
         say(from " is pure and must not include <" header ">")
