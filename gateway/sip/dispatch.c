@@ -161,7 +161,7 @@ on_request(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_sen
         registrar_on_request(s, irq, sip, sender);
         return;
     }
-    route_decide(s, sip, sender, &route);
+    sip_route_decide(s, sip, sender, &route);
     if (route.kind == ROUTE_B2BUA) {
         if (sender->side == SIP_PHONES)
             request_strip(msg, sip, SIP_PHONES, route.popped);
@@ -181,7 +181,7 @@ on_ack(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sender)
 {
     struct route route;
 
-    route_decide(s, sip, sender, &route);
+    sip_route_decide(s, sip, sender, &route);
     if (route.kind != ROUTE_B2BUA)
         proxy_on_ack(s, msg, sip, sender, &route);
     else if (!b2bua_on_ack(s, msg, sip, sender))

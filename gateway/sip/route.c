@@ -143,7 +143,8 @@ by_domain(struct sip *s, const sip_t *sip, const struct sip_sender *sender, stru
 }
 
 void
-route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sender, struct route *ret)
+sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
+                 struct route *ret)
 {
     struct own_routes own = read_own_routes(s, sip);
     const url_t *url = sip->sip_request->rq_url;

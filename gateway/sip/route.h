@@ -41,8 +41,8 @@ struct route {
     struct sip_target target; /* ROUTE_DIRECT; request_uri "" leaves the Request-URI */
 };
 
-void route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
-                  struct route *ret);
+void sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
+                      struct route *ret);
 
 /** route_note_contact - a Contact was seen in a dialog we helped to make: requests to it may pass.
  */
