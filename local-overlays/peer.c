@@ -63,8 +63,7 @@ peer_hash(const struct peer *p, const char *name)
     return resource;
 }
 
-/* ---- a step ------------------------------------------------------------------------------------
- */
+/* ---- a step ---- */
 
 void
 peer_later(struct peer *p, struct later *l)
@@ -119,8 +118,7 @@ peer_leave_asked(struct peer *p)
     p->depth--;
 }
 
-/* ---- life cycle --------------------------------------------------------------------------------
- */
+/* ---- life cycle ---- */
 
 static enum status
 check_conf(const struct peer_conf *conf, const struct peer_env *env, struct why *why)
@@ -184,6 +182,7 @@ destroy(struct peer *p)
     free(p->topology);
     peer_bootstrap_free(p);
     peer_attach_free(p);
+    peer_watch_free(p);
     peer_replica_free(p);
     peer_store_free(p);
     list_each(at, &p->answers) peer_answer_free(list_entry(at, struct answer_to, at));
@@ -252,8 +251,7 @@ peer_free(struct peer *p)
     destroy(p);
 }
 
-/* ---- state -------------------------------------------------------------------------------------
- */
+/* ---- state ---- */
 
 struct told {
     struct later later;
@@ -297,8 +295,7 @@ peer_become(struct peer *p, enum peer_state state, const char *reason)
     peer_tell_state(p, reason);
 }
 
-/* ---- what it aims at ---------------------------------------------------------------------------
- */
+/* ---- what it aims at ---- */
 
 static void
 go_down(struct peer *p, const char *reason)
@@ -373,8 +370,7 @@ peer_aim(struct peer *p, struct moment now, enum peer_aim aim)
     peer_leave(p);
 }
 
-/* ---- what the shell reports --------------------------------------------------------------------
- */
+/* ---- what the shell reports ---- */
 
 static void
 update_state(struct peer *p)
@@ -400,6 +396,7 @@ peer_tick(struct peer *p, struct moment now)
     peer_links_tick(p);
     peer_bootstrap_tick(p);
     peer_attach_tick(p);
+    peer_watch_tick(p);
     peer_store_tick(p);
     peer_replica_tick(p);
     peer_answers_expire(p);
@@ -422,6 +419,7 @@ peer_deadline_ms(const struct peer *p)
     at = moment_earlier_ms(at, storage_deadline_ms(p->storage));
     at = moment_earlier_ms(at, peer_bootstrap_deadline_ms(p));
     at = moment_earlier_ms(at, peer_attach_deadline_ms(p));
+    at = moment_earlier_ms(at, peer_watch_deadline_ms(p));
     at = moment_earlier_ms(at, peer_store_deadline_ms(p));
     at = moment_earlier_ms(at, peer_replica_deadline_ms(p));
     if (p->state == PEER_LEAVING) {
@@ -433,8 +431,7 @@ peer_deadline_ms(const struct peer *p)
     return at;
 }
 
-/* ---- what may be looked at ---------------------------------------------------------------------
- */
+/* ---- what may be looked at ---- */
 
 enum peer_state
 peer_state(const struct peer *p)

@@ -5,32 +5,7 @@
 
 #define CANDIDATE_PRIORITY 0x7effffffu /* of a host candidate, RFC 8445 section 5.1.2 */
 
-/* ---- one Attach of ours ------------------------------------------------------------------------
- */
-
-static struct watch *
-find_watch(struct peer *p, const struct id *node)
-{
-    list_each(at, &p->watches)
-    {
-        struct watch *w = list_entry(at, struct watch, at);
-        if (id_equal(&w->node, node))
-            return w;
-    }
-    return NULL;
-}
-
-static void
-watch_ended(struct peer *p, const struct id *node)
-{
-    struct watch *w = find_watch(p, node);
-
-    if (!w)
-        return;
-    w->is_attaching = false;
-    w->next_ms = p->now.mono_ms + w->backoff_ms;
-    w->backoff_ms = w->backoff_ms * 2 > PEER_CONNECT_MS ? PEER_CONNECT_MS : w->backoff_ms * 2;
-}
+/* ---- one Attach of ours ---- */
 
 static void
 end(struct peer *p, struct attach *a, enum status st)
@@ -43,7 +18,7 @@ end(struct peer *p, struct attach *a, enum status st)
     if (p->is_ending)
         return;
     if (!copy.is_for_plugin) {
-        watch_ended(p, &copy.node);
+        peer_watch_ended(p, &copy.node);
         return;
     }
     if (st == ST_OK && l)
@@ -205,12 +180,9 @@ void
 peer_attach_link_up(struct peer *p, struct link *l)
 {
     struct id node = l->node;
-    struct watch *w = find_watch(p, &node);
     bool is_announced = l->is_announced;
     bool wants_update = l->wants_update;
 
-    if (w)
-        w->backoff_ms = PEER_BACKOFF_MIN_MS;
     l->is_announced = false;
     l->wants_update = false;
     if (is_announced && p->is_engaged)
@@ -223,17 +195,7 @@ peer_attach_link_up(struct peer *p, struct link *l)
     }
 }
 
-void
-peer_attach_link_down(struct peer *p, const struct id *node)
-{
-    struct watch *w = find_watch(p, node);
-
-    if (w && !w->is_attaching)
-        w->next_ms = p->now.mono_ms;
-}
-
-/* ---- an Attach of another node -----------------------------------------------------------------
- */
+/* ---- an Attach of another node ---- */
 
 static bool
 is_link_only(struct slice extensions)
@@ -343,55 +305,7 @@ peer_on_attach_request(struct peer *p, struct incoming *in)
     }
 }
 
-/* ---- watched neighbours ------------------------------------------------------------------------
- */
-
-void
-peer_watch(struct peer *p, struct moment now, const struct id *node)
-{
-    struct watch *w;
-
-    peer_enter(p, now);
-    if (!find_watch(p, node) && !id_equal(node, &p->conf.self.node)) {
-        w = calloc(1, sizeof(*w));
-        if (w) {
-            *w = (struct watch){
-                .node = *node, .next_ms = now.mono_ms, .backoff_ms = PEER_BACKOFF_MIN_MS};
-            list_append(&p->watches, &w->at);
-            peer_attach_tick(p);
-        }
-    }
-    peer_leave(p);
-}
-
-void
-peer_unwatch(struct peer *p, struct moment now, const struct id *node)
-{
-    struct watch *w;
-
-    peer_enter(p, now);
-    w = find_watch(p, node);
-    if (w) {
-        list_remove(&w->at);
-        free(w);
-    }
-    peer_leave(p);
-}
-
-static void
-run_watch(struct peer *p, struct watch *w)
-{
-    struct topology_target to = {.count = 1, .to = {destination_node(&w->node)}};
-
-    w->is_attaching = true;
-    peer_attach(p, &to, false, 0, false);
-}
-
-static bool
-is_watch_due(const struct peer *p, const struct watch *w)
-{
-    return !w->is_attaching && p->state != PEER_DOWN && !peer_link_is_up(p, &w->node);
-}
+/* ---- time ---- */
 
 void
 peer_attach_tick(struct peer *p)
@@ -399,14 +313,11 @@ peer_attach_tick(struct peer *p)
     list_each(at, &p->attaches)
     {
         struct attach *a = list_entry(at, struct attach, at);
-        if (a->deadline_ms <= p->now.mono_ms)
-            end_later(p, a, ST_UNREACHABLE), a->deadline_ms = MOMENT_NEVER, a->is_answered = false;
-    }
-    list_each(at, &p->watches)
-    {
-        struct watch *w = list_entry(at, struct watch, at);
-        if (is_watch_due(p, w) && w->next_ms <= p->now.mono_ms)
-            run_watch(p, w);
+        if (a->deadline_ms > p->now.mono_ms)
+            continue;
+        a->deadline_ms = MOMENT_NEVER;
+        a->is_answered = false;
+        end_later(p, a, ST_UNREACHABLE);
     }
 }
 
@@ -417,12 +328,6 @@ peer_attach_deadline_ms(const struct peer *p)
 
     list_each(at, &p->attaches) at_ms =
         moment_earlier_ms(at_ms, list_entry(at, struct attach, at)->deadline_ms);
-    list_each(at, &p->watches)
-    {
-        const struct watch *w = list_entry(at, struct watch, at);
-        if (is_watch_due(p, w))
-            at_ms = moment_earlier_ms(at_ms, w->next_ms);
-    }
     return at_ms;
 }
 
@@ -430,5 +335,4 @@ void
 peer_attach_free(struct peer *p)
 {
     list_each(at, &p->attaches) free(list_entry(at, struct attach, at));
-    list_each(at, &p->watches) free(list_entry(at, struct watch, at));
 }

@@ -14,84 +14,6 @@
 #define RETRY_JOIN_MS  500
 #define HEARD_FRESH_MS 4000 /* what an entry said counts for so long */
 
-/* ---- entries -----------------------------------------------------------------------------------
- */
-
-static struct entry *
-find_entry(struct peer *p, const char *address, const struct id *node)
-{
-    list_each(at, &p->entries)
-    {
-        struct entry *e = list_entry(at, struct entry, at);
-        if (address && address[0] != '\0' && strcmp(e->address, address) == 0)
-            return e;
-        if (node && e->has_node && id_equal(&e->node, node))
-            return e;
-    }
-    return NULL;
-}
-
-static struct entry *
-add_entry(struct peer *p, const char *address, const struct id *node, bool is_configured)
-{
-    struct entry *e, *oldest = NULL;
-    size_t learned = 0;
-
-    list_each(at, &p->entries)
-    {
-        e = list_entry(at, struct entry, at);
-        if (e->is_configured)
-            continue;
-        if (learned++ == 0)
-            oldest = e;
-    }
-    if (!is_configured && learned >= PEER_LEARNED_MAX && oldest) {
-        if (oldest->state == ENTRY_ASKING)
-            return NULL; /* its answer is on the way */
-        list_remove(&oldest->at);
-        free(oldest);
-    }
-    e = calloc(1, sizeof(*e));
-    if (!e)
-        return NULL;
-    peer_copy_text(e->address, sizeof(e->address), address);
-    if (node) {
-        e->node = *node;
-        e->has_node = true;
-    }
-    e->is_configured = is_configured;
-    e->backoff_ms = PEER_BACKOFF_MIN_MS;
-    e->next_ms = p->now.mono_ms;
-    list_append(&p->entries, &e->at);
-    return e;
-}
-
-struct entry *
-peer_entry_learn(struct peer *p, const struct node_ref *ref)
-{
-    struct entry *e;
-
-    if (strcmp(ref->address, p->conf.self.address) == 0 ||
-        id_equal(&ref->node, &p->conf.self.node) || ref->address[0] == '\0')
-        return NULL;
-    e = find_entry(p, ref->address, &ref->node);
-    return e ? e : add_entry(p, ref->address, id_is_zero(&ref->node) ? NULL : &ref->node, false);
-}
-
-void
-peer_learn(struct peer *p, struct moment now, const struct node_ref *ref)
-{
-    peer_enter(p, now);
-    (void)peer_entry_learn(p, ref);
-    peer_leave(p);
-}
-
-void
-peer_bootstrap_free(struct peer *p)
-{
-    list_each(at, &p->entries) free(list_entry(at, struct entry, at));
-}
-
 void
 peer_bootstrap_start(struct peer *p)
 {
@@ -99,11 +21,11 @@ peer_bootstrap_start(struct peer *p)
         const char *address = p->conf.bootstrap[i];
         if (strcmp(address, p->conf.self.address) == 0)
             continue;
-        struct entry *e = find_entry(p, address, NULL);
+        struct entry *e = peer_entry_find(p, address, NULL);
         if (e)
             e->is_configured = true;
         else
-            (void)add_entry(p, address, NULL, true);
+            (void)peer_entry_add(p, address, NULL, true);
     }
     list_each(at, &p->entries)
     {
@@ -135,8 +57,7 @@ heard(struct peer *p, struct entry *e, enum entry_heard what)
     e->heard_ms = p->now.mono_ms;
 }
 
-/* ---- what we say of ourselves ------------------------------------------------------------------
- */
+/* ---- what we say of ourselves ---- */
 
 void
 peer_write_in_progress(const struct peer *p, struct writer *w)
@@ -155,113 +76,7 @@ learn_members(struct peer *p, const struct in_progress *info)
         (void)peer_entry_learn(p, &info->member[i]);
 }
 
-/* ---- two overlays? -----------------------------------------------------------------------------
- */
-
-/** The check that the same nodes answer for ID 0 here and through an entry. */
-struct check {
-    struct id through; /* the entry's node */
-    struct id there;   /* who is responsible for ID 0 over there */
-};
-
-static void
-rejoin(struct peer *p, const struct id *through)
-{
-    char text[ID_TEXT_BYTES];
-
-    if (p->state != PEER_JOINED && p->state != PEER_ALONE)
-        return;
-    log_to(&p->env.log, LOG_LEVEL_WARN, "%s: there is another overlay, at %s: joining it",
-           p->conf.overlay, id_text(through, text));
-    p->is_rejoining = true;
-    p->rejoin_through = *through;
-    p->is_goodbye = true;
-    p->leave_ms = p->now.mono_ms + PEER_LEAVE_MS;
-    peer_become(p, PEER_LEAVING, "two overlays of this name");
-    p->is_engaged = false;
-    p->is_in = false;
-    peer_ops(p)->leave(p->topology, p->now);
-}
-
-/* ID 0 stands for an overlay: in a ring whoever answers for it has the lowest Node-ID.  The overlay
- * whose representative is higher joins the other; when both name the same, it is one overlay that
- * is still settling. */
-static void
-compared(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
-{
-    struct peer *p = owner;
-    struct check *c = ctx;
-    struct check copy = *c;
-    struct entry *e = find_entry(p, NULL, &copy.through);
-
-    (void)now;
-    free(c);
-    if (end->st != ST_OK || p->is_ending || !p->is_in)
-        return;
-    if (id_equal(&end->from->node, &copy.there))
-        return;
-    if (!e || e->heard != HEARD_MEMBER || !e->is_elsewhere)
-        return;
-    if (id_compare(&end->from->node, &copy.there) > 0)
-        rejoin(p, &copy.through);
-}
-
-static void
-compare_here(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
-{
-    struct peer *p = owner;
-    struct check *c = ctx;
-    struct id zero = {{0}};
-    struct destination to = destination_resource(&zero);
-    struct ping_req ping = {0};
-    struct writer body;
-    struct outgoing o = {.to = &to,
-                         .count = 1,
-                         .code = MESSAGE_PING_REQ,
-                         .is_any_responder = true,
-                         .done = compared,
-                         .ctx = c};
-
-    (void)now;
-    if (end->st != ST_OK || p->is_ending || !p->is_in) {
-        free(c);
-        return;
-    }
-    c->there = end->from->node;
-    writer_init(&body, UINT16_MAX);
-    ping_req_write(&body, &ping);
-    o.body = writer_slice(&body);
-    peer_request(p, &o);
-    writer_done(&body);
-}
-
-static void
-check_partition(struct peer *p, const struct id *through)
-{
-    struct id zero = {{0}};
-    struct destination to[2] = {destination_node(through), destination_resource(&zero)};
-    struct check *c = calloc(1, sizeof(*c));
-    struct ping_req ping = {0};
-    struct writer body;
-    struct outgoing o = {.to = to,
-                         .count = 2,
-                         .code = MESSAGE_PING_REQ,
-                         .is_any_responder = true,
-                         .done = compare_here,
-                         .ctx = c};
-
-    if (!c)
-        return;
-    c->through = *through;
-    writer_init(&body, UINT16_MAX);
-    ping_req_write(&body, &ping);
-    o.body = writer_slice(&body);
-    peer_request(p, &o);
-    writer_done(&body);
-}
-
-/* ---- asking an entry ---------------------------------------------------------------------------
- */
+/* ---- asking an entry ---- */
 
 /* Two that formed an overlay at the same instant find each other soon: who has just become alone
  * looks around more often. */
@@ -303,7 +118,7 @@ heard_member(struct peer *p, struct entry *e, const struct id *from)
     if (!e->is_elsewhere)
         return;
     if (was_elsewhere)
-        check_partition(p, &e->node);
+        peer_check_partition(p, &e->node);
     else
         e->next_ms = p->now.mono_ms + p->conf.reliability_ms; /* look twice before moving house */
 }
@@ -397,13 +212,13 @@ try_entry(struct peer *p, struct entry *e)
 void
 peer_bootstrap_link_up(struct peer *p, struct link *l, const char *address)
 {
-    struct entry *e = address[0] != '\0' ? find_entry(p, address, NULL) : NULL;
+    struct entry *e = address[0] != '\0' ? peer_entry_find(p, address, NULL) : NULL;
 
     if (e) {
         e->node = l->node; /* whoever has this address now */
         e->has_node = true;
     } else {
-        e = find_entry(p, NULL, &l->node);
+        e = peer_entry_find(p, NULL, &l->node);
     }
     if (!e || e->state == ENTRY_ASKING)
         return;
@@ -413,7 +228,7 @@ peer_bootstrap_link_up(struct peer *p, struct link *l, const char *address)
 void
 peer_bootstrap_link_down(struct peer *p, const struct id *node)
 {
-    struct entry *e = find_entry(p, NULL, node);
+    struct entry *e = peer_entry_find(p, NULL, node);
 
     if (!e)
         return;
@@ -433,7 +248,7 @@ peer_bootstrap_link_down(struct peer *p, const struct id *node)
 void
 peer_bootstrap_connect_failed(struct peer *p, const char *address)
 {
-    struct entry *e = find_entry(p, address, NULL);
+    struct entry *e = peer_entry_find(p, address, NULL);
 
     if (!e || e->state != ENTRY_CONNECTING)
         return;
@@ -441,8 +256,7 @@ peer_bootstrap_connect_failed(struct peer *p, const char *address)
     back_off(p, e);
 }
 
-/* ---- asked by others ---------------------------------------------------------------------------
- */
+/* ---- asked by others ---- */
 
 /* Someone we have a link with is not in our overlay.  If it wants in, it counts among those that
  * may form one; if it says it is in one, there are two. */
@@ -450,7 +264,7 @@ static void
 meet(struct peer *p, const struct id *node, struct slice padding)
 {
     struct link *l = peer_link_find(p, node);
-    struct entry *e = find_entry(p, NULL, node);
+    struct entry *e = peer_entry_find(p, NULL, node);
     struct in_progress info;
     bool is_outside = padding.len > 0 && in_progress_read(padding, &info) == ST_OK;
 
@@ -459,7 +273,7 @@ meet(struct peer *p, const struct id *node, struct slice padding)
     if (!is_outside && !p->is_in)
         return;
     if (!e)
-        e = add_entry(p, l->address, node, false);
+        e = peer_entry_add(p, l->address, node, false);
     if (!e || e->state == ENTRY_ASKING)
         return;
     e->has_node = true;
@@ -499,8 +313,7 @@ peer_bootstrap_overheard(struct peer *p, const struct id *from, struct slice mes
     meet(p, from, ping.padding);
 }
 
-/* ---- deciding ----------------------------------------------------------------------------------
- */
+/* ---- deciding ---- */
 
 static void
 form(struct peer *p, const char *reason)
@@ -626,7 +439,7 @@ peer_bootstrap_joined(struct peer *p)
 void
 peer_bootstrap_join_failed(struct peer *p)
 {
-    struct entry *e = find_entry(p, NULL, &p->informant);
+    struct entry *e = peer_entry_find(p, NULL, &p->informant);
 
     p->since_ms = p->now.mono_ms; /* nobody forms an overlay because a join failed just now */
     if (!e)
@@ -638,8 +451,7 @@ peer_bootstrap_join_failed(struct peer *p)
     e->next_ms = p->now.mono_ms + RETRY_JOIN_MS;
 }
 
-/* ---- time --------------------------------------------------------------------------------------
- */
+/* ---- time ---- */
 
 /* A client with its two members leaves the other entries alone, but asks those two now and then
  * whether they still are members. */

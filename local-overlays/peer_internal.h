@@ -2,13 +2,19 @@
  * DOC: what the files of a peer share
  *
  *   peer.c             life cycle, steps, state, what may be looked at
- *   peer_message.c     messages in and out, verification, answers
+ *   peer_receive.c     messages in: forwarded, verified, carried out
+ *   peer_send.c        requests of our own
+ *   peer_answer.c      answers of our own, at once or later
  *   peer_request.c     requests that ended here, by code; those of the upper layers
  *   peer_link.c        the connection table and next hops
  *   peer_topology.c    the plug-in's host: its callbacks, its requests
- *   peer_bootstrap.c   starting, clients, partitions
- *   peer_attach.c      Attach, watched neighbours
- *   peer_store.c       Store and Fetch, asked for and answered
+ *   peer_entry.c       whom to ask for the overlay
+ *   peer_bootstrap.c   starting, clients
+ *   peer_partition.c   two overlays of one name
+ *   peer_attach.c      Attach, ours and others'
+ *   peer_watch.c       watched neighbours
+ *   peer_store.c       Store and Fetch of the upper layers
+ *   peer_hold.c        Store, Fetch, Stat and Find of others
  *   peer_replica.c     copies of records: replicas, offers, hand-over
  *   peer_trace.c       iterative routes, NODE_INFO
  *
@@ -192,8 +198,7 @@ struct peer {
     struct peer_counters counters;
 };
 
-/* ---- peer.c ------------------------------------------------------------------------------------
- */
+/* ---- peer.c ---- */
 void peer_enter(struct peer *p, struct moment now);
 void peer_leave(struct peer *p);
 /** peer_leave_asked - the end of a question of the upper layers: its completion must not come
@@ -207,8 +212,17 @@ const struct topology_ops *peer_ops(const struct peer *p);
 void peer_copy_text(char *out, size_t out_bytes, const char *text);
 struct id peer_hash(const struct peer *p, const char *name);
 
-/* ---- peer_message.c ----------------------------------------------------------------------------
- */
+/* ---- peer_receive.c, peer_send.c, peer_answer.c, peer_request.c ---- */
+/** peer_count - note a message by its code in one of the counters. */
+void peer_count(uint64_t *counter, uint16_t code);
+/** peer_refuse - note and log a message that breaks the rules. */
+void peer_refuse(struct peer *p, const struct id *from, const char *what);
+void peer_take_message(struct peer *p, const struct id *from, struct slice message);
+void peer_send_to_self(struct peer *p, struct slice message);
+bool peer_send_to(struct peer *p, const struct id *to, struct slice message);
+/** peer_first_hop - the first hop for a message of our own; ST_EXISTS: it ends here. */
+enum status peer_first_hop(struct peer *p, struct slice message, struct id *ret_next);
+
 struct outgoing {
     const struct destination *to;
     size_t count;
@@ -233,6 +247,8 @@ void peer_reply_body(struct peer *p, const struct answer_to *a, struct slice bod
                      struct slice certificates);
 void peer_reply_error(struct peer *p, const struct answer_to *a, uint16_t code, struct slice info);
 void peer_reply_text(struct peer *p, const struct answer_to *a, enum status st, const char *text);
+/** peer_send_answer - contents and security block as they were sealed. */
+void peer_send_answer(struct peer *p, const struct answer_to *a, struct slice sealed);
 /** peer_put_off - keep @a to answer later; 0 when there are too many. */
 uint64_t peer_put_off(struct peer *p, const struct answer_to *a);
 struct answer_to *peer_answer_find(struct peer *p, uint64_t handle);
@@ -249,8 +265,7 @@ struct incoming {
 };
 void peer_on_request(struct peer *p, struct incoming *in);
 
-/* ---- peer_link.c -------------------------------------------------------------------------------
- */
+/* ---- peer_link.c ---- */
 struct link *peer_link_find(const struct peer *p, const struct id *node);
 struct link *peer_link_make(struct peer *p, const struct id *node);
 void peer_link_drop(struct peer *p, struct link *l);
@@ -258,21 +273,18 @@ bool peer_link_is_up(const struct peer *p, const struct id *node);
 bool peer_link_is_usable(const struct peer *p, const struct id *node);
 enum status peer_next_hop(void *peer, const struct id *id, bool is_node, struct id *ret_next);
 size_t peer_member_links(const struct peer *p);
-bool peer_is_watched(const struct peer *p, const struct id *node);
 void peer_disconnect(struct peer *p, const struct id *node);
 void peer_disconnect_all(struct peer *p);
 void peer_links_tick(struct peer *p);
 
-/* ---- peer_topology.c ---------------------------------------------------------------------------
- */
+/* ---- peer_topology.c ---- */
 struct topology_env peer_topology_env(struct peer *p);
 void peer_on_topology_request(struct peer *p, struct incoming *in);
 /** peer_check_algorithm - does the other side speak our plug-in?  (EXTENSION_ALGORITHM) */
 enum status peer_check_algorithm(const struct peer *p, struct slice extensions, struct why *why);
 void peer_write_algorithm(const struct peer *p, struct writer *extensions);
 
-/* ---- peer_bootstrap.c --------------------------------------------------------------------------
- */
+/* ---- peer_bootstrap.c, peer_entry.c, peer_partition.c ---- */
 void peer_bootstrap_start(struct peer *p);
 void peer_bootstrap_tick(struct peer *p);
 uint64_t peer_bootstrap_deadline_ms(const struct peer *p);
@@ -288,24 +300,35 @@ void peer_bootstrap_pinged(struct peer *p, const struct incoming *in, struct sli
 /** peer_bootstrap_overheard - someone asked us for the overlay while we are not in it ourselves. */
 void peer_bootstrap_overheard(struct peer *p, const struct id *from, struct slice message);
 void peer_bootstrap_free(struct peer *p);
+struct entry *peer_entry_find(struct peer *p, const char *address, const struct id *node);
+/** peer_entry_add - a new entry; NULL without memory, or when all learned ones are busy. */
+struct entry *peer_entry_add(struct peer *p, const char *address, const struct id *node,
+                             bool is_configured);
 struct entry *peer_entry_learn(struct peer *p, const struct node_ref *ref);
+/** peer_check_partition - our Ping through this node ended elsewhere, twice. */
+void peer_check_partition(struct peer *p, const struct id *through);
 void peer_write_in_progress(const struct peer *p, struct writer *w);
 
-/* ---- peer_attach.c -----------------------------------------------------------------------------
- */
+/* ---- peer_attach.c, peer_watch.c ---- */
 /** peer_attach - have a link with the target; ends in the plug-in's on_attach or, with
  *  !@is_for_plugin, in the watch of the node. */
 void peer_attach(struct peer *p, const struct topology_target *to, bool is_for_plugin,
                  uint32_t token, bool send_update);
 void peer_on_attach_request(struct peer *p, struct incoming *in);
 void peer_attach_link_up(struct peer *p, struct link *l);
-void peer_attach_link_down(struct peer *p, const struct id *node);
 void peer_attach_tick(struct peer *p);
 uint64_t peer_attach_deadline_ms(const struct peer *p);
 void peer_attach_free(struct peer *p);
 
-/* ---- peer_store.c, peer_replica.c ---------------------------------------------------------------
- */
+bool peer_is_watched(const struct peer *p, const struct id *node);
+void peer_watch_ended(struct peer *p, const struct id *node);
+void peer_watch_link_up(struct peer *p, const struct id *node);
+void peer_watch_link_down(struct peer *p, const struct id *node);
+void peer_watch_tick(struct peer *p);
+uint64_t peer_watch_deadline_ms(const struct peer *p);
+void peer_watch_free(struct peer *p);
+
+/* ---- peer_hold.c, peer_replica.c ---- */
 void peer_on_store_request(struct peer *p, struct incoming *in);
 void peer_on_fetch_request(struct peer *p, struct incoming *in);
 void peer_on_find_request(struct peer *p, struct incoming *in);
@@ -325,8 +348,7 @@ void peer_replica_tick(struct peer *p);
 uint64_t peer_replica_deadline_ms(const struct peer *p);
 void peer_replica_free(struct peer *p);
 
-/* ---- peer_trace.c ------------------------------------------------------------------------------
- */
+/* ---- peer_trace.c ---- */
 void peer_on_node_info(struct peer *p, struct incoming *in);
 
 #endif

@@ -144,8 +144,7 @@ peer_disconnect_all(struct peer *p)
     }
 }
 
-/* ---- reports of the shell ----------------------------------------------------------------------
- */
+/* ---- reports of the shell ---- */
 
 struct told_link {
     struct later later;
@@ -195,6 +194,7 @@ peer_on_link_up(struct peer *p, struct moment now, const struct id *node, const 
         peer_copy_text(l->address, sizeof(l->address), address);
     tell_link(p, node, true);
     peer_bootstrap_link_up(p, l, address);
+    peer_watch_link_up(p, node);
     peer_attach_link_up(p, l);
     transactions_hop_found(p->transactions, now.mono_ms);
     transactions_run(p->transactions, now.mono_ms, p, peer_transmit, peer_expired);
@@ -234,7 +234,7 @@ lose_link(struct peer *p, struct link *l, const char *reason)
     if (p->is_engaged)
         peer_ops(p)->neighbour_lost(p->topology, p->now, &node);
     peer_bootstrap_link_down(p, &node);
-    peer_attach_link_down(p, &node);
+    peer_watch_link_down(p, &node);
     tell_link(p, &node, false);
     transactions_hop_lost(p->transactions, &node, p->now.mono_ms);
     transactions_run(p->transactions, p->now.mono_ms, p, peer_transmit, peer_expired);
@@ -268,16 +268,7 @@ peer_on_connect_failed(struct peer *p, struct moment now, const char *address,
     peer_leave(p);
 }
 
-/* ---- time --------------------------------------------------------------------------------------
- */
-
-bool
-peer_is_watched(const struct peer *p, const struct id *node)
-{
-    list_each(at,
-              &p->watches) if (id_equal(&list_entry(at, struct watch, at)->node, node)) return true;
-    return false;
-}
+/* ---- time ---- */
 
 /* No deadline of its own: what is forgotten late does no harm.  A link that nobody here needs and
  * nobody there uses; one that never came up. */

@@ -29,8 +29,7 @@ peer_replica_set(const struct peer *p, const struct id *resource, struct id node
     return p->is_in && cap > 0 ? peer_ops(p)->replica_set(p->topology, resource, node, cap) : 0;
 }
 
-/* ---- the end of a copy -------------------------------------------------------------------------
- */
+/* ---- the end of a copy ---- */
 
 static void offer_pump(struct peer *p, struct offer *o);
 
@@ -141,8 +140,7 @@ copied(void *owner, void *ctx, struct moment now, const struct transaction_end *
     free(c);
 }
 
-/* ---- sending a copy ----------------------------------------------------------------------------
- */
+/* ---- sending a copy ---- */
 
 static void
 send_copy(struct peer *p, struct storage_record *r, const struct id *to, uint8_t number,
@@ -223,8 +221,7 @@ peer_replica_is_idle(const struct peer *p)
     return p->copies == 0 && !storage_has_marked(p->storage);
 }
 
-/* ---- offers ------------------------------------------------------------------------------------
- */
+/* ---- offers ---- */
 
 struct offered {
     struct later later;
@@ -308,8 +305,7 @@ peer_offer(struct peer *p, uint32_t token, const struct id *node)
     offer_pump(p, o);
 }
 
-/* ---- time --------------------------------------------------------------------------------------
- */
+/* ---- time ---- */
 
 void
 peer_replica_tick(struct peer *p)

@@ -119,8 +119,7 @@ peer_on_request(struct peer *p, struct incoming *in)
     }
 }
 
-/* ---- requests of the upper layers --------------------------------------------------------------
- */
+/* ---- requests of the upper layers ---- */
 
 static void
 asked(void *owner, void *ctx, struct moment now, const struct transaction_end *end)

@@ -3,8 +3,7 @@
 
 #include "local-overlays/peer_internal.h"
 
-/* ---- which plug-in -----------------------------------------------------------------------------
- */
+/* ---- which plug-in ---- */
 
 void
 peer_write_algorithm(const struct peer *p, struct writer *extensions)
@@ -46,8 +45,7 @@ peer_check_algorithm(const struct peer *p, struct slice extensions, struct why *
     return ST_OK;
 }
 
-/* ---- callbacks of the plug-in ------------------------------------------------------------------
- */
+/* ---- callbacks of the plug-in ---- */
 
 static void
 env_attach(void *ctx, uint32_t token, const struct topology_target *to, bool send_update)
@@ -214,8 +212,7 @@ peer_topology_env(struct peer *p)
                                  .log = {.write = env_log, .ctx = p}};
 }
 
-/* ---- requests for the plug-in ------------------------------------------------------------------
- */
+/* ---- requests for the plug-in ---- */
 
 /* The sender must be who it says joins or leaves (RFC 6940 sections 6.4.2.1 and 6.4.2.2). */
 static enum status

@@ -3,8 +3,7 @@
 
 #include "local-overlays/peer_internal.h"
 
-/* ---- NODE_INFO, answered -----------------------------------------------------------------------
- */
+/* ---- NODE_INFO, answered ---- */
 
 static struct node_info
 own_info(const struct peer *p)
@@ -29,8 +28,7 @@ peer_on_node_info(struct peer *p, struct incoming *in)
     writer_done(&w);
 }
 
-/* ---- an iterative route ------------------------------------------------------------------------
- */
+/* ---- an iterative route ---- */
 
 /** RouteQuery and NODE_INFO to each node in turn until one names itself. */
 struct trace {

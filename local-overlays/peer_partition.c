@@ -1,0 +1,106 @@
+/* Two overlays of one name: who has to move? */
+#include <stdlib.h>
+
+#include "local-overlays/peer_internal.h"
+
+/** The check that the same nodes answer for ID 0 here and through an entry. */
+struct check {
+    struct id through; /* the entry's node */
+    struct id there;   /* who is responsible for ID 0 over there */
+};
+
+static void
+rejoin(struct peer *p, const struct id *through)
+{
+    char text[ID_TEXT_BYTES];
+
+    if (p->state != PEER_JOINED && p->state != PEER_ALONE)
+        return;
+    log_to(&p->env.log, LOG_LEVEL_WARN, "%s: there is another overlay, at %s: joining it",
+           p->conf.overlay, id_text(through, text));
+    p->is_rejoining = true;
+    p->rejoin_through = *through;
+    p->is_goodbye = true;
+    p->leave_ms = p->now.mono_ms + PEER_LEAVE_MS;
+    peer_become(p, PEER_LEAVING, "two overlays of this name");
+    p->is_engaged = false;
+    p->is_in = false;
+    peer_ops(p)->leave(p->topology, p->now);
+}
+
+/* ID 0 stands for an overlay: in a ring whoever answers for it has the lowest Node-ID.  The overlay
+ * whose representative is higher joins the other; when both name the same, it is one overlay that
+ * is still settling. */
+static void
+compared(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
+{
+    struct peer *p = owner;
+    struct check *c = ctx;
+    struct check copy = *c;
+    struct entry *e = peer_entry_find(p, NULL, &copy.through);
+
+    (void)now;
+    free(c);
+    if (end->st != ST_OK || p->is_ending || !p->is_in)
+        return;
+    if (id_equal(&end->from->node, &copy.there))
+        return;
+    if (!e || e->heard != HEARD_MEMBER || !e->is_elsewhere)
+        return;
+    if (id_compare(&end->from->node, &copy.there) > 0)
+        rejoin(p, &copy.through);
+}
+
+static void
+compare_here(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
+{
+    struct peer *p = owner;
+    struct check *c = ctx;
+    struct id zero = {{0}};
+    struct destination to = destination_resource(&zero);
+    struct ping_req ping = {0};
+    struct writer body;
+    struct outgoing o = {.to = &to,
+                         .count = 1,
+                         .code = MESSAGE_PING_REQ,
+                         .is_any_responder = true,
+                         .done = compared,
+                         .ctx = c};
+
+    (void)now;
+    if (end->st != ST_OK || p->is_ending || !p->is_in) {
+        free(c);
+        return;
+    }
+    c->there = end->from->node;
+    writer_init(&body, UINT16_MAX);
+    ping_req_write(&body, &ping);
+    o.body = writer_slice(&body);
+    peer_request(p, &o);
+    writer_done(&body);
+}
+
+void
+peer_check_partition(struct peer *p, const struct id *through)
+{
+    struct id zero = {{0}};
+    struct destination to[2] = {destination_node(through), destination_resource(&zero)};
+    struct check *c = calloc(1, sizeof(*c));
+    struct ping_req ping = {0};
+    struct writer body;
+    struct outgoing o = {.to = to,
+                         .count = 2,
+                         .code = MESSAGE_PING_REQ,
+                         .is_any_responder = true,
+                         .done = compare_here,
+                         .ctx = c};
+
+    if (!c)
+        return;
+    c->through = *through;
+    writer_init(&body, UINT16_MAX);
+    ping_req_write(&body, &ping);
+    o.body = writer_slice(&body);
+    peer_request(p, &o);
+    writer_done(&body);
+}

@@ -1,0 +1,404 @@
+/* What comes in from the links: forwarded, refused, or verified and carried out. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "local-overlays/peer_internal.h"
+
+/* ---- counting ---- */
+
+void
+peer_count(uint64_t *counter, uint16_t code)
+{
+    counter[code < 0x30 ? code : 0]++;
+}
+
+void
+peer_refuse(struct peer *p, const struct id *from, const char *what)
+{
+    char text[ID_TEXT_BYTES];
+
+    p->counters.refused++;
+    log_to(&p->env.log, LOG_LEVEL_REMOTE, "%s: message from %s refused: %s", p->conf.overlay,
+           id_text(from, text), what);
+}
+
+/* ---- what comes in: answers ---- */
+
+struct known {
+    const struct id *node;
+    bool is_known;
+};
+
+static void
+look_for(void *ctx, const struct topology_dump *line)
+{
+    struct known *k = ctx;
+
+    k->is_known = k->is_known || id_equal(&line->node, k->node);
+}
+
+/* Is @node in the plug-in's tables?  A link alone says nothing: a bootstrap entry has one too. */
+static bool
+is_in_tables(const struct peer *p, const struct id *node)
+{
+    struct known k = {.node = node};
+
+    peer_ops(p)->dump(p->topology, look_for, &k);
+    return k.is_known;
+}
+
+/* RFC 6940 section 6.3.4: the node that was asked, or one as close to the resource as any we know.
+ */
+static bool
+may_answer(const struct peer *p, const struct transaction *tr, const struct id *from)
+{
+    const struct id *target = &tr->target.id;
+    const struct link *l;
+    struct id best;
+
+    if (tr->is_any_responder)
+        return true;
+    if (tr->target.type == DESTINATION_NODE)
+        return id_equal(from, target) || id_is_wildcard(target);
+    if (!p->is_in || id_equal(from, &p->conf.self.node))
+        return true;
+    if (peer_ops(p)->is_responsible(p->topology, target))
+        return false;
+    l = peer_link_find(p, from);
+    if (!l || !l->is_up || !l->is_member)
+        return true; /* not one of our neighbours: it may well be closer than all of them */
+    return !peer_ops(p)->responsible_hint(p->topology, target, &best) || id_equal(&best, from) ||
+           !peer_link_is_usable(p, &best) || !is_in_tables(p, from);
+}
+
+/* Any node on the way may say that it could not forward; what it says about membership does not end
+ * the request, for another way may be found. */
+static bool
+is_routing_error(uint16_t code)
+{
+    return code == ERROR_TTL_EXCEEDED || code == ERROR_UNSUPPORTED_FORWARDING_OPTION;
+}
+
+static void
+hop_is_no_member(struct peer *p, struct transaction *tr, const struct id *link)
+{
+    struct link *l = peer_link_find(p, link);
+
+    if (l && !p->is_in)
+        l->is_member = false;
+    transactions_hop_lost(p->transactions, &tr->hop, p->now.mono_ms);
+}
+
+static void
+take_answer(struct peer *p, const struct id *link, const struct message *m)
+{
+    struct transaction *tr = transactions_find(p->transactions, m->header.transaction_id);
+    struct transaction_end end = {.answer = m, .body = m->contents.body};
+    struct error_body error = {0};
+    struct signer signer;
+    struct why why = {""};
+
+    if (!tr)
+        return; /* late, or to a request we never sent */
+    if (envelope_verify(&p->envelope, m, link, p->now.wall_ms, &signer, &why) != ST_OK) {
+        peer_refuse(p, link, why.text);
+        return;
+    }
+    if (m->contents.code == MESSAGE_ERROR) {
+        if (error_body_read(m->contents.body, &error) != ST_OK) {
+            peer_refuse(p, &signer.node, "a malformed error");
+            return;
+        }
+        end.error = error.code;
+        end.body = error.info;
+        end.st = error_code_status(error.code);
+    } else if (m->contents.code != tr->code + 1) {
+        peer_refuse(p, &signer.node, "an answer to another request");
+        return;
+    }
+    if (!is_routing_error(end.error) && !may_answer(p, tr, &signer.node)) {
+        if (end.error == ERROR_IN_PROGRESS)
+            hop_is_no_member(p, tr, link);
+        else
+            peer_refuse(p, &signer.node, "an answer from a node that was not asked");
+        return;
+    }
+    peer_count(p->counters.received, m->contents.code);
+    transactions_take(p->transactions, tr);
+    end.from = &signer;
+    end.rtt_ms = (uint32_t)(p->now.mono_ms - tr->first_ms);
+    tr->done(p, tr->ctx, p->now, &end);
+    transaction_free(tr);
+}
+
+/* ---- what comes in: requests ---- */
+
+static bool
+has_critical_extension(struct slice extensions)
+{
+    struct extension e;
+    struct reader r;
+
+    reader_init(&r, extensions);
+    while (extension_read(&r, &e))
+        if (e.is_critical && e.type != EXTENSION_ALGORITHM && e.type != EXTENSION_LINK_ONLY)
+            return true;
+    return false;
+}
+
+static bool
+is_config_update(const struct message *m)
+{
+    return m->contents.code == MESSAGE_CONFIG_UPDATE_REQ &&
+           m->header.configuration_sequence == UINT16_MAX;
+}
+
+/* Sequence numbers wrap: older and newer are told apart as in TCP (section 6.3.2.1). */
+static uint16_t
+refusal_of(const struct peer *p, const struct message *m)
+{
+    int16_t ahead =
+        (int16_t)(m->header.configuration_sequence - p->envelope.configuration_sequence);
+
+    if (ahead != 0 && !is_config_update(m))
+        return ahead < 0 ? ERROR_CONFIG_TOO_OLD : ERROR_CONFIG_TOO_NEW;
+    if (route_has_option(m->header.options,
+                         FORWARDING_DESTINATION_CRITICAL | FORWARDING_FORWARD_CRITICAL))
+        return ERROR_UNSUPPORTED_FORWARDING_OPTION;
+    if (has_critical_extension(m->contents.extensions))
+        return ERROR_UNKNOWN_EXTENSION;
+    return 0;
+}
+
+/* What can be carried out twice without harm is not remembered. */
+static bool
+is_to_be_remembered(uint16_t code)
+{
+    switch (code) {
+    case MESSAGE_PING_REQ:
+    case MESSAGE_PROBE_REQ:
+    case MESSAGE_FETCH_REQ:
+    case MESSAGE_STAT_REQ:
+    case MESSAGE_FIND_REQ:
+    case MESSAGE_ROUTE_QUERY_REQ:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/** How to answer a request, before anything of it is carried out. */
+static struct answer_to
+answer_to(const struct message *m, const struct id *link, const struct signer *signer,
+          struct writer *destinations, struct writer *options)
+{
+    route_response_destinations(m->header.via, link, destinations);
+    route_response_options(m->header.options, options);
+    return (struct answer_to){.from = signer->node,
+                              .transaction_id = m->header.transaction_id,
+                              .max_response_length = m->header.max_response_length,
+                              .code = m->contents.code,
+                              .destinations = writer_slice(destinations),
+                              .options = writer_slice(options)};
+}
+
+static void
+carry_out(struct peer *p, struct incoming *in)
+{
+    const struct message *m = in->message;
+    struct slice sealed;
+    uint16_t refusal = refusal_of(p, m);
+
+    peer_count(p->counters.received, m->contents.code);
+    if (refusal != 0) {
+        peer_reply_error(p, &in->answer, refusal, slice_of(NULL, 0));
+        return;
+    }
+    if (is_to_be_remembered(m->contents.code)) {
+        switch (duplicates_check(p->duplicates, p->now.mono_ms, &in->signer->node,
+                                 m->header.transaction_id, &sealed)) {
+        case DUPLICATE_PENDING:
+            return;
+        case DUPLICATE_ANSWERED:
+            peer_send_answer(p, &in->answer, sealed);
+            return;
+        case DUPLICATE_NEW:
+            in->answer.is_remembered = true;
+        }
+    }
+    peer_on_request(p, in);
+}
+
+static void
+take_request(struct peer *p, const struct id *link, const struct message *m,
+             const struct destination *target)
+{
+    struct incoming in = {.message = m, .link = link, .target = *target};
+    struct writer destinations, options;
+    struct signer signer;
+    struct why why = {""};
+
+    if (envelope_verify(&p->envelope, m, link, p->now.wall_ms, &signer, &why) != ST_OK) {
+        peer_refuse(p, link, why.text);
+        return;
+    }
+    in.signer = &signer;
+    writer_init(&destinations, UINT16_MAX);
+    writer_init(&options, UINT16_MAX);
+    in.answer = answer_to(m, link, &signer, &destinations, &options);
+    carry_out(p, &in);
+    writer_done(&destinations);
+    writer_done(&options);
+}
+
+/* ---- what comes in: all ---- */
+
+static void
+deliver(struct peer *p, const struct id *link, struct slice whole, const struct destination *target)
+{
+    struct message m;
+    struct why why = {""};
+
+    if (message_decode(whole, &m, &why) != ST_OK) {
+        peer_refuse(p, link, why.text);
+        return;
+    }
+    if (route_is_request(m.contents.code))
+        take_request(p, link, &m, target);
+    else
+        take_answer(p, link, &m);
+}
+
+static void
+deliver_fragment(struct peer *p, const struct id *link, struct slice fragment,
+                 const struct destination *target)
+{
+    struct slice whole = {0};
+    enum status st;
+
+    if (!p->reassembly)
+        p->reassembly = reassembly_new(PEER_REASSEMBLY_MAX, p->envelope.max_bytes);
+    if (!p->reassembly)
+        return;
+    st = reassembly_add(p->reassembly, p->now.mono_ms, link, fragment, &whole);
+    if (st != ST_OK)
+        peer_refuse(p, link, status_text(st));
+    else if (whole.data)
+        deliver(p, link, whole, target);
+    slice_free(&whole);
+}
+
+/* An error from the middle of the way.  Only a whole request can be answered, and it is not
+ * verified here: intermediate nodes do not (section 6.3.4). */
+static void
+refuse_request(struct peer *p, const struct id *link, struct slice message,
+               const struct route *route)
+{
+    struct signer origin = {0};
+    struct writer destinations, options, info;
+    struct answer_to answer;
+    struct message m;
+
+    if (message_decode(message, &m, NULL) != ST_OK || !route_is_request(m.contents.code))
+        return;
+    writer_init(&destinations, UINT16_MAX);
+    writer_init(&options, UINT16_MAX);
+    writer_init(&info, UINT16_MAX);
+    answer = answer_to(&m, link, &origin, &destinations, &options);
+    if (route->error == ERROR_IN_PROGRESS)
+        peer_write_in_progress(p, &info);
+    else
+        writer_bytes(&info, slice_text(route->reason));
+    peer_reply_error(p, &answer, route->error, writer_slice(&info));
+    writer_done(&destinations);
+    writer_done(&options);
+    writer_done(&info);
+}
+
+/* Who is not in the overlay forwards nothing (but to itself). */
+static void
+hold_back(struct peer *p, struct route *r)
+{
+    bool is_direct = r->verdict == ROUTE_FORWARD && r->target.type == DESTINATION_NODE &&
+                     id_equal(&r->next, &r->target.id);
+
+    if (p->is_in || r->verdict == ROUTE_DELIVER || r->verdict == ROUTE_REFUSE || is_direct)
+        return;
+    if (r->target.type == DESTINATION_OPAQUE)
+        return;
+    r->verdict = ROUTE_REFUSE;
+    r->error = ERROR_IN_PROGRESS;
+    r->reason = "not in the overlay";
+}
+
+static void
+forward(struct peer *p, const struct id *from, struct slice message, const struct forwarding *h,
+        const struct route *route)
+{
+    struct writer w;
+
+    writer_init(&w, p->envelope.max_bytes);
+    if (route_forward(message, h, route, from, &w) != ST_OK)
+        peer_refuse(p, from, "it cannot be forwarded: its via list is full");
+    else if (p->env.send(p->env.ctx, &route->next, writer_slice(&w)))
+        p->counters.forwarded++;
+    writer_done(&w);
+}
+
+void
+peer_take_message(struct peer *p, const struct id *from, struct slice message)
+{
+    struct route_table table = {.ctx = p, .next_hop = peer_next_hop};
+    struct forwarding h;
+    struct route route;
+    struct why why = {""};
+
+    if (forwarding_read(message, &h, NULL, &why) != ST_OK) {
+        peer_refuse(p, from, why.text);
+        return;
+    }
+    if (h.overlay != p->envelope.overlay) {
+        peer_refuse(p, from, "of another overlay");
+        return;
+    }
+    route_decide(&h, &p->conf.self.node, p->envelope.initial_ttl, &table, &route);
+    hold_back(p, &route);
+    switch (route.verdict) {
+    case ROUTE_DELIVER:
+        if (h.fragment == MESSAGE_SINGLE_FRAGMENT)
+            deliver(p, from, message, &route.target);
+        else
+            deliver_fragment(p, from, message, &route.target);
+        break;
+    case ROUTE_FORWARD:
+        forward(p, from, message, &h, &route);
+        break;
+    case ROUTE_REFUSE:
+        if (route.error == ERROR_IN_PROGRESS)
+            peer_bootstrap_overheard(p, from, message);
+        else
+            peer_refuse(p, from, route.reason);
+        refuse_request(p, from, message, &route);
+        break;
+    case ROUTE_DROP:
+        log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: dropped a message: %s", p->conf.overlay,
+               route.reason);
+        break;
+    }
+}
+
+void
+peer_on_message(struct peer *p, struct moment now, const struct id *from, struct slice message)
+{
+    struct link *l;
+
+    peer_enter(p, now);
+    l = peer_link_find(p, from);
+    if (l && l->is_up) {
+        l->used_ms = now.mono_ms;
+        peer_take_message(p, from, message);
+    } else {
+        p->counters.refused++;
+    }
+    peer_leave(p);
+}
