@@ -30,7 +30,7 @@
 #include "local-overlays/peer.h"
 #include "peer-protocol/routing/duplicates.h"
 #include "peer-protocol/routing/envelope.h"
-#include "peer-protocol/routing/route.h"
+#include "peer-protocol/routing/routing.h"
 #include "peer-protocol/routing/transactions.h"
 #include "peer-protocol/storage/storage.h"
 

@@ -162,8 +162,8 @@ refusal_of(const struct peer *p, const struct message *m)
 
     if (ahead != 0 && !is_config_update(m))
         return ahead < 0 ? ERROR_CONFIG_TOO_OLD : ERROR_CONFIG_TOO_NEW;
-    if (route_has_option(m->header.options,
-                         FORWARDING_DESTINATION_CRITICAL | FORWARDING_FORWARD_CRITICAL))
+    if (routing_has_option(m->header.options,
+                           FORWARDING_DESTINATION_CRITICAL | FORWARDING_FORWARD_CRITICAL))
         return ERROR_UNSUPPORTED_FORWARDING_OPTION;
     if (has_critical_extension(m->contents.extensions))
         return ERROR_UNKNOWN_EXTENSION;
@@ -192,8 +192,8 @@ static struct answer_to
 answer_to(const struct message *m, const struct id *link, const struct signer *signer,
           struct writer *destinations, struct writer *options)
 {
-    route_response_destinations(m->header.via, link, destinations);
-    route_response_options(m->header.options, options);
+    routing_response_destinations(m->header.via, link, destinations);
+    routing_response_options(m->header.options, options);
     return (struct answer_to){.from = signer->node,
                               .transaction_id = m->header.transaction_id,
                               .max_response_length = m->header.max_response_length,
@@ -263,7 +263,7 @@ deliver(struct peer *p, const struct id *link, struct slice whole, const struct 
         peer_refuse(p, link, why.text);
         return;
     }
-    if (route_is_request(m.contents.code))
+    if (routing_is_request(m.contents.code))
         take_request(p, link, &m, target);
     else
         take_answer(p, link, &m);
@@ -292,14 +292,14 @@ deliver_fragment(struct peer *p, const struct id *link, struct slice fragment,
  * verified here: intermediate nodes do not (section 6.3.4). */
 static void
 refuse_request(struct peer *p, const struct id *link, struct slice message,
-               const struct route *route)
+               const struct routing *route)
 {
     struct signer origin = {0};
     struct writer destinations, options, info;
     struct answer_to answer;
     struct message m;
 
-    if (message_decode(message, &m, NULL) != ST_OK || !route_is_request(m.contents.code))
+    if (message_decode(message, &m, NULL) != ST_OK || !routing_is_request(m.contents.code))
         return;
     writer_init(&destinations, UINT16_MAX);
     writer_init(&options, UINT16_MAX);
@@ -317,28 +317,28 @@ refuse_request(struct peer *p, const struct id *link, struct slice message,
 
 /* Who is not in the overlay forwards nothing (but to itself). */
 static void
-hold_back(struct peer *p, struct route *r)
+hold_back(struct peer *p, struct routing *r)
 {
-    bool is_direct = r->verdict == ROUTE_FORWARD && r->target.type == DESTINATION_NODE &&
+    bool is_direct = r->verdict == ROUTING_FORWARD && r->target.type == DESTINATION_NODE &&
                      id_equal(&r->next, &r->target.id);
 
-    if (p->is_in || r->verdict == ROUTE_DELIVER || r->verdict == ROUTE_REFUSE || is_direct)
+    if (p->is_in || r->verdict == ROUTING_DELIVER || r->verdict == ROUTING_REFUSE || is_direct)
         return;
     if (r->target.type == DESTINATION_OPAQUE)
         return;
-    r->verdict = ROUTE_REFUSE;
+    r->verdict = ROUTING_REFUSE;
     r->error = ERROR_IN_PROGRESS;
     r->reason = "not in the overlay";
 }
 
 static void
 forward(struct peer *p, const struct id *from, struct slice message, const struct forwarding *h,
-        const struct route *route)
+        const struct routing *route)
 {
     struct writer w;
 
     writer_init(&w, p->envelope.max_bytes);
-    if (route_forward(message, h, route, from, &w) != ST_OK)
+    if (routing_forward(message, h, route, from, &w) != ST_OK)
         peer_refuse(p, from, "it cannot be forwarded: its via list is full");
     else if (p->env.send(p->env.ctx, &route->next, writer_slice(&w)))
         p->counters.forwarded++;
@@ -348,9 +348,9 @@ forward(struct peer *p, const struct id *from, struct slice message, const struc
 void
 peer_take_message(struct peer *p, const struct id *from, struct slice message)
 {
-    struct route_table table = {.ctx = p, .next_hop = peer_next_hop};
+    struct routing_table table = {.ctx = p, .next_hop = peer_next_hop};
     struct forwarding h;
-    struct route route;
+    struct routing route;
     struct why why = {""};
 
     if (forwarding_read(message, &h, NULL, &why) != ST_OK) {
@@ -361,26 +361,26 @@ peer_take_message(struct peer *p, const struct id *from, struct slice message)
         peer_refuse(p, from, "of another overlay");
         return;
     }
-    route_decide(&h, &p->conf.self.node, p->envelope.initial_ttl, &table, &route);
+    routing_decide(&h, &p->conf.self.node, p->envelope.initial_ttl, &table, &route);
     hold_back(p, &route);
     switch (route.verdict) {
-    case ROUTE_DELIVER:
+    case ROUTING_DELIVER:
         if (h.fragment == MESSAGE_SINGLE_FRAGMENT)
             deliver(p, from, message, &route.target);
         else
             deliver_fragment(p, from, message, &route.target);
         break;
-    case ROUTE_FORWARD:
+    case ROUTING_FORWARD:
         forward(p, from, message, &h, &route);
         break;
-    case ROUTE_REFUSE:
+    case ROUTING_REFUSE:
         if (route.error == ERROR_IN_PROGRESS)
             peer_bootstrap_overheard(p, from, message);
         else
             peer_refuse(p, from, route.reason);
         refuse_request(p, from, message, &route);
         break;
-    case ROUTE_DROP:
+    case ROUTING_DROP:
         log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: dropped a message: %s", p->conf.overlay,
                route.reason);
         break;

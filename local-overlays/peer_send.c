@@ -145,7 +145,7 @@ write_request(struct peer *p, const struct outgoing *o, uint64_t id, struct slic
         return st;
     writer_init(&destinations, UINT16_MAX);
     writer_init(&message, p->envelope.max_bytes);
-    route_destinations(o->to, o->count, &destinations);
+    routing_destinations(o->to, o->count, &destinations);
     h.destinations = writer_slice(&destinations);
     message_write(&message, &h, sealed, slice_of(NULL, 0));
     st = destinations.failed != ST_OK ? destinations.failed : message.failed;

@@ -320,9 +320,11 @@ storage_put(struct storage *s, struct moment now, const struct keys *keys,
                         .resource = &store->request.resource,
                         .certificates = store->certificates,
                         .requester = is_copy ? NULL : &store->requester};
-    enum status st = find_unknown_kinds(store->request.kind_data, ret_answer);
+    enum status st;
 
     list_init(&c.staged);
+    writer_reset(ret_answer);
+    st = find_unknown_kinds(store->request.kind_data, ret_answer);
     if (st != ST_OK)
         return why_set(why, st, "%s", status_text(st));
     storage_expire(s, now);

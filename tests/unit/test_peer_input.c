@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "peer-protocol/routing/envelope.h"
-#include "peer-protocol/routing/route.h"
+#include "peer-protocol/routing/routing.h"
 #include "tests/unit/lan_ask.h"
 
 /* ---- bad input ---------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ look(unsigned from, unsigned to, struct slice *message)
 
     (void)to;
     if (from != 0 || message_decode(*message, &m, NULL) != ST_OK ||
-        route_is_request(m.contents.code))
+        routing_is_request(m.contents.code))
         return true;
     seen_answers++;
     seen_error = 0;

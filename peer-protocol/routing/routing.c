@@ -1,22 +1,22 @@
-#include "peer-protocol/routing/route.h"
+#include "peer-protocol/routing/routing.h"
 
 static void
-refuse(struct route *r, uint16_t error, const char *reason)
+refuse(struct routing *r, uint16_t error, const char *reason)
 {
-    r->verdict = ROUTE_REFUSE;
+    r->verdict = ROUTING_REFUSE;
     r->error = error;
     r->reason = reason;
 }
 
 static void
-drop(struct route *r, const char *reason)
+drop(struct routing *r, const char *reason)
 {
-    r->verdict = ROUTE_DROP;
+    r->verdict = ROUTING_DROP;
     r->reason = reason;
 }
 
 bool
-route_has_option(struct slice options, uint8_t flags)
+routing_has_option(struct slice options, uint8_t flags)
 {
     struct reader in;
     struct forwarding_option o;
@@ -30,32 +30,32 @@ route_has_option(struct slice options, uint8_t flags)
 
 static void
 decide_forward(const struct forwarding *h, const struct id *next, struct slice destinations,
-               struct route *ret)
+               struct routing *ret)
 {
     if (h->ttl == 0) {
         refuse(ret, ERROR_TTL_EXCEEDED, "time to live is over");
         return;
     }
-    if (route_has_option(h->options, FORWARDING_FORWARD_CRITICAL)) {
+    if (routing_has_option(h->options, FORWARDING_FORWARD_CRITICAL)) {
         refuse(ret, ERROR_UNSUPPORTED_FORWARDING_OPTION, "a critical forwarding option");
         return;
     }
-    ret->verdict = ROUTE_FORWARD;
+    ret->verdict = ROUTING_FORWARD;
     ret->next = *next;
     ret->destinations = destinations;
 }
 
 /* Section 6.1: the three cases, for the first entry that is not this node. */
 void
-route_decide(const struct forwarding *h, const struct id *self, uint8_t initial_ttl,
-             const struct route_table *table, struct route *ret)
+routing_decide(const struct forwarding *h, const struct id *self, uint8_t initial_ttl,
+               const struct routing_table *table, struct routing *ret)
 {
     struct reader in;
     struct destination d;
     struct id next;
     struct slice left = h->destinations;
 
-    *ret = (struct route){.verdict = ROUTE_DROP, .reason = "no destination"};
+    *ret = (struct routing){.verdict = ROUTING_DROP, .reason = "no destination"};
     if (h->ttl > initial_ttl) {
         refuse(ret, ERROR_TTL_EXCEEDED, "time to live over the initial one");
         return;
@@ -78,14 +78,14 @@ route_decide(const struct forwarding *h, const struct id *self, uint8_t initial_
             return;
         }
         if (is_node && (id_equal(&d.id, self) || id_is_wildcard(&d.id))) {
-            ret->verdict = ROUTE_DELIVER;
+            ret->verdict = ROUTING_DELIVER;
             return;
         }
         enum status st = table->next_hop(table->ctx, &d.id, is_node, &next);
         if (st == ST_OK)
             decide_forward(h, &next, left, ret);
         else if (st == ST_EXISTS && !is_node)
-            ret->verdict = ROUTE_DELIVER;
+            ret->verdict = ROUTING_DELIVER;
         else
             drop(ret, "no way to its destination"); /* section 6.1.1 for a Node-ID of ours */
         return;
@@ -93,8 +93,8 @@ route_decide(const struct forwarding *h, const struct id *self, uint8_t initial_
 }
 
 enum status
-route_forward(struct slice message, const struct forwarding *h, const struct route *route,
-              const struct id *from, struct writer *ret)
+routing_forward(struct slice message, const struct forwarding *h, const struct routing *route,
+                const struct id *from, struct writer *ret)
 {
     struct forwarding on = *h;
     struct destination last = destination_node(from);
@@ -118,7 +118,7 @@ route_forward(struct slice message, const struct forwarding *h, const struct rou
 }
 
 void
-route_response_destinations(struct slice via, const struct id *from, struct writer *ret)
+routing_response_destinations(struct slice via, const struct id *from, struct writer *ret)
 {
     struct destination entry[MESSAGE_LIST_MAX];
     struct reader in;
@@ -134,7 +134,7 @@ route_response_destinations(struct slice via, const struct id *from, struct writ
 }
 
 void
-route_response_options(struct slice options, struct writer *ret)
+routing_response_options(struct slice options, struct writer *ret)
 {
     struct reader in;
     struct forwarding_option o;
@@ -150,14 +150,14 @@ route_response_options(struct slice options, struct writer *ret)
 }
 
 void
-route_destinations(const struct destination *to, size_t count, struct writer *ret)
+routing_destinations(const struct destination *to, size_t count, struct writer *ret)
 {
     for (size_t i = 0; i < count; i++)
         destination_write(ret, &to[i]);
 }
 
 bool
-route_is_request(uint16_t code)
+routing_is_request(uint16_t code)
 {
     return code != MESSAGE_ERROR && (code & 1) == 1;
 }

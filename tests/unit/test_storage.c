@@ -1,0 +1,599 @@
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "peer-protocol/storage/access.h"
+#include "peer-protocol/storage/signed_data.h"
+#include "peer-protocol/storage/storage.h"
+#include "tests/unit/fake_keys.h"
+
+static struct storage *storage;
+static struct fake_keys alice, bob;
+static struct id home; /* H("alice@test") */
+static struct moment now;
+static struct writer answer;
+static struct why why;
+
+static void
+setup(void)
+{
+    struct storage_limits limits = {.max_values = 40, .max_bytes = 1u << 20};
+    struct id a = {{0xa}}, b = {{0xb}};
+
+    ck_assert_int_eq(storage_new(&limits, NULL, &storage), ST_OK);
+    fake_keys_init(&alice, &a, "alice@test");
+    fake_keys_init(&bob, &b, "bob@test");
+    fake_hash(slice_text("alice@test"), &home);
+    now = (struct moment){.mono_ms = 5000, .wall_ms = 1700000000000};
+    writer_init(&answer, 1u << 20);
+}
+
+static void
+teardown(void)
+{
+    storage_free(storage);
+    writer_done(&answer);
+}
+
+/** What one test Store is made of. */
+struct put {
+    struct fake_keys *by;        /* signs the values */
+    struct fake_keys *requester; /* signs the request; NULL: the same */
+    uint32_t kind;
+    uint64_t generation;
+    uint64_t time_ms; /* storage time less now */
+    uint32_t lifetime_s;
+    uint32_t index;
+    const struct id *key; /* NULL: the signer's */
+    const char *value;    /* NULL: exists = false */
+    bool is_copy;
+    bool is_spoiled;
+    bool is_unsigned;
+};
+
+static void
+write_value(const struct put *p, struct writer *w)
+{
+    const struct kind *kind = kind_find(p->kind);
+    struct keys keys = fake_keys(p->by);
+    struct stored_data d = {
+        .storage_time_ms = now.wall_ms + p->time_ms,
+        .lifetime_s = p->lifetime_s ? p->lifetime_s : 3600,
+        .index = p->index,
+        .key = slice_of(p->key ? p->key->bytes : p->by->self.node.bytes, 16),
+        .value = {.exists = p->value != NULL, .value = slice_text(p->value ? p->value : "")}};
+
+    ck_assert_int_eq(signed_data_sign(&keys, &home, kind, &d), ST_OK);
+    if (p->is_unsigned)
+        d.signature = signature_none();
+    stored_data_write(w, kind->model, &d);
+}
+
+static enum status
+put_all(const struct put *p, size_t count)
+{
+    struct fake_keys *requester = p->requester ? p->requester : p->by;
+    struct keys keys = fake_keys(p->by);
+    struct writer values, kinds, certificates;
+    struct store_kind_data d = {.kind = p->kind, .generation = p->generation};
+    struct storage_store s = {.request = {.resource = home, .replica_number = p->is_copy ? 1 : 0},
+                              .requester = requester->self};
+    enum status st;
+
+    writer_init(&values, 1u << 20);
+    writer_init(&kinds, 1u << 20);
+    writer_init(&certificates, 1u << 16);
+    for (size_t i = 0; i < count; i++)
+        write_value(&p[i], &values);
+    if (p->is_spoiled)
+        values.data[values.len - 1] ^= 1;
+    d.values = writer_slice(&values);
+    store_kind_data_write(&kinds, &d);
+    s.request.kind_data = writer_slice(&kinds);
+    writer_reset(&answer);
+    why.text[0] = '\0';
+    st = storage_put(storage, now, &keys, &s, &answer, &why);
+    writer_done(&values);
+    writer_done(&kinds);
+    writer_done(&certificates);
+    return st;
+}
+
+static enum status
+put(const struct put *p)
+{
+    return put_all(p, 1);
+}
+
+/** What a Fetch of one kind found. */
+struct got {
+    enum status st;
+    uint64_t generation;
+    unsigned exist, gone, synthetic;
+    uint32_t last_index;
+    uint32_t lifetime_s;
+    char value[64];
+    size_t certificate_bytes;
+};
+
+static struct got
+get(uint32_t kind_id, uint64_t generation, struct slice model)
+{
+    const struct kind *kind = kind_find(kind_id);
+    struct data_specifier spec = {.kind = kind_id, .generation = generation, .model = model};
+    struct fetch_req request = {.resource = home};
+    struct fetch_kind_response response;
+    struct writer specs, body, certificates;
+    struct got g = {0};
+    struct slice responses;
+    struct reader r;
+    struct stored_data d;
+
+    writer_init(&specs, 4096);
+    writer_init(&body, 1u << 20);
+    writer_init(&certificates, 1u << 16);
+    data_specifier_write(&specs, &spec);
+    request.specifiers = writer_slice(&specs);
+    g.st = storage_fetch(storage, now, &request, &body, &certificates);
+    if (g.st == ST_OK) {
+        ck_assert_int_eq(fetch_ans_read(writer_slice(&body), &responses), ST_OK);
+        reader_init(&r, responses);
+        ck_assert(fetch_kind_response_read(&r, &response));
+        ck_assert_uint_eq(reader_left(&r), 0);
+        g.generation = response.generation;
+        reader_init(&r, response.values);
+        while (stored_data_read(&r, kind->model, &d)) {
+            g.exist += d.value.exists;
+            g.synthetic += d.signature.identity_type == SIGNER_NONE;
+            g.gone += !d.value.exists && d.signature.identity_type != SIGNER_NONE;
+            g.last_index = d.index;
+            if (d.value.exists)
+                g.lifetime_s = d.lifetime_s;
+            if (d.value.exists)
+                ck_assert_int_eq(slice_to_text(d.value.value, g.value, sizeof(g.value)), ST_OK);
+        }
+        ck_assert(!r.failed);
+    }
+    g.certificate_bytes = certificates.len;
+    writer_done(&specs);
+    writer_done(&body);
+    writer_done(&certificates);
+    return g;
+}
+
+static struct got
+get_all(uint32_t kind)
+{
+    return get(kind, 0, slice_of(NULL, 0));
+}
+
+START_TEST(test_dictionary)
+{
+    struct got g;
+    struct writer model;
+    struct slice keys[2] = {slice_of(alice.self.node.bytes, 16), slice_text("nobody")};
+
+    ck_assert_int_eq(put(&(struct put){.by = &alice, .kind = KIND_BINDING, .value = "one"}), ST_OK);
+    ck_assert_int_eq(put(&(struct put){.by = &bob, .kind = KIND_BINDING, .value = "two"}), ST_OK);
+    g = get_all(KIND_BINDING);
+    ck_assert_uint_eq(g.exist, 2);
+    ck_assert_uint_eq(g.generation, 2);
+    ck_assert_uint_gt(g.certificate_bytes, 2 * (3 + 16));
+    ck_assert_uint_eq(storage_value_count(storage), 2);
+
+    writer_init(&model, 4096);
+    specifier_write_keys(&model, keys, 2);
+    g = get(KIND_BINDING, 0, writer_slice(&model));
+    ck_assert_uint_eq(g.exist, 1);
+    ck_assert_uint_eq(g.synthetic, 1); /* unknown: said without a signature (section 7.4.2.2) */
+    ck_assert_str_eq(g.value, "one");
+    writer_done(&model);
+
+    g = get(KIND_BINDING, 2, slice_of(NULL, 0)); /* nothing new */
+    ck_assert_uint_eq(g.exist, 0);
+    ck_assert_uint_eq(g.generation, 2);
+
+    ck_assert_int_eq(put(&(struct put){.by = &alice, .kind = KIND_BINDING, .time_ms = 1}), ST_OK);
+    g = get_all(KIND_BINDING);
+    ck_assert_uint_eq(g.exist, 1);
+    ck_assert_uint_eq(g.gone, 1); /* kept, so that it is known as removed */
+    g = get_all(KIND_CANDIDATE);
+    ck_assert_int_eq(g.st, ST_OK);
+    ck_assert_uint_eq(g.exist + g.synthetic, 0);
+}
+END_TEST
+
+START_TEST(test_array)
+{
+    struct put p = {.by = &alice, .kind = KIND_CERTIFICATE_BY_USER, .value = "x"};
+    struct writer model;
+    struct got g;
+
+    p.index = 2;
+    ck_assert_int_eq(put(&p), ST_OK);
+    p.index = 0xffffffff; /* append */
+    ck_assert_int_eq(put(&p), ST_OK);
+    p.index = 0;
+    p.value = "first";
+    ck_assert_int_eq(put(&p), ST_OK);
+    g = get_all(KIND_CERTIFICATE_BY_USER);
+    ck_assert_uint_eq(g.exist, 3);
+    ck_assert_uint_eq(g.last_index, 3);
+    writer_init(&model, 4096);
+    specifier_write_range(&model, 0, -1);
+    g = get(KIND_CERTIFICATE_BY_USER, 0, writer_slice(&model));
+    ck_assert_uint_eq(g.exist, 3);
+    ck_assert_uint_eq(g.synthetic, 1); /* the gap at 1 */
+    writer_reset(&model);
+    specifier_write_range(&model, 0, 0);
+    g = get(KIND_CERTIFICATE_BY_USER, 0, writer_slice(&model));
+    ck_assert_uint_eq(g.exist, 1);
+    ck_assert_str_eq(g.value, "first");
+    writer_done(&model);
+    p.index = 32; /* over the kind's count */
+    ck_assert_int_eq(put(&p), ST_TOO_LARGE);
+}
+END_TEST
+
+START_TEST(test_storage_time)
+{
+    struct put p = {.by = &alice, .kind = KIND_BINDING, .value = "new", .time_ms = 10};
+
+    ck_assert_int_eq(put(&p), ST_OK);
+    ck_assert_int_eq(put(&p), ST_OK); /* the same value again is no change */
+    ck_assert_uint_eq(get_all(KIND_BINDING).generation, 1);
+    p.value = "other";
+    ck_assert_int_eq(put(&p), ST_TOO_OLD);
+    p.time_ms = 9;
+    ck_assert_int_eq(put(&p), ST_TOO_OLD);
+    ck_assert_str_eq(get_all(KIND_BINDING).value, "new");
+    p.time_ms = 11;
+    ck_assert_int_eq(put(&p), ST_OK);
+    ck_assert_str_eq(get_all(KIND_BINDING).value, "other");
+}
+END_TEST
+
+START_TEST(test_generation)
+{
+    struct put p = {.by = &alice, .kind = KIND_BINDING, .value = "a"};
+    struct store_kind_response response;
+    struct reader r;
+
+    ck_assert_int_eq(put(&p), ST_OK);
+    p.generation = 1;
+    p.time_ms = 1;
+    ck_assert_int_eq(put(&p), ST_OK);
+    p.time_ms = 2;
+    ck_assert_int_eq(put(&p), ST_GENERATION); /* it is 2 now */
+    reader_init(&r, writer_slice(&answer));
+    ck_assert(store_kind_response_read(&r, &response));
+    ck_assert_uint_eq(response.generation, 2);
+    ck_assert_uint_eq(response.replicas.len, 0);
+    p.generation = 3;
+    ck_assert_int_eq(put(&p), ST_GENERATION);
+    p.is_copy = true; /* copies set it (section 7.4.1.1) */
+    p.generation = 9;
+    ck_assert_int_eq(put(&p), ST_OK);
+    ck_assert_uint_eq(get_all(KIND_BINDING).generation, 9);
+    p.generation = 0;
+    p.time_ms = 3;
+    ck_assert_int_eq(put(&p), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(test_atomic)
+{
+    struct put p[3] = {
+        {.by = &alice, .kind = KIND_CERTIFICATE_BY_USER, .index = 0, .value = "a"},
+        {.by = &alice, .kind = KIND_CERTIFICATE_BY_USER, .index = 1, .value = "b"},
+        {.by = &bob, .kind = KIND_CERTIFICATE_BY_USER, .index = 2, .value = "not bob's"}};
+
+    ck_assert_int_eq(put_all(p, 3), ST_NOT_FOUND); /* nobody knows bob's certificate */
+    ck_assert_uint_eq(storage_value_count(storage), 0);
+    ck_assert_ptr_null(storage_find_record(storage, &home, KIND_CERTIFICATE_BY_USER));
+    ck_assert_int_eq(put_all(p, 2), ST_OK);
+    ck_assert_uint_eq(storage_value_count(storage), 2);
+    p[1].index = 0;
+    p[0].time_ms = p[1].time_ms = 5;
+    ck_assert_int_eq(put_all(p, 2), ST_MALFORMED); /* one place twice */
+    ck_assert_uint_eq(get_all(KIND_CERTIFICATE_BY_USER).generation, 1);
+}
+END_TEST
+
+START_TEST(test_signatures)
+{
+    struct put p = {.by = &alice, .kind = KIND_BINDING, .value = "a", .is_spoiled = true};
+
+    ck_assert_int_eq(put(&p), ST_SIGNATURE);
+    p.is_spoiled = false;
+    p.is_unsigned = true;
+    ck_assert_int_eq(put(&p), ST_FORBIDDEN);
+    p.is_unsigned = false;
+    p.key = &bob.self.node;
+    ck_assert_int_eq(put(&p), ST_FORBIDDEN);
+    p.key = NULL;
+    p.requester = &bob; /* both signers must conform (section 7.3) */
+    ck_assert_int_eq(put(&p), ST_FORBIDDEN);
+    p.is_copy = true; /* a copy comes from whoever has it */
+    p.generation = 1;
+    ck_assert_int_eq(put(&p), ST_OK);
+    p.is_spoiled = true;
+    p.time_ms = 1;
+    ck_assert_int_eq(put(&p), ST_FORBIDDEN);
+    ck_assert_uint_eq(storage_value_count(storage), 1);
+}
+END_TEST
+
+START_TEST(test_unknown_kind)
+{
+    struct keys keys = fake_keys(&alice);
+    struct storage_store s = {.request = {.resource = home}, .requester = alice.self};
+    struct store_kind_data d = {.kind = 0x4242};
+    struct writer kinds;
+
+    writer_init(&kinds, 4096);
+    store_kind_data_write(&kinds, &d);
+    s.request.kind_data = writer_slice(&kinds);
+    ck_assert_int_eq(storage_put(storage, now, &keys, &s, &answer, &why), ST_UNKNOWN_KIND);
+    ck_assert_uint_eq(answer.len, 4);
+    for (size_t len = 0; len < kinds.len; len++) { /* truncated at each byte */
+        s.request.kind_data = slice_of(kinds.data, len);
+        ck_assert_int_ne(storage_put(storage, now, &keys, &s, &answer, &why), ST_UNKNOWN_KIND);
+        writer_reset(&answer);
+    }
+    writer_done(&kinds);
+}
+END_TEST
+
+START_TEST(test_lifetime)
+{
+    struct put p = {.by = &alice, .kind = KIND_BINDING, .value = "a", .lifetime_s = 60};
+
+    ck_assert_int_eq(put(&p), ST_OK);
+    ck_assert_uint_eq(storage_deadline_ms(storage), now.mono_ms + 60000);
+    now.mono_ms += 20500;
+    ck_assert_uint_eq(get_all(KIND_BINDING).lifetime_s, 40); /* what is left of it */
+    now.mono_ms += 39500;
+    ck_assert_uint_eq(get_all(KIND_BINDING).exist, 0);
+    storage_expire(storage, now);
+    ck_assert_uint_eq(storage_value_count(storage), 0);
+    ck_assert_uint_eq(storage_deadline_ms(storage), MOMENT_NEVER);
+    ck_assert_int_eq(put(&p), ST_OK); /* forgotten: its time does not count any more */
+}
+END_TEST
+
+START_TEST(test_limits)
+{
+    struct put p = {.by = &alice, .kind = KIND_CERTIFICATE_BY_USER, .value = "x"};
+    static char large[9000];
+    unsigned stored = 0;
+
+    memset(large, 'x', sizeof(large) - 1);
+    p.value = large;
+    ck_assert_int_eq(put(&p), ST_TOO_LARGE);
+    p.value = "x";
+    for (p.index = 0; p.index < 32; p.index++)
+        ck_assert_int_eq(put(&p), ST_OK);
+    p.kind = KIND_BINDING;
+    for (uint8_t i = 0; i < 20; i++) {
+        struct id node = {{i, 1}};
+        struct fake_keys other;
+        char user[32];
+        snprintf(user, sizeof(user), "u%u", i);
+        fake_keys_init(&other, &node, user);
+        p.by = &other;
+        if (put(&p) == ST_OK)
+            stored++;
+    }
+    ck_assert_uint_eq(stored, 8); /* 40 in all */
+    ck_assert_uint_eq(storage_value_count(storage), 40);
+}
+END_TEST
+
+/* Copies merge by storage time, whichever way they come. */
+START_TEST(test_copies_merge)
+{
+    struct put newer = {.by = &alice,
+                        .requester = &bob,
+                        .kind = KIND_BINDING,
+                        .generation = 3,
+                        .time_ms = 10,
+                        .value = "newer",
+                        .is_copy = true};
+    struct put older = newer;
+    struct storage_record *r;
+
+    older.time_ms = 5;
+    older.value = "older";
+    older.generation = 7;
+    ck_assert_int_eq(put(&newer), ST_OK);
+    r = storage_find_record(storage, &home, KIND_BINDING);
+    ck_assert(storage_holder_has(r, &bob.self.node));
+    ck_assert_int_eq(put(&older), ST_TOO_OLD); /* and its sender fetches ours */
+    ck_assert_str_eq(get_all(KIND_BINDING).value, "newer");
+    ck_assert_uint_eq(get_all(KIND_BINDING).generation, 7);
+    newer.time_ms = 20;
+    newer.value = "newest";
+    ck_assert_int_eq(put(&newer), ST_OK);
+    ck_assert_str_eq(get_all(KIND_BINDING).value, "newest");
+}
+END_TEST
+
+START_TEST(test_record_copy)
+{
+    struct storage_limits limits = {.max_values = 40, .max_bytes = 1u << 20};
+    struct storage *copy;
+    struct storage_record *r;
+    struct writer kinds, certificates;
+    struct fake_keys stranger;
+    struct keys keys;
+    struct storage_store s = {.request = {.resource = home, .replica_number = 1}};
+
+    ck_assert_int_eq(put(&(struct put){.by = &alice, .kind = KIND_BINDING, .value = "one"}), ST_OK);
+    ck_assert_int_eq(put(&(struct put){.by = &bob, .kind = KIND_BINDING, .value = "two"}), ST_OK);
+    now.mono_ms += 1000000;
+    r = storage_marked(storage);
+    ck_assert_ptr_nonnull(r);
+    ck_assert_ptr_null(storage_marked(storage));
+    storage_mark_all(storage);
+    ck_assert(storage_has_marked(storage));
+    writer_init(&kinds, 1u << 20);
+    writer_init(&certificates, 1u << 16);
+    storage_record_write(r, now, &kinds, &certificates);
+    s.request.kind_data = writer_slice(&kinds);
+    s.certificates = writer_slice(&certificates);
+    s.requester = alice.self;
+    fake_keys_init(&stranger, &(struct id){{0xc}}, "c@test"); /* knows no certificate yet */
+    keys = fake_keys(&stranger);
+    ck_assert_int_eq(storage_new(&limits, NULL, &copy), ST_OK);
+    ck_assert_int_eq(storage_put(copy, now, &keys, &s, &answer, &why), ST_OK);
+    ck_assert_uint_eq(storage_value_count(copy), 2);
+    storage_free(storage);
+    storage = copy;
+    ck_assert_uint_eq(get_all(KIND_BINDING).exist, 2);
+    ck_assert_uint_eq(get_all(KIND_BINDING).generation, 2);
+    ck_assert_uint_eq(get_all(KIND_BINDING).lifetime_s, 2600);
+    writer_done(&kinds);
+    writer_done(&certificates);
+}
+END_TEST
+
+START_TEST(test_holders)
+{
+    struct storage_record *r;
+
+    ck_assert_int_eq(put(&(struct put){.by = &alice, .kind = KIND_BINDING, .value = "one"}), ST_OK);
+    r = storage_find_record(storage, &home, KIND_BINDING);
+    for (uint8_t i = 1; i <= 6; i++)
+        storage_holder_add(r, &(struct id){{i}});
+    ck_assert(storage_holder_has(r, &(struct id){{6}}));
+    ck_assert(!storage_holder_has(r, &(struct id){{1}}));
+    ck_assert_ptr_eq(storage_marked(storage), r);
+    storage_holder_remove_everywhere(storage, &(struct id){{6}});
+    ck_assert(!storage_holder_has(r, &(struct id){{6}}));
+    ck_assert(storage_has_marked(storage));
+    uint64_t version = storage_record_version(r);
+    ck_assert_int_eq(
+        put(&(struct put){.by = &alice, .kind = KIND_BINDING, .value = "x", .time_ms = 1}), ST_OK);
+    ck_assert_uint_ne(storage_record_version(r), version);
+    ck_assert(!storage_holder_has(r, &(struct id){{5}})); /* they have the old one */
+}
+END_TEST
+
+START_TEST(test_access)
+{
+    struct keys keys = fake_keys(&alice);
+    struct kind kind = {.name = "test", .max_node_multiple = 3};
+    struct signer writer = alice.self;
+    struct slice own = slice_of(writer.node.bytes, ID_BYTES);
+    struct id resource;
+    uint8_t name[ID_BYTES + 1];
+
+    kind.access = ACCESS_USER_MATCH;
+    ck_assert_int_eq(access_check(&keys, &kind, &home, &writer, own, &why), ST_OK);
+    ck_assert_int_eq(access_check(&keys, &kind, &home, &bob.self, own, &why), ST_FORBIDDEN);
+    kind.access = ACCESS_NODE_MATCH;
+    ck_assert_int_eq(access_check(&keys, &kind, &home, &writer, own, &why), ST_FORBIDDEN);
+    fake_hash(own, &resource);
+    ck_assert_int_eq(access_check(&keys, &kind, &resource, &writer, own, &why), ST_OK);
+    kind.access = ACCESS_USER_NODE_MATCH;
+    ck_assert_int_eq(access_check(&keys, &kind, &home, &writer, own, &why), ST_OK);
+    ck_assert_int_eq(access_check(&keys, &kind, &home, &writer, slice_text("k"), &why),
+                     ST_FORBIDDEN);
+    kind.access = ACCESS_NODE_KEY;
+    ck_assert_int_eq(access_check(&keys, &kind, &resource, &writer, own, &why), ST_OK);
+    ck_assert_int_eq(access_check(&keys, &kind, &resource, &bob.self, own, &why), ST_FORBIDDEN);
+    kind.access = ACCESS_NODE_MULTIPLE;
+    memcpy(name, writer.node.bytes, ID_BYTES);
+    for (uint8_t i = 1; i <= 4; i++) {
+        name[ID_BYTES] = i;
+        fake_hash(slice_of(name, sizeof(name)), &resource);
+        ck_assert_int_eq(access_check(&keys, &kind, &resource, &writer, own, &why),
+                         i <= 3 ? ST_OK : ST_FORBIDDEN);
+    }
+    keys.ops = &fake_none_ops; /* security "none" */
+    kind.access = ACCESS_USER_MATCH;
+    ck_assert_int_eq(access_check(&keys, &kind, &home, &bob.self, own, &why), ST_OK);
+}
+END_TEST
+
+START_TEST(test_stat_and_find)
+{
+    struct data_specifier spec = {.kind = KIND_BINDING};
+    struct fetch_req request = {.resource = home};
+    struct find_req find = {.resource = {{0}}};
+    struct find_kind_data found;
+    struct fetch_kind_response response;
+    struct stored_metadata meta;
+    struct writer specs, body;
+    struct slice list;
+    struct reader r;
+
+    ck_assert_int_eq(put(&(struct put){.by = &alice, .kind = KIND_BINDING, .value = "one"}), ST_OK);
+    writer_init(&specs, 4096);
+    writer_init(&body, 4096);
+    data_specifier_write(&specs, &spec);
+    request.specifiers = writer_slice(&specs);
+    ck_assert_int_eq(storage_stat(storage, now, &request, &body), ST_OK);
+    ck_assert_int_eq(fetch_ans_read(writer_slice(&body), &list), ST_OK);
+    reader_init(&r, list);
+    ck_assert(fetch_kind_response_read(&r, &response));
+    reader_init(&r, response.values);
+    ck_assert(stored_metadata_read(&r, MODEL_DICTIONARY, &meta));
+    ck_assert(meta.exists);
+    ck_assert_uint_eq(meta.value_len, 3);
+
+    writer_reset(&specs);
+    writer_reset(&body);
+    writer_u32(&specs, KIND_BINDING);
+    writer_u32(&specs, KIND_CANDIDATE);
+    find.kinds = writer_slice(&specs);
+    ck_assert_int_eq(storage_find(storage, &find, &body), ST_OK);
+    ck_assert_int_eq(find_ans_read(writer_slice(&body), &list), ST_OK);
+    reader_init(&r, list);
+    ck_assert(find_kind_data_read(&r, &found));
+    ck_assert(id_equal(&found.closest, &home));
+    ck_assert(find_kind_data_read(&r, &found));
+    ck_assert(id_is_zero(&found.closest));
+    writer_done(&specs);
+    writer_done(&body);
+}
+END_TEST
+
+static Suite *
+suite(void)
+{
+    Suite *s = suite_create("storage");
+    TCase *t = tcase_create("storage");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_dictionary);
+    tcase_add_test(t, test_array);
+    tcase_add_test(t, test_storage_time);
+    tcase_add_test(t, test_generation);
+    tcase_add_test(t, test_atomic);
+    tcase_add_test(t, test_signatures);
+    tcase_add_test(t, test_unknown_kind);
+    tcase_add_test(t, test_lifetime);
+    tcase_add_test(t, test_limits);
+    tcase_add_test(t, test_copies_merge);
+    tcase_add_test(t, test_record_copy);
+    tcase_add_test(t, test_holders);
+    tcase_add_test(t, test_access);
+    tcase_add_test(t, test_stat_and_find);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int
+main(void)
+{
+    SRunner *r = srunner_create(suite());
+    int failed;
+
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed > 0;
+}
