@@ -38,9 +38,12 @@ $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
+# A name that two files define would only be noticed by the program that links both.
 $(LIBRARY): $(OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
+	@twice=$$(nm -g $@ 2>/dev/null | awk '$$2 ~ /[TDBR]/ { print $$3 }' | sort | uniq -d); \
+	    [ -z "$$twice" ] || { echo "defined twice: $$twice" >&2; rm -f $@; exit 1; }
 
 $(OUT)/ringwayd: $(OUT)/gateway/ringwayd.o $(LIBRARY)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@

@@ -108,7 +108,10 @@ on_resolved(void *ctx, struct moment now, enum status st, const struct directory
     struct resolve *r = ctx;
 
     r->st = st;
-    if (st == ST_OK && is_waited_for(r)) {
+    /* our own overlay after all, and it was asked for the user before */
+    if (st == ST_OK && answer->is_local)
+        r->st = ST_NOT_FOUND;
+    if (r->st == ST_OK && is_waited_for(r)) {
         r->is_found = true;
         snprintf(r->overlay, sizeof(r->overlay), "%s", answer->overlay);
         for (size_t i = 0; i < answer->gateway_count; i++)

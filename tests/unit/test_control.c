@@ -278,6 +278,16 @@ START_TEST(a_foreign_uri_resolves_to_gateways)
     question_end(q);
     ck_assert_int_eq(q->answer.code, 503);
     json_decref(q->answer.body);
+
+    /* and where a.pastry turns out to be ours, there is no such user */
+    resolve_begins(q, "/v1/resolve?uri=sip:bob@a.pastry");
+    played.lookup_done.done(played.lookup_done.ctx, played.now_is, ST_OK, NULL, 0);
+    played.trace_done.done(played.trace_done.ctx, played.now_is, ST_OK, NULL, 0);
+    answer->is_local = true;
+    played.resolve_done.done(played.resolve_done.ctx, played.now_is, ST_OK, answer);
+    question_end(q);
+    ck_assert_int_eq(q->answer.code, 404);
+    json_decref(q->answer.body);
     free(answer);
     free(q);
 }
