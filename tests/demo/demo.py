@@ -14,7 +14,6 @@ from lab import Lab, LabError, wait_for  # noqa: E402
 from phones import CLOSED, ESTABLISHED, Phone, call  # noqa: E402
 
 TALK_S = 3.0
-PHONE_NET = "127.9.0"
 
 
 class Story:
@@ -77,8 +76,8 @@ def fail_over(story, island):
 
 
 def run(story, lab):
-    east = lab.island("east", "127.1.0", site="bupt")
-    west = lab.island("west", "127.2.0", site="pku")
+    east = lab.island("east", f"{lab.net}1.0", site="bupt")
+    west = lab.island("west", f"{lab.net}2.0", site="pku")
     lab.prepare()
     story.note("authorities and certificates", "3 overlays, 6 nodes",
                (time.monotonic() - story.begin) * 1000)
@@ -92,9 +91,9 @@ def run(story, lab):
 
     begin = time.monotonic()
     alice_node, bob_node = east.others()[0], west.others()[0]
-    alice = Phone(lab.dir, "alice", east.domain, f"{PHONE_NET}.1", alice_node.sip, rtp=20000)
+    alice = Phone(lab.dir, "alice", east.domain, f"{lab.net}9.0.1", alice_node.sip, rtp=20000)
     lab.phones.append(alice)
-    bob = Phone(lab.dir, "bob", west.domain, f"{PHONE_NET}.2", bob_node.sip, rtp=21000)
+    bob = Phone(lab.dir, "bob", west.domain, f"{lab.net}9.0.2", bob_node.sip, rtp=21000)
     lab.phones.append(bob)
     for phone in (alice, bob):
         phone.wait_registered()
@@ -136,9 +135,11 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--keep", action="store_true", help="leave everything running")
+    arguments.add_argument("--net", default="127.", metavar="PREFIX",
+                           help="where the campuses live: PREFIX1.0.x and PREFIX2.0.x (127.)")
     options = arguments.parse_args()
     story, lab, failed = Story(), Lab(), False
-    lab.phones = []
+    lab.phones, lab.net = [], options.net
     try:
         run(story, lab)
     except (LabError, KeyboardInterrupt) as problem:

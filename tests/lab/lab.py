@@ -133,6 +133,8 @@ class Node:
         return done.stdout.decode("utf-8", "replace")
 
     def local_state(self):
+        if self.process is not None and self.process.poll() is not None:
+            raise LabError(f"{self.name} ended with {self.process.returncode}: {self.log()[-300:]}")
         status = self.ctl("status")
         return status["local"]["state"] if status else "down"
 
