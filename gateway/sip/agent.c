@@ -58,9 +58,15 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
 {
     struct sip *s = agent->sip;
     unsigned verify = agent->side == SIP_PHONES ? TPTLS_VERIFY_NONE : TPTLS_VERIFY_ALL;
+    bool is_tls = strcasecmp(a->protocol, "tls") == 0;
     char url[128];
 
-    snprintf(url, sizeof(url), "sip:%s:%s;transport=%s", a->host, a->port, a->protocol);
+    /* The library binds TLS for "sips" only; what others are told stays "sip" with its transport.
+     */
+    if (is_tls)
+        snprintf(url, sizeof(url), "sips:%s:%s", a->host, a->port);
+    else
+        snprintf(url, sizeof(url), "sip:%s:%s;transport=%s", a->host, a->port, a->protocol);
     if (!agent->nta) {
         agent->nta = nta_agent_create(
             s->root, (url_string_t *)-1, dispatch_message, agent, NTATAG_UA(0),
@@ -69,7 +75,8 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
             NTATAG_MAXSIZE(MESSAGE_BYTES_MAX), TAG_END());
         if (!agent->nta)
             return why_set(why, ST_NOMEM, "sip: cannot make an agent");
-        snprintf(agent->uri, sizeof(agent->uri), "%s", url);
+        snprintf(agent->uri, sizeof(agent->uri), "sip:%s:%s;transport=%s", a->host, a->port,
+                 a->protocol);
         snprintf(agent->host, sizeof(agent->host), "%s", a->host);
     }
     if (nta_agent_add_tport(agent->nta, URL_STRING_MAKE(url),
