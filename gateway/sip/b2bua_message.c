@@ -154,6 +154,23 @@ copy_request(struct b2bua_call *c, msg_t *in, const struct b2bua_peer *p, sip_t 
     return msg;
 }
 
+/**
+ * This node is the serving peer of its own phones too, and records itself as it would for a gateway
+ * elsewhere (design, Routes): they go on sending here when another node becomes the gateway.
+ */
+static bool
+record_route(const struct b2bua_call *c, msg_t *msg, sip_t *sip, const struct b2bua_peer *p)
+{
+    const char *host = c->b2bua->sip->agent[SIP_PHONES].host;
+    const char *port = c->b2bua->port[SIP_PHONES];
+
+    if (p->side != SIP_PHONES || call_kind(c->core) == CALL_SINGLE)
+        return true;
+    return sip_add_make(msg, sip, sip_record_route_class,
+                        su_sprintf(msg_home(msg), "<sip:%s:%s%s;lr>", host, port,
+                                   p->is_stream ? ";transport=tcp" : "")) >= 0;
+}
+
 msg_t *
 b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
 {
@@ -168,7 +185,7 @@ b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
         return NULL;
     set_tag(msg, sip->sip_from, c->our_tag);
     set_cseq(sip, c->cseq[CALL_CALLEE]);
-    if (!set_call_id(msg, sip, c->callee_call_id) ||
+    if (!set_call_id(msg, sip, c->callee_call_id) || !record_route(c, msg, sip, &p) ||
         (target->request_uri[0] && !set_request_uri(msg, sip, target->request_uri))) {
         msg_destroy(msg);
         return NULL;
