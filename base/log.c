@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define LINE_BYTES 512
+#define LINE_BYTES 1024 /* holds a struct why with what stands before it */
 
 /* The one process-wide object of the tree: style.md's log front. */
 static struct {

@@ -42,7 +42,7 @@ enum status {
 
 /** The story behind a failure, told outermost first: "area lab: hello: 3 bytes missing". */
 struct why {
-    char text[192];
+    char text[768]; /* two paths of the longest kind and what is wrong with them */
 };
 
 /** status_text - the sentence of a code; never NULL. */

@@ -234,7 +234,7 @@ read_text(struct reading *r, const char *text)
 static void
 tell(void (*on_mistake)(void *ctx, const char *line), void *ctx, const char *file, const char *text)
 {
-    char line[2 * CONFIG_TEXT_BYTES];
+    char line[CONFIG_TEXT_BYTES + 2 + sizeof(struct why)];
 
     snprintf(line, sizeof(line), "%.255s: %s", file, text);
     on_mistake(ctx, line);
