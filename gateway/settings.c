@@ -20,27 +20,33 @@ without_scheme(const char *listen)
     return colon ? colon + 1 : listen;
 }
 
+/* Credentials are part of the configuration: whatever is wrong with them is told as a mistake in
+ * it.
+ */
 static enum status
-check_identity(const struct config *c, const struct config_overlay *o, const char *user,
-               const struct identity *identity, struct why *why)
+load_identity(const struct config *c, const struct config_overlay *o, const char *user,
+              struct identity **ret_identity, struct why *why)
 {
+    char is[ID_TEXT_BYTES], wanted[ID_TEXT_BYTES];
+    struct why cause = {""};
     struct id expected;
-    char is[ID_TEXT_BYTES];
-    char wanted[ID_TEXT_BYTES];
+    enum status st = identity_load(o->credentials, o->name, ret_identity, &cause);
 
+    if (st != ST_OK)
+        return why_set(why, st == ST_NOMEM ? st : ST_CONFIG, "%s:%d: credentials: %s", c->file,
+                       o->line, cause.text[0] ? cause.text : status_text(st));
     identity_node_of_address(c->node.address, &expected);
-    if (!id_equal(&expected, identity_node(identity)))
-        return why_set(
-            why, ST_CONFIG,
-            "%s:%d: overlay \"%s\": certificate in %s has Node-ID %s, node.address \"%s\" "
-            "asks for %s",
-            c->file, o->line, o->name, o->credentials, id_text(identity_node(identity), is),
-            c->node.address, id_text(&expected, wanted));
-    if (strcmp(user, identity_user(identity)) != 0)
-        return why_set(
-            why, ST_CONFIG,
-            "%s:%d: overlay \"%s\": certificate in %s has user name \"%s\", allowed: \"%s\"",
-            c->file, o->line, o->name, o->credentials, identity_user(identity), user);
+    if (!id_equal(&expected, identity_node(*ret_identity)))
+        return why_set(why, ST_CONFIG,
+                       "%s:%d: credentials: found Node-ID %s in %s/cert.pem, allowed is %s, that "
+                       "of node.address \"%s\"",
+                       c->file, o->line, id_text(identity_node(*ret_identity), is), o->credentials,
+                       id_text(&expected, wanted), c->node.address);
+    if (strcmp(user, identity_user(*ret_identity)) != 0)
+        return why_set(why, ST_CONFIG,
+                       "%s:%d: credentials: found user name \"%s\" in %s/cert.pem, allowed is "
+                       "\"%s\"",
+                       c->file, o->line, identity_user(*ret_identity), o->credentials, user);
     return ST_OK;
 }
 
@@ -49,20 +55,14 @@ settings_identities(const struct config *c, struct identity *ret_identity[NODE_O
                     struct why *why)
 {
     char user[USER_NAME_BYTES];
-    enum status st =
-        identity_load(c->local.credentials, c->local.name, &ret_identity[NODE_LOCAL], why);
+    enum status st;
 
-    if (st != ST_OK)
-        return st;
     snprintf(user, sizeof(user), "%s@%s", c->node.name, c->local.name);
-    st = check_identity(c, &c->local, user, ret_identity[NODE_LOCAL], why);
+    st = load_identity(c, &c->local, user, &ret_identity[NODE_LOCAL], why);
     if (st != ST_OK || !c->global.is_set)
         return st;
-    st = identity_load(c->global.credentials, c->global.name, &ret_identity[NODE_GLOBAL], why);
-    if (st != ST_OK)
-        return st;
     snprintf(user, sizeof(user), "overlay@%s", c->local.name);
-    return check_identity(c, &c->global, user, ret_identity[NODE_GLOBAL], why);
+    return load_identity(c, &c->global, user, &ret_identity[NODE_GLOBAL], why);
 }
 
 static void
