@@ -12,6 +12,7 @@
 
 #define FIRST_CHECK_MS 2000 /* after joining: is it the same overlay through all entries? */
 #define RETRY_JOIN_MS  500
+#define FORM_MS        600  /* a lower Node-ID gets so long to show up */
 #define HEARD_FRESH_MS 4000 /* what an entry said counts for so long */
 
 void
@@ -59,6 +60,28 @@ heard(struct peer *p, struct entry *e, enum entry_heard what)
 
 /* ---- what we say of ourselves ---- */
 
+/* While no member is known: those that want to be one, lowest Node-ID first, so that all who start
+ * at one instant agree on who forms the overlay. */
+static void
+add_candidates(const struct peer *p, struct in_progress *info)
+{
+    struct node_ref *first = info->member_count > 0 ? &info->member[1] : &info->member[0];
+
+    list_each(at, &p->entries)
+    {
+        const struct entry *e = list_entry(at, struct entry, at);
+        if (e->heard != HEARD_IN_PROGRESS || !e->wants_membership || e->address[0] == '\0' ||
+            id_compare(&e->node, &p->conf.self.node) > 0)
+            continue;
+        if (first == &info->member[info->member_count])
+            info->member_count++;
+        else if (id_compare(&e->node, &first->node) > 0)
+            continue;
+        *first = (struct node_ref){.node = e->node};
+        peer_copy_text(first->address, sizeof(first->address), e->address);
+    }
+}
+
 void
 peer_write_in_progress(const struct peer *p, struct writer *w)
 {
@@ -66,14 +89,24 @@ peer_write_in_progress(const struct peer *p, struct writer *w)
                                .wants_membership = p->aim == PEER_AIM_MEMBER};
 
     info.member_count = (uint8_t)peer_neighbours(p, info.member, RING_NEIGHBOURS_MAX);
+    if (info.member_count == 0 && p->aim == PEER_AIM_MEMBER && !p->is_in) {
+        info.member[info.member_count++] = p->conf.self;
+        add_candidates(p, &info);
+    }
     in_progress_write(w, &info);
 }
 
 static void
 learn_members(struct peer *p, const struct in_progress *info)
 {
-    for (size_t i = 0; i < info->member_count && i < RING_NEIGHBOURS_MAX; i++)
-        (void)peer_entry_learn(p, &info->member[i]);
+    for (size_t i = 0; i < info->member_count && i < RING_NEIGHBOURS_MAX; i++) {
+        const struct node_ref *ref = &info->member[i];
+        struct entry *e = peer_entry_find(p, NULL, &ref->node);
+        if (e && e->address[0] == '\0') /* it came to us: now we know where it listens */
+            peer_copy_text(e->address, sizeof(e->address), ref->address);
+        else if (!id_equal(&ref->node, &info->node))
+            (void)peer_entry_learn(p, ref);
+    }
 }
 
 /* ---- asking an entry ---- */
@@ -288,13 +321,19 @@ meet(struct peer *p, const struct id *node, struct slice padding)
     }
 }
 
+/* Either it asked for its own ID and we, not it, are responsible for that; or it tells us, by what
+ * is in the padding, that ours is the overlay which has to move (peer_partition.c). */
 void
 peer_bootstrap_pinged(struct peer *p, const struct incoming *in, struct slice padding)
 {
-    if (!p->is_in || id_equal(&in->signer->node, &p->conf.self.node) || padding.len > 0)
-        return; /* a joining node or a client: it will do what it has to */
-    if (id_equal(in->link, &in->signer->node))
-        meet(p, &in->signer->node, padding);
+    const struct id *sender = &in->signer->node;
+    bool is_own_id = in->target.type == DESTINATION_RESOURCE && id_equal(&in->target.id, sender);
+    bool is_hint = in->target.type == DESTINATION_NODE && padding.len > 0;
+
+    if (!p->is_in || !id_equal(in->link, sender) || id_equal(sender, &p->conf.self.node))
+        return;
+    if (is_hint || (is_own_id && padding.len == 0))
+        meet(p, sender, slice_of(NULL, 0));
 }
 
 void
@@ -395,7 +434,8 @@ static void
 decide_member(struct peer *p)
 {
     struct summary s = sum_up(p);
-    bool is_late = p->now.mono_ms - p->since_ms >= p->conf.bootstrap_wait_ms;
+    uint64_t waited_ms = p->now.mono_ms - p->since_ms;
+    bool is_late = waited_ms >= p->conf.bootstrap_wait_ms;
 
     if (p->is_rejoining && !is_late &&
         (!s.member || !id_equal(&s.member->node, &p->rejoin_through)))
@@ -406,7 +446,7 @@ decide_member(struct peer *p)
         return;
     else if (s.asked == 0)
         form(p, "there is nobody to ask");
-    else if (s.in_progress > 0 && !s.has_lower)
+    else if (s.in_progress > 0 && !s.has_lower && waited_ms >= FORM_MS)
         form(p, "nobody has joined yet, and this node has the lowest Node-ID");
     else if (s.in_progress == 0 && is_late)
         form(p, "nobody answers");
@@ -426,6 +466,8 @@ peer_bootstrap_decide(struct peer *p)
 void
 peer_bootstrap_joined(struct peer *p)
 {
+    if (p->is_rejoining)
+        peer_tell_partition(p);
     p->is_rejoining = false;
     list_each(at, &p->entries)
     {
@@ -494,8 +536,12 @@ peer_bootstrap_deadline_ms(const struct peer *p)
         if (e->state != ENTRY_ASKING && is_needed(p, e))
             at_ms = moment_earlier_ms(at_ms, e->next_ms);
     }
-    if (p->state == PEER_JOINING && !p->is_engaged && p->aim == PEER_AIM_MEMBER &&
-        p->now.mono_ms - p->since_ms < p->conf.bootstrap_wait_ms)
-        at_ms = moment_earlier_ms(at_ms, p->since_ms + p->conf.bootstrap_wait_ms);
+    if (p->state == PEER_JOINING && !p->is_engaged && p->aim == PEER_AIM_MEMBER) {
+        uint64_t waited_ms = p->now.mono_ms - p->since_ms;
+        if (waited_ms < FORM_MS)
+            at_ms = moment_earlier_ms(at_ms, p->since_ms + FORM_MS);
+        else if (waited_ms < p->conf.bootstrap_wait_ms)
+            at_ms = moment_earlier_ms(at_ms, p->since_ms + p->conf.bootstrap_wait_ms);
+    }
     return at_ms;
 }

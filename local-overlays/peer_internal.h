@@ -295,7 +295,7 @@ void peer_bootstrap_link_down(struct peer *p, const struct id *node);
 void peer_bootstrap_connect_failed(struct peer *p, const char *address);
 void peer_bootstrap_join_failed(struct peer *p);
 void peer_bootstrap_joined(struct peer *p);
-/** peer_bootstrap_pinged - a Ping for its sender's own ID ended here. */
+/** peer_bootstrap_pinged - a Ping ended here, and has been answered. */
 void peer_bootstrap_pinged(struct peer *p, const struct incoming *in, struct slice padding);
 /** peer_bootstrap_overheard - someone asked us for the overlay while we are not in it ourselves. */
 void peer_bootstrap_overheard(struct peer *p, const struct id *from, struct slice message);
@@ -307,6 +307,8 @@ struct entry *peer_entry_add(struct peer *p, const char *address, const struct i
 struct entry *peer_entry_learn(struct peer *p, const struct node_ref *ref);
 /** peer_check_partition - our Ping through this node ended elsewhere, twice. */
 void peer_check_partition(struct peer *p, const struct id *through);
+/** peer_tell_partition - we have moved: so may those we still have links with. */
+void peer_tell_partition(struct peer *p);
 void peer_write_in_progress(const struct peer *p, struct writer *w);
 
 /* ---- peer_attach.c, peer_watch.c ---- */

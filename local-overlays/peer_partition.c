@@ -28,9 +28,49 @@ rejoin(struct peer *p, const struct id *through)
     peer_ops(p)->leave(p->topology, p->now);
 }
 
+static void
+hint_answered(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
+{
+    (void)owner;
+    (void)ctx;
+    (void)now;
+    (void)end;
+}
+
+/* A Ping to the node itself with our In_Progress info as padding: look at the overlay through us.
+ */
+static void
+send_hint(struct peer *p, const struct id *to)
+{
+    struct outgoing o = {.code = MESSAGE_PING_REQ, .done = hint_answered};
+    struct ping_req ping = {0};
+    struct writer padding, body;
+
+    writer_init(&padding, UINT16_MAX);
+    writer_init(&body, UINT16_MAX);
+    peer_write_in_progress(p, &padding);
+    ping.padding = writer_slice(&padding);
+    ping_req_write(&body, &ping);
+    o.body = writer_slice(&body);
+    peer_request_node(p, to, &o);
+    writer_done(&padding);
+    writer_done(&body);
+}
+
+void
+peer_tell_partition(struct peer *p)
+{
+    list_each(at, &p->links)
+    {
+        const struct link *l = list_entry(at, struct link, at);
+        if (l->is_up)
+            send_hint(p, &l->node);
+    }
+}
+
 /* ID 0 stands for an overlay: in a ring whoever answers for it has the lowest Node-ID.  The overlay
  * whose representative is higher joins the other; when both name the same, it is one overlay that
- * is still settling. */
+ * is still settling.  The other side may have nobody to ask about ours: it is told. */
 static void
 compared(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
 {
@@ -49,6 +89,8 @@ compared(void *owner, void *ctx, struct moment now, const struct transaction_end
         return;
     if (id_compare(&end->from->node, &copy.there) > 0)
         rejoin(p, &copy.through);
+    else
+        send_hint(p, &copy.through);
 }
 
 static void

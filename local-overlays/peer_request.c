@@ -28,8 +28,7 @@ on_ping(struct peer *p, struct incoming *in)
     ping_ans_write(&body, &answer);
     peer_reply_body(p, &in->answer, writer_slice(&body), slice_of(NULL, 0));
     writer_done(&body);
-    if (in->target.type == DESTINATION_RESOURCE && id_equal(&in->target.id, &in->signer->node))
-        peer_bootstrap_pinged(p, in, request.padding);
+    peer_bootstrap_pinged(p, in, request.padding);
 }
 
 static void

@@ -134,7 +134,11 @@ void handover_req_write(struct writer *w, const struct handover_req *b);
 /* ---- records: values of our kinds, and what In_Progress carries
  * ------------------------------------ */
 
-/** The info of an In_Progress error. */
+/**
+ * The info of an In_Progress error, and the padding of the Pings of who is not in the overlay.
+ * While no member is known, members are the node itself (for its address), if it wants membership,
+ * and the lowest Node-ID of those that do and are lower.
+ */
 struct in_progress {
     struct id node;
     uint8_t wants_membership; /* 0: only a client of this overlay, for now */
