@@ -91,14 +91,24 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     forward_finish(f);
 }
 
+/* The peer the answer came through; nothing for a phone's own. */
+static void
+note_contact(const struct branch *b, const sip_t *sip)
+{
+    const url_t *through = nta_outgoing_route_uri(b->orq);
+    char uri[SIP_URI_BYTES] = "";
+
+    if (b->to != BRANCH_TO_PHONE && (!through || url_e(uri, (int)sizeof(uri), through) <= 0))
+        return;
+    route_note_contact(b->forward->proxy->sip, sip->sip_contact, uri);
+}
+
 static void
 send_up(struct forward *f, msg_t *msg)
 {
     sip_t *sip = sip_object(msg);
 
     sip_via_remove(msg, sip); /* section 16.7 item 3 */
-    if (f->is_invite)
-        route_note_contact(f->proxy->sip, sip->sip_contact);
     nta_incoming_mreply(f->irq, msg);
 }
 
@@ -118,6 +128,7 @@ on_provisional(struct branch *b, int status, msg_t *msg)
             sip_moment(f->proxy->sip).mono_ms + f->proxy->sip->conf.invite_timeout_s * 1000ull;
         list_remove(&f->watch);
         list_append(&f->proxy->invite_watch, &f->watch);
+        note_contact(b, sip_object(msg));
     }
     send_up(f, msg);
 }
@@ -135,6 +146,7 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
     } else if (status < 300 && !is_ours && msg) {
         struct forward *f = b->forward;
 
+        note_contact(b, sip_object(msg));
         branch_drop(b);
         send_up(f, msg);
         forward_end(f);

@@ -388,6 +388,18 @@ forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_s
     return f;
 }
 
+/* The caller's Contact, and the peer that serves it: the one whose Via is on top. */
+static void
+note_caller(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
+{
+    char through[SIP_URI_BYTES] = "";
+
+    if (sender->side == SIP_PEERS)
+        snprintf(through, sizeof(through), "sip:%s:%s;transport=tls", sip->sip_via->v_host,
+                 sip->sip_via->v_port ? sip->sip_via->v_port : "5061");
+    route_note_contact(s, sip->sip_contact, through);
+}
+
 void
 proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const sip_t *sip,
                  const struct sip_sender *sender, const struct route *route)
@@ -403,7 +415,7 @@ proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const sip_t *si
         f->due_ms = sip_moment(s).mono_ms + s->conf.invite_timeout_s * 1000ull;
         list_append(&s->proxy->invite_watch, &f->watch);
         proxy_arm(s->proxy);
-        route_note_contact(s, sip->sip_contact);
+        note_caller(s, sip, sender);
     }
     if (f->is_invite || sender->side == SIP_PEERS) /* RFC 4320 section 4.1: reliable, so at once */
         sip_reply(irq, 100, NULL, 0);

@@ -7,13 +7,15 @@
 #include "base/list.h"
 #include "base/map.h"
 
-#define KEY_BYTES 96 /* "host:port" */
+#define KEY_BYTES     96 /* "host:port" */
+#define THROUGH_BYTES 96
 
 struct note {
     struct list_node link; /* the least recent first */
     uint64_t used_ms;
     uint8_t key_len;
     char key[KEY_BYTES];
+    char through[THROUGH_BYTES];
 };
 
 struct noted {
@@ -80,21 +82,25 @@ touch(struct noted *n, struct note *note, uint64_t now_ms)
 }
 
 void
-noted_put(struct noted *n, const url_t *url, uint64_t now_ms)
+noted_put(struct noted *n, const url_t *url, const char *through, uint64_t now_ms)
 {
     char key[KEY_BYTES];
     size_t len = key_of(url, key);
     struct note *note = len ? map_get(n->map, slice_of(key, len)) : NULL;
 
-    if (note)
-        touch(n, note, now_ms);
-    if (note || len == 0)
+    if (len == 0 || strlen(through) >= THROUGH_BYTES)
         return;
+    if (note) {
+        touch(n, note, now_ms);
+        memcpy(note->through, through, strlen(through) + 1);
+        return;
+    }
     if (map_count(n->map) >= NOTED_MAX)
         note_drop(n, list_entry(n->order.next, struct note, link));
     note = calloc(1, sizeof(*note));
     if (!note)
         return;
+    memcpy(note->through, through, strlen(through) + 1);
     note->used_ms = now_ms;
     note->key_len = (uint8_t)len;
     memcpy(note->key, key, len);
@@ -105,19 +111,19 @@ noted_put(struct noted *n, const url_t *url, uint64_t now_ms)
     }
 }
 
-bool
-noted_has(struct noted *n, const url_t *url, uint64_t now_ms)
+const char *
+noted_get(struct noted *n, const url_t *url, uint64_t now_ms)
 {
     char key[KEY_BYTES];
     size_t len = key_of(url, key);
     struct note *note = len ? map_get(n->map, slice_of(key, len)) : NULL;
 
     if (!note)
-        return false;
+        return NULL;
     if (now_ms - note->used_ms > NOTED_AGE_MS) {
         note_drop(n, note);
-        return false;
+        return NULL;
     }
     touch(n, note, now_ms);
-    return true;
+    return note->through;
 }

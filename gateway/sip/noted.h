@@ -9,7 +9,6 @@
 #ifndef GATEWAY_SIP_NOTED_H
 #define GATEWAY_SIP_NOTED_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <sofia-sip/url.h>
@@ -21,7 +20,11 @@ struct noted;
 
 struct noted *noted_new(uint64_t seed);
 void noted_free(struct noted *n);
-void noted_put(struct noted *n, const url_t *url, uint64_t now_ms);
-bool noted_has(struct noted *n, const url_t *url, uint64_t now_ms);
+
+/** noted_put - @through: the serving peer's URI, or "" for straight to it. */
+void noted_put(struct noted *n, const url_t *url, const char *through, uint64_t now_ms);
+
+/** noted_get - through whom, "" for straight; NULL when it was never seen. Borrowed. */
+const char *noted_get(struct noted *n, const url_t *url, uint64_t now_ms);
 
 #endif

@@ -63,6 +63,27 @@ direct(struct sip *s, struct route *r, const url_t *url)
     r->target.request_uri[0] = '\0';
 }
 
+/* To a contact that was seen in a dialog, the way the dialog went. */
+static void
+noted(struct sip *s, struct route *r, const url_t *url, const char *through)
+{
+    if (!through[0]) {
+        direct(s, r, url);
+        return;
+    }
+    r->kind = ROUTE_DIRECT;
+    if (sip_target_of_uri(s, through, &r->target))
+        refuse(r, 480, NULL);
+    r->target.request_uri[0] = '\0';
+    snprintf(r->target.route, sizeof(r->target.route), "<%s;lr>", through);
+}
+
+static const char *
+noted_through(struct sip *s, const url_t *url)
+{
+    return url->url_host ? noted_get(s->noted, url, sip_moment(s).mono_ms) : NULL;
+}
+
 static bool
 is_address(const char *host)
 {
@@ -87,7 +108,7 @@ by_route(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
     }
     if (!own->rest)
         return false;
-    if (sender->side == SIP_PHONES && !own->has_token && !route_is_noted(s, own->rest->r_url))
+    if (sender->side == SIP_PHONES && !own->has_token && !noted_through(s, own->rest->r_url))
         refuse(r, 403, "Not a route of ours");
     else
         direct(s, r, own->rest->r_url);
@@ -101,6 +122,7 @@ by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
 {
     const url_t *url = sip->sip_request->rq_url;
     const struct location_contact *phone = location_by_contact(s, url);
+    const char *through;
 
     if (phone) {
         r->kind = ROUTE_DIRECT;
@@ -112,9 +134,11 @@ by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
     }
     if (!is_address(url->url_host))
         return false;
-    if (sender->side == SIP_PEERS || own->has_token ||
-        (sip->sip_to->a_tag && route_is_noted(s, url)))
+    through = noted_through(s, url);
+    if (sender->side == SIP_PEERS || own->has_token)
         direct(s, r, url);
+    else if (sip->sip_to->a_tag && through)
+        noted(s, r, url, through);
     else
         refuse(r, sip->sip_to->a_tag ? 481 : 404, NULL);
     return true;
@@ -169,14 +193,8 @@ sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sende
 }
 
 void
-route_note_contact(struct sip *s, const sip_contact_t *contact)
+route_note_contact(struct sip *s, const sip_contact_t *contact, const char *through)
 {
     if (contact && contact->m_url->url_host && !sip_is_own_url(s, contact->m_url))
-        noted_put(s->noted, contact->m_url, sip_moment(s).mono_ms);
-}
-
-bool
-route_is_noted(struct sip *s, const url_t *url)
-{
-    return url->url_host && noted_has(s->noted, url, sip_moment(s).mono_ms);
+        noted_put(s->noted, contact->m_url, through, sip_moment(s).mono_ms);
 }

@@ -44,9 +44,8 @@ struct route {
 void sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
                       struct route *ret);
 
-/** route_note_contact - a Contact was seen in a dialog we helped to make: requests to it may pass.
- */
-void route_note_contact(struct sip *s, const sip_contact_t *contact);
-bool route_is_noted(struct sip *s, const url_t *url);
+/** route_note_contact - a Contact was seen in a dialog we helped to make: requests to it may pass,
+ * by way of @through (a URI, "" for straight). */
+void route_note_contact(struct sip *s, const sip_contact_t *contact, const char *through);
 
 #endif

@@ -64,7 +64,8 @@ on_library_log(void *stream, const char *fmt, va_list ap)
     len = strcspn(text, "\n");
     text[len] = '\0';
     if (len > 0) /* strangers can make it talk: the rate is limited */
-        log_write(LOG_LEVEL_REMOTE, "sip", "library: %s", text);
+        log_write(log_is_written(LOG_LEVEL_DEBUG) ? LOG_LEVEL_DEBUG : LOG_LEVEL_REMOTE, "sip",
+                  "library: %s", text);
 }
 
 static void
@@ -74,7 +75,7 @@ quiet_library(void)
 
     for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) {
         su_log_redirect(logs[i], on_library_log, NULL);
-        su_log_set_level(logs[i], 1);
+        su_log_set_level(logs[i], log_is_written(LOG_LEVEL_DEBUG) ? 5 : 1);
     }
 }
 
