@@ -260,6 +260,43 @@ START_TEST(a_partition_heals)
 }
 END_TEST
 
+/* One that nobody has as a bootstrap entry forms an overlay of its own; whichever of the two has to
+ * give way, there is one in the end. */
+static void
+meet_a_lone_one(int plugin, bool is_lowest)
+{
+    unsigned lone = 3;
+
+    begin(plugin, 90, 24, 0);
+    for (unsigned i = 4; i < 24; i++)
+        if ((id_compare(sim_id(sim, i), sim_id(sim, lone)) < 0) == is_lowest)
+            lone = i;
+    sim_set_group(sim, lone, 1);
+    for (unsigned i = 0; i < 24; i++)
+        sim_start(sim, i);
+    sim_run_ms(sim, SETTLE_MS);
+    ck_assert_int_eq(peer_state(sim_peer(sim, lone)), PEER_ALONE);
+    store_records(0, RECORDS);
+    sim_set_group(sim, lone, 0);
+    sim_run_ms(sim, 6 * SETTLE_MS);
+    ck_assert_uint_eq(sim_member_count(sim), 24);
+    ck_assert_int_eq(peer_state(sim_peer(sim, lone)), PEER_JOINED);
+    check_lookups(200);
+    check_records(0, RECORDS);
+}
+
+START_TEST(a_lone_one_with_the_lowest_id)
+{
+    meet_a_lone_one(_i, true);
+}
+END_TEST
+
+START_TEST(a_lone_one_with_the_highest_id)
+{
+    meet_a_lone_one(_i, false);
+}
+END_TEST
+
 static int
 plugin_count(void)
 {
@@ -289,6 +326,8 @@ sim_suite(void)
     tcase_add_loop_test(t, leaving_moves_the_records, 0, count);
     tcase_add_loop_test(t, a_restart_comes_back, 0, count);
     tcase_add_loop_test(t, a_partition_heals, 0, count);
+    tcase_add_loop_test(t, a_lone_one_with_the_lowest_id, 0, count);
+    tcase_add_loop_test(t, a_lone_one_with_the_highest_id, 0, count);
     suite_add_tcase(s, t);
     return s;
 }
