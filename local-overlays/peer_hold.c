@@ -165,7 +165,7 @@ peer_on_fetch_request(struct peer *p, struct incoming *in)
     enum status st = fetch_req_read(in->message->contents.body, &request);
 
     writer_init(&body, p->envelope.max_bytes / 2);
-    writer_init(&certificates, UINT16_MAX);
+    writer_init(&certificates, PEER_CERTIFICATE_BYTES_MAX);
     writer_init(&info, UINT16_MAX);
     if (st == ST_OK && is_stat)
         st = storage_stat(p->storage, p->now, &request, &body);

@@ -36,23 +36,24 @@
 
 #define PEER_CONFIGURATION_SEQUENCE 1 /* until there is a configuration document */
 
-#define PEER_DUPLICATES_MAX      2048
-#define PEER_DUPLICATE_BYTES_MAX (4u << 20)
-#define PEER_ANSWERS_MAX         1024 /* requests that wait for our own answer */
-#define PEER_REASSEMBLY_MAX      16
-#define PEER_CONNECTING_MAX      128
-#define PEER_COPIES_MAX          16 /* copies of records under way */
-#define PEER_REPLICAS_MAX        4
-#define PEER_WAITING_KINDS_MAX   4  /* records of one Store that are waited for */
-#define PEER_LEARNED_MAX         32 /* bootstrap entries beyond the configured ones */
-#define PEER_CLIENT_LINKS        2  /* members a client keeps links with */
-#define PEER_CONNECT_MS          5000
-#define PEER_BACKOFF_MIN_MS      200
-#define PEER_BACKOFF_MAX_MS      30000
-#define PEER_REMARK_MS           100 /* changes of responsibility are looked at together */
-#define PEER_RETRY_COPY_MS       1000
-#define PEER_LEAVE_MS            1000 /* to hand records over, and again to say goodbye */
-#define PEER_LINK_IDLE_MS        600000
+#define PEER_DUPLICATES_MAX        2048
+#define PEER_DUPLICATE_BYTES_MAX   (4u << 20)
+#define PEER_ANSWERS_MAX           1024   /* requests that wait for our own answer */
+#define PEER_CERTIFICATE_BYTES_MAX 60000u /* of others in one message, beside our own */
+#define PEER_REASSEMBLY_MAX        16
+#define PEER_CONNECTING_MAX        128
+#define PEER_COPIES_MAX            16 /* copies of records under way */
+#define PEER_REPLICAS_MAX          4
+#define PEER_WAITING_KINDS_MAX     4  /* records of one Store that are waited for */
+#define PEER_LEARNED_MAX           32 /* bootstrap entries beyond the configured ones */
+#define PEER_CLIENT_LINKS          2  /* members a client keeps links with */
+#define PEER_CONNECT_MS            5000
+#define PEER_BACKOFF_MIN_MS        200
+#define PEER_BACKOFF_MAX_MS        30000
+#define PEER_REMARK_MS             100 /* changes of responsibility are looked at together */
+#define PEER_RETRY_COPY_MS         1000
+#define PEER_LEAVE_MS              1000 /* to hand records over, and again to say goodbye */
+#define PEER_LINK_IDLE_MS          600000
 
 /** Something put off to the end of the step; the first member of what is put off. */
 struct later {

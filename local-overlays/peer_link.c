@@ -285,6 +285,8 @@ peer_links_tick(struct peer *p)
                  !peer_is_watched(p, &l->node)) {
             struct id node = l->node;
             peer_disconnect(p, &node);
+            if (p->is_engaged)
+                peer_ops(p)->neighbour_lost(p->topology, p->now, &node);
             tell_link(p, &node, false);
         }
     }

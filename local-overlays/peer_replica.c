@@ -162,7 +162,7 @@ send_copy(struct peer *p, struct storage_record *r, const struct id *to, uint8_t
                        .is_handover = is_handover,
                        .offer = offer};
     writer_init(&kinds, p->envelope.max_bytes / 2);
-    writer_init(&certificates, UINT16_MAX);
+    writer_init(&certificates, PEER_CERTIFICATE_BYTES_MAX);
     writer_init(&body, p->envelope.max_bytes);
     storage_record_write(r, p->now, &kinds, &certificates);
     request.kind_data = writer_slice(&kinds);

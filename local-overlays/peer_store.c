@@ -6,16 +6,13 @@
 
 /* ---- Store, asked for ---- */
 
-static void
-stored(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
-{
-    struct peer_reply *reply = ctx;
-
-    (void)owner;
-    reply->done(reply->ctx, now, end->st, end->from,
-                end->st == ST_OK ? slice_of(NULL, 0) : end->body);
-    free(reply);
-}
+/** A Store of the upper layers, kept until it has ended. */
+struct store {
+    struct id resource;
+    struct peer_value value; /* its bytes are owned */
+    struct peer_reply done;
+    bool is_again;
+};
 
 /* Storage times of one node never stand still: a second store in a millisecond is newer too. */
 static uint64_t
@@ -104,28 +101,139 @@ fail_later(struct peer *p, enum status st, const struct peer_reply *reply,
     peer_later(p, &f->later);
 }
 
+static void
+store_free(struct store *store)
+{
+    slice_free(&store->value.value);
+    free(store);
+}
+
+static enum status send_store(struct peer *p, struct store *store);
+
+static void
+finish_store(struct store *store, struct moment now, enum status st, const struct signer *from,
+             struct slice info)
+{
+    store->done.done(store->done.ctx, now, st, from, info);
+    store_free(store);
+}
+
+/* The storage time of what stands in our place. */
+static uint64_t
+time_of_own(const struct store *store, struct slice body)
+{
+    struct fetch_kind_response response;
+    struct slice responses;
+    struct stored_data d;
+    struct reader r, values;
+    uint64_t time_ms = 0;
+
+    if (fetch_ans_read(body, &responses) != ST_OK)
+        return 0;
+    reader_init(&r, responses);
+    while (fetch_kind_response_read(&r, &response)) {
+        const struct kind *kind = kind_find(response.kind);
+        if (!kind || kind->id != store->value.kind)
+            continue;
+        reader_init(&values, response.values);
+        while (stored_data_read(&values, kind->model, &d))
+            if (kind->model != MODEL_DICTIONARY ||
+                slice_equal(d.key, slice_of(store->value.key.bytes, ID_BYTES)))
+                time_ms = d.storage_time_ms > time_ms ? d.storage_time_ms : time_ms;
+    }
+    return time_ms;
+}
+
+/* Our clock was ahead in an earlier life: go on from the time that is stored (RFC 6940 section 7).
+ * What this life has stored since is newer for good reason, and stays. */
+static void
+own_fetched(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
+{
+    struct peer *p = owner;
+    struct store *store = ctx;
+    uint64_t time_ms = end->st == ST_OK ? time_of_own(store, end->body) : 0;
+
+    if (p->is_ending || time_ms <= p->last_storage_time_ms) {
+        finish_store(store, now, ST_TOO_OLD, end->from, slice_of(NULL, 0));
+        return;
+    }
+    log_to(&p->env.log, LOG_LEVEL_WARN,
+           "%s: what this node stored before is %llu s in the future: going on from there",
+           p->conf.overlay,
+           (unsigned long long)((time_ms > now.wall_ms ? time_ms - now.wall_ms : 0) / 1000));
+    p->last_storage_time_ms = time_ms;
+    enum status st = send_store(p, store);
+    if (st != ST_OK)
+        finish_store(store, now, st, NULL, slice_of(NULL, 0));
+}
+
+static void
+fetch_own(struct peer *p, struct store *store)
+{
+    struct destination to = destination_resource(&store->resource);
+    struct outgoing o = {
+        .to = &to, .count = 1, .code = MESSAGE_FETCH_REQ, .done = own_fetched, .ctx = store};
+    struct writer body;
+
+    store->is_again = true;
+    writer_init(&body, UINT16_MAX);
+    peer_write_fetch(&store->resource, kind_find(store->value.kind), &body);
+    o.body = writer_slice(&body);
+    peer_request(p, &o);
+    writer_done(&body);
+}
+
+static void
+stored(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
+{
+    struct peer *p = owner;
+    struct store *store = ctx;
+
+    if (end->st == ST_TOO_OLD && !store->is_again && !p->is_ending)
+        fetch_own(p, store);
+    else
+        finish_store(store, now, end->st, end->from,
+                     end->st == ST_OK ? slice_of(NULL, 0) : end->body);
+}
+
+static enum status
+send_store(struct peer *p, struct store *store)
+{
+    struct destination to = destination_resource(&store->resource);
+    struct outgoing o = {
+        .to = &to, .count = 1, .code = MESSAGE_STORE_REQ, .done = stored, .ctx = store};
+    struct writer body;
+    enum status st;
+
+    writer_init(&body, p->envelope.max_bytes);
+    st = write_store(p, &store->resource, &store->value, &body);
+    o.body = writer_slice(&body);
+    if (st == ST_OK)
+        peer_request(p, &o);
+    writer_done(&body);
+    return st;
+}
+
 void
 peer_store(struct peer *p, struct moment now, const char *name, const struct peer_value *value,
            const struct peer_reply *done)
 {
-    struct id resource = peer_hash(p, name);
-    struct destination to = destination_resource(&resource);
-    struct outgoing o = {.to = &to, .count = 1, .code = MESSAGE_STORE_REQ, .done = stored};
-    struct writer body;
-    enum status st;
+    struct store *store = calloc(1, sizeof(*store));
+    enum status st = ST_NOMEM;
 
     peer_enter(p, now);
-    writer_init(&body, p->envelope.max_bytes);
-    st = write_store(p, &resource, value, &body);
-    o.ctx = st == ST_OK ? calloc(1, sizeof(*done)) : NULL;
-    if (o.ctx) {
-        *(struct peer_reply *)o.ctx = *done;
-        o.body = writer_slice(&body);
-        peer_request(p, &o);
-    } else {
-        fail_later(p, st == ST_OK ? ST_NOMEM : st, done, NULL);
+    if (store) {
+        *store = (struct store){.resource = peer_hash(p, name), .value = *value, .done = *done};
+        store->value.value = slice_of(NULL, 0);
+        st = slice_copy(value->value, &store->value.value);
     }
-    writer_done(&body);
+    if (st == ST_OK)
+        st = send_store(p, store);
+    if (st != ST_OK) {
+        if (store)
+            store_free(store);
+        fail_later(p, st, done, NULL);
+    }
     peer_leave_asked(p);
 }
 

@@ -92,7 +92,7 @@ NODISCARD enum status storage_restore(struct storage *s, struct moment now,
 /**
  * storage_fetch, storage_stat - carry out a Fetch or Stat request
  * @ret_body:         the answer's body
- * @ret_certificates: the signers' certificates, each once (Fetch)
+ * @ret_certificates: the signers' certificates, each once, as many as its limit allows (Fetch)
  * Returns: ST_OK; ST_UNKNOWN_KIND with the kinds as raw u32s in @ret_body; ST_MALFORMED;
  * ST_TOO_LARGE.
  */

@@ -13,6 +13,8 @@ struct output {
     struct writer *certificates; /* NULL for Stat */
 };
 
+/* A message has room for so many (its list is at most 2^16 - 1 bytes): the reader may know the
+ * rest. */
 static void
 add_certificate(struct writer *w, struct slice entry)
 {
@@ -20,7 +22,7 @@ add_certificate(struct writer *w, struct slice entry)
     struct slice der, other;
 
     reader_init(&r, entry);
-    if (!certificate_read(&r, &der))
+    if (!certificate_read(&r, &der) || w->len + entry.len > w->limit)
         return;
     reader_init(&r, writer_slice(w));
     while (certificate_read(&r, &other))

@@ -50,6 +50,7 @@ struct lan_host {
 struct lan {
     struct events events;
     uint64_t seed;
+    uint64_t wall_ahead_ms; /* of all wall clocks */
     unsigned count;
     struct lan_host host[LAN_MAX];
     bool is_secure;
@@ -65,7 +66,7 @@ lan_now(void)
 {
     uint64_t ms = lan.events.now_us / 1000;
 
-    return (struct moment){.mono_ms = ms, .wall_ms = LAN_WALL + ms};
+    return (struct moment){.mono_ms = ms, .wall_ms = LAN_WALL + ms + lan.wall_ahead_ms};
 }
 
 static inline unsigned

@@ -386,6 +386,28 @@ START_TEST(test_client)
 }
 END_TEST
 
+/* A node whose clock has gone back stores again, and what it stored before does not stand in its
+ * way. */
+START_TEST(test_clock_goes_back)
+{
+    lan_members(3);
+    ck_assert(lan_run_until(PEER_JOINED, 10000));
+    lan_run_ms(1000);
+    lan.wall_ahead_ms = 3600000;
+    ck_assert_int_eq(store(1, "alice@test", "before", true).st, ST_OK);
+    lan_crash(1);
+    lan.wall_ahead_ms = 0;
+    lan_run_ms(3000);
+    lan_start(1);
+    peer_aim(lan_peer(1), lan_now(), PEER_AIM_MEMBER);
+    ck_assert(lan_run_until(PEER_JOINED, 10000));
+    ck_assert_int_eq(store(1, "alice@test", "after", true).st, ST_OK);
+    ck_assert_str_eq(fetch(0, "alice@test").value, "after");
+    ck_assert_int_eq(store(1, "alice@test", "later", true).st, ST_OK);
+    ck_assert_str_eq(fetch(2, "alice@test").value, "later");
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -410,6 +432,7 @@ suite(void)
     tcase_add_test(t, test_bootstrap_restarts);
     tcase_add_test(t, test_incompatible);
     tcase_add_test(t, test_client);
+    tcase_add_test(t, test_clock_goes_back);
     suite_add_tcase(s, t);
     return s;
 }
