@@ -178,6 +178,7 @@ leave(void *state, struct moment now)
     c->contact_count = 0;
     c->task_count = 0;
     c->is_admitting = false;
+    memset(c->lost, 0, sizeof(c->lost));
     c->state = CHORD_OUT;
     memset(&c->shown, 0, sizeof(c->shown));
     chord_settle(c, now);
@@ -222,7 +223,7 @@ on_answer(void *state, struct moment now, uint32_t token, enum status st, const 
     if (token && take_task(c, token, &task)) {
         chord_join_on_answer(c, now, task.kind, st, body);
     } else if (!token && st == ST_IN_PROGRESS && from && chord_find(c, from)) {
-        chord_drop(c, now, from); /* it has restarted, and is no member */
+        chord_drop(c, now, from, false); /* it has restarted, and is no member */
         c->env.detach(c->env.ctx, from);
     }
     chord_settle(c, now);
@@ -241,7 +242,7 @@ end_attach(struct chord *c, struct moment now, const struct chord_task *task, en
     else if (st == ST_OK && !is_self)
         chord_add(c, now, node);
     else
-        chord_drop(c, now, &task->node);
+        chord_drop(c, now, &task->node, false);
 }
 
 static void
@@ -296,7 +297,7 @@ neighbour_lost(void *state, struct moment now, const struct id *node)
     if (c->is_admitting && id_equal(&c->joiner, node))
         c->is_admitting = false;
     if (chord_find(c, node))
-        chord_drop(c, now, node);
+        chord_drop(c, now, node, true);
     if (chord_is_joining(c))
         chord_join_on_lost(c, now, node);
     chord_settle(c, now);
@@ -316,9 +317,7 @@ deadline_ms(const void *state)
         return due_ms;
     if (c->is_admitting)
         due_ms = moment_earlier_ms(due_ms, c->admit_end_ms);
-    due_ms = moment_earlier_ms(due_ms, c->update_due_ms);
-    due_ms = moment_earlier_ms(due_ms, c->stabilise_due_ms);
-    return moment_earlier_ms(due_ms, c->finger_due_ms);
+    return moment_earlier_ms(due_ms, chord_update_deadline_ms(c));
 }
 
 static void

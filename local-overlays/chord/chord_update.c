@@ -70,21 +70,20 @@ chord_send_update(struct chord *c, struct moment now, const struct id *node,
 
 /* ---- what is heard -------------------------------------------------------------------------- */
 
-static bool
-is_lost(const struct chord *c, struct moment now, const struct id *node)
+static struct chord_lost *
+find_lost(struct chord *c, struct moment now, const struct id *node)
 {
     for (unsigned i = 0; i < CHORD_LOST_MAX; i++)
         if (c->lost[i].until_ms > now.mono_ms && id_equal(&c->lost[i].node, node))
-            return true;
-    return false;
+            return &c->lost[i];
+    return NULL;
 }
 
 static void
-remember_lost(struct chord *c, struct moment now, const struct id *node)
+remember_lost(struct chord *c, struct moment now, const struct id *node, bool is_missed)
 {
-    c->lost[c->lost_next % CHORD_LOST_MAX] =
-        (struct chord_lost){.node = *node, .until_ms = now.mono_ms + CHORD_LOST_MS};
-    c->lost_next++;
+    c->lost[c->lost_next++ % CHORD_LOST_MAX] = (struct chord_lost){
+        .node = *node, .until_ms = now.mono_ms + CHORD_LOST_MS, .is_missed = is_missed};
 }
 
 static bool
@@ -101,11 +100,17 @@ void
 chord_learn(struct chord *c, struct moment now, const struct id *node, const struct id *via)
 {
     struct topology_target to = chord_to_node(node);
+    struct chord_lost *lost;
     uint32_t token;
 
     if (id_is_zero(node) || id_is_wildcard(node) || !chord_is_wanted(c, node) ||
-        chord_find(c, node) || is_lost(c, now, node) || is_attaching(c, node))
+        chord_find(c, node) || is_attaching(c, node))
         return;
+    lost = find_lost(c, now, node);
+    if (lost) {
+        lost->is_missed = true;
+        return;
+    }
     if (c->env.is_usable(c->env.ctx, node)) {
         chord_add(c, now, node);
         return;
@@ -121,12 +126,12 @@ chord_learn(struct chord *c, struct moment now, const struct id *node, const str
 }
 
 void
-chord_drop(struct chord *c, struct moment now, const struct id *node)
+chord_drop(struct chord *c, struct moment now, const struct id *node, bool is_missed)
 {
     struct id distance = id_subtract(node, &c->conf.self);
     unsigned slot = chord_slot_of(&distance);
 
-    remember_lost(c, now, node);
+    remember_lost(c, now, node, is_missed);
     if (!chord_remove(c, node) || slot >= CHORD_SLOTS)
         return;
     c->slot_tried[slot / 8] &= (uint8_t) ~(1u << (slot % 8));
@@ -262,7 +267,7 @@ chord_on_leave(struct chord *c, struct moment now, const struct topology_request
         return why_set(why, ST_FORBIDDEN, "a Leave in the name of another node");
     if (c->state == CHORD_OUT)
         return ST_OK;
-    chord_drop(c, now, &req->from);
+    chord_drop(c, now, &req->from, false);
     c->env.detach(c->env.ctx, &req->from);
     if (c->state == CHORD_IN)
         learn_all(c, now, data.nodes, NULL);
@@ -430,9 +435,33 @@ stabilise(struct chord *c, struct moment now)
     c->finger_due_ms = now.mono_ms;
 }
 
+static void
+retry_lost(struct chord *c, struct moment now)
+{
+    for (unsigned i = 0; i < CHORD_LOST_MAX; i++) {
+        struct chord_lost *lost = &c->lost[i];
+        if (!lost->is_missed || lost->until_ms > now.mono_ms)
+            continue;
+        lost->is_missed = false;
+        chord_learn(c, now, &lost->node, NULL);
+    }
+}
+
+uint64_t
+chord_update_deadline_ms(const struct chord *c)
+{
+    uint64_t due_ms = moment_earlier_ms(c->update_due_ms, c->stabilise_due_ms);
+
+    for (unsigned i = 0; i < CHORD_LOST_MAX; i++)
+        if (c->lost[i].is_missed)
+            due_ms = moment_earlier_ms(due_ms, c->lost[i].until_ms);
+    return moment_earlier_ms(due_ms, c->finger_due_ms);
+}
+
 void
 chord_update_tick(struct chord *c, struct moment now)
 {
+    retry_lost(c, now);
     if (now.mono_ms >= c->update_due_ms)
         send_updates(c, now);
     if (now.mono_ms >= c->stabilise_due_ms)

@@ -76,9 +76,11 @@ struct chord_task {
     uint64_t expire_ms; /* a host that forgets must not keep us waiting for ever */
 };
 
+/** A node that went, or could not be reached. */
 struct chord_lost {
     struct id node;
     uint64_t until_ms;
+    bool is_missed; /* it may be alive after all: try it once more then */
 };
 
 /** What the outside was told last. */
@@ -222,12 +224,15 @@ void chord_send_leave(struct chord *c);
 /** chord_learn - @node is said to be a member, by @via. */
 void chord_learn(struct chord *c, struct moment now, const struct id *node, const struct id *via);
 
-/** chord_drop - @node is gone: forget it, and do not take it from hearsay for a while. */
-void chord_drop(struct chord *c, struct moment now, const struct id *node);
+/** chord_drop - @node is gone: forget it, and do not take it from hearsay for a while.
+ *  @is_missed: only its link is known to be gone (RFC 6940 section 10.7.1: "by actively routing a
+ *  new Attach to the lost peer"). */
+void chord_drop(struct chord *c, struct moment now, const struct id *node, bool is_missed);
 
 void chord_finger_on_attach(struct chord *c, struct moment now, unsigned slot, enum status st,
                             const struct id *node);
 void chord_update_tick(struct chord *c, struct moment now);
+uint64_t chord_update_deadline_ms(const struct chord *c);
 
 /* ---- chord_route.c: questions of the host; contracts in topology.h -------------------------- */
 
