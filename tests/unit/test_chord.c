@@ -226,7 +226,7 @@ START_TEST(leave_is_mended_at_once)
         mesh_run_ms(mesh, 500);
         check_lookups(30);
     }
-    mesh_run_ms(mesh, 1000);
+    mesh_run_ms(mesh, 5000);
     check_neighbours();
 }
 END_TEST
