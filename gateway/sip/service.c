@@ -296,6 +296,7 @@ run(void *arg)
     su_timer_set_for_ever(s->second, on_second, (su_timer_arg_t *)s);
     su_root_run(s->root);
     close_all(s);
+    tls_leak_end();
     return NULL;
 }
 
