@@ -314,6 +314,27 @@ b2bua_cancel_request(nta_outgoing_t *orq, const sip_t *reason)
     return NULL;
 }
 
+/* Headers that stand in a list, in the list's order.  sip_add_dup() puts each Via and Record-Route
+ * before the one it put last. */
+static int
+add_list(msg_t *msg, sip_t *sip, const sip_header_t *list)
+{
+    size_t count = 0;
+
+    for (const sip_header_t *at = list; at; at = at->sh_next)
+        count++;
+    while (count-- > 0) {
+        const sip_header_t *at = list;
+        sip_header_t *copy;
+        for (size_t i = 0; i < count; i++)
+            at = at->sh_next;
+        copy = (sip_header_t *)msg_header_dup_one(msg_home(msg), (const msg_header_t *)at);
+        if (!copy || sip_header_insert(msg, sip, copy) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 void
 b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta_incoming_t *irq,
                     msg_t *in, const char *to_tag)
@@ -338,14 +359,14 @@ b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta
     strip(msg, sip, &sip->sip_to);
     strip(msg, sip, &sip->sip_call_id);
     strip(msg, sip, &sip->sip_cseq);
-    if (sip_add_dup(msg, sip, (sip_header_t *)r->sip_via) < 0 ||
+    if (add_list(msg, sip, (sip_header_t *)r->sip_via) < 0 ||
         sip_add_dup(msg, sip, (sip_header_t *)r->sip_from) < 0 ||
         sip_add_dup(msg, sip, (sip_header_t *)r->sip_to) < 0 ||
         sip_add_dup(msg, sip, (sip_header_t *)r->sip_call_id) < 0 ||
         sip_add_dup(msg, sip, (sip_header_t *)r->sip_cseq) < 0)
         goto done;
     if (is_opening && r->sip_record_route &&
-        sip_add_dup(msg, sip, (sip_header_t *)r->sip_record_route) < 0)
+        add_list(msg, sip, (sip_header_t *)r->sip_record_route) < 0)
         goto done;
     if (!sip->sip_to->a_tag && to_tag && status > 100)
         set_tag(msg, sip->sip_to, to_tag);
