@@ -267,6 +267,23 @@ half_open_max(const struct links *l)
     return share > HALF_OPEN_MIN ? share : HALF_OPEN_MIN;
 }
 
+/* Strangers share what they can occupy, and the oldest makes way: a node with a certificate needs a
+ * few round trips, so that it gets in unless all of them knock again in that time. */
+static void
+make_way(struct links *l)
+{
+    if (l->half_open < half_open_max(l))
+        return;
+    list_each(at, &l->all)
+    {
+        struct connection *c = list_entry(at, struct connection, all);
+        if (!c->is_ours && c->state < CONNECTION_UP) {
+            connection_end(c, "%zu strangers came after it", l->half_open - 1);
+            return;
+        }
+    }
+}
+
 static struct connection *
 add(struct links *l)
 {
@@ -292,8 +309,8 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
         memcpy(&address.any, far, (size_t)far_len);
         address.len = (socklen_t)far_len;
     }
-    /* Strangers share what they can occupy: nodes with a certificate must still get in. */
-    bool is_full = l->count >= l->conf.max_links || l->half_open >= half_open_max(l);
+    make_way(l);
+    bool is_full = l->count >= l->conf.max_links;
     struct connection *c = is_full ? NULL : add(l);
     if (!c) {
         socket_address_text(&address, text);

@@ -143,11 +143,10 @@ START_TEST(test_half_open_are_bounded)
     for (unsigned i = 0; i < 40; i++)
         closed += recv(fd[i], &byte, 1, MSG_DONTWAIT) == 0;
     ck_assert_uint_eq(closed, 40 - 16);
-    for (unsigned i = 0; i < 40; i++)
-        close(fd[i]);
-    run_for_ms(20);
     links_connect(node[1].links, node[0].listen, NULL);
     WAIT_FOR(node[0].told.up == 1 && node[1].told.up == 1);
+    for (unsigned i = 0; i < 40; i++)
+        close(fd[i]);
 }
 END_TEST
 
