@@ -114,6 +114,9 @@ leave_on_handover(struct election *e, const struct election_event *ev)
     char name[NODE_NAME_BYTES];
 
     if (!gateways_has(e, &from) || ev->request.handover->term != e->term) {
+        log_to(&e->env.log, LOG_LEVEL_REMOTE,
+               "election: %s: a handover of term %u by %s, which is no gateway of term %u",
+               e->conf.overlay, ev->request.handover->term, election_name(e, &from, name), e->term);
         record_read_gateways(e); /* who are you? */
         e->env.answer_handover(e->env.ctx, ev->request.handle, ST_FORBIDDEN);
         return;

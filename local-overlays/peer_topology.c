@@ -259,9 +259,14 @@ peer_on_topology_request(struct peer *p, struct incoming *in)
     writer_init(&body, UINT16_MAX);
     if (st == ST_OK)
         st = peer_ops(p)->on_request(p->topology, p->now, &request, &body, &why);
-    if (st == ST_OK)
+    if (st == ST_OK) {
         peer_reply_body(p, &in->answer, writer_slice(&body), slice_of(NULL, 0));
-    else
+    } else {
+        char text[ID_TEXT_BYTES];
+        if (st == ST_FORBIDDEN || st == ST_MALFORMED)
+            log_to(&p->env.log, LOG_LEVEL_REMOTE, "%s: %s from %s refused: %s", p->conf.overlay,
+                   message_code_name(request.code), id_text(&request.from, text), why.text);
         peer_reply_text(p, &in->answer, st, why.text);
+    }
     writer_done(&body);
 }
