@@ -70,6 +70,7 @@ $(OUT)/tests/unit/test_control: $(OUT)/tests/unit/control_played.o
 REPLAYS :=
 -include tests/sim/sim.mk
 -include tests/fuzz/fuzz.mk
+-include tests/e2e/e2e.mk
 
 # ---- what a person types ---------------------------------------------------------------------------
 

@@ -15,10 +15,10 @@ class Tests:
     def __init__(self):
         self.passed = self.failed = 0
 
-    def run(self, name, function, *arguments):
+    def run(self, name, function, *arguments, **options):
         begin = time.monotonic()
         try:
-            function(*arguments)
+            function(*arguments, **options)
             self.passed += 1
             print(f"ok   {name} ({time.monotonic() - begin:.2f} s)", flush=True)
             return True
