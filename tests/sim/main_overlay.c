@@ -16,6 +16,7 @@
 #define LOOKUPS      10000u
 #define CRASH_PART   5u
 #define MESSAGES_MAX 20
+#define PIONEERS     100u  /* of a large overlay: they join first, and are the bootstrap entries */
 #define IN_TURN_MAX  1000u /* beyond, one by one takes longer than it is worth */
 
 struct options {
@@ -70,6 +71,7 @@ begin(const struct options *o)
     struct sim_conf conf = {.topology = o->topology,
                             .seed = o->seed,
                             .loss_permille = o->loss_permille,
+                            .bootstrap_spread = o->peers > IN_TURN_MAX ? PIONEERS : 0,
                             .is_loud = o->is_loud};
     struct sim *s = sim_new(&conf);
 
@@ -120,8 +122,15 @@ at_one_instant(const struct options *o)
 {
     struct sim *s = begin(o);
     uint64_t begin_ms = sim_now(s).mono_ms;
+    unsigned first = 0;
 
-    for (unsigned i = 0; i < o->peers; i++)
+    if (o->peers > IN_TURN_MAX) {
+        for (; first < PIONEERS; first++)
+            sim_start(s, first);
+        if (!sim_run_until(s, sim_are_all_joined, JOIN_MS))
+            complain(o, "the first hundred", "a peer has not joined");
+    }
+    for (unsigned i = first; i < o->peers; i++)
         sim_start(s, i);
     if (!sim_run_until(s, sim_are_all_joined, JOIN_MS))
         complain(o, "at one instant", "a peer has not joined");
@@ -178,6 +187,7 @@ main(int argc, char **argv)
                         .peers = 500,
                         .lookups = LOOKUPS};
 
+    setvbuf(stdout, NULL, _IOLBF, 0);
     o.is_loud = getenv("SIM_LOUD") != NULL;
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 < argc && read_option(&o, argv[i], argv[i + 1]))

@@ -126,8 +126,12 @@ make_peer(struct sim_node *n)
     if (s->conf.max_records)
         conf.max_records = s->conf.max_records;
     conf.bootstrap_count = s->conf.bootstrap_count;
-    for (unsigned i = 0; i < s->conf.bootstrap_count; i++)
-        node_address(i, conf.bootstrap[i]);
+    for (unsigned i = 0; i < s->conf.bootstrap_count; i++) {
+        bool is_spread = s->conf.bootstrap_spread && n->index >= s->conf.bootstrap_spread;
+        uint64_t seed = s->conf.seed + (uint64_t)n->index * BOOTSTRAPS_MAX + i;
+        node_address(is_spread ? (unsigned)chance_below(&seed, s->conf.bootstrap_spread) : i,
+                     conf.bootstrap[i]);
+    }
     if (peer_new(&conf, &env, sim_now(s), &n->peer, &why) != ST_OK) {
         fprintf(stderr, "sim: %s\n", why.text);
         abort();

@@ -28,7 +28,8 @@ struct sim_conf {
     uint32_t update_ms;     /* stabilisation; 0: the plug-in's default */
     unsigned
         bootstrap_count; /* nodes 0.. that all have as bootstrap entries; default 3, at most 8 */
-    size_t max_records;  /* of each peer; 0: the default */
+    unsigned bootstrap_spread; /* if not 0: nodes from this number on have random ones below it */
+    size_t max_records;        /* of each peer; 0: the default */
     /* Optional, for those who put something on top of the peers. */
     void *ctx;
     void (*on_state)(void *ctx, unsigned node, enum peer_state state, const char *reason);
