@@ -1,10 +1,12 @@
 #include <string.h>
 
 #include "local-overlays/chord/chord.h"
+#include "local-overlays/pastry/pastry.h"
 #include "local-overlays/topology.h"
 
 static const struct topology_ops *const built_in[] = {
     &chord_topology,
+    &pastry_topology,
     NULL,
 };
 
