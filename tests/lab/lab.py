@@ -143,8 +143,10 @@ class Node:
         return status["election"]["role"] if status else "down"
 
     def kill(self):
+        """SIGKILL; its exit code is nobody's mistake."""
         self.process.kill()
         self.process.wait()
+        self.process = None
 
     def stop(self, timeout=15):
         """SIGTERM and wait; returns the exit code (killed after the timeout: -9)."""
@@ -248,11 +250,15 @@ class Lab:
     def wait_joined(self, timeout=30):
         """Every running node has joined its overlay, and each island agrees on a gateway in the ring."""
         for node in self.nodes():
-            if node.is_running():
+            if node.process is not None:  # one that has ended by itself is told by local_state
                 wait_for(f"{node.name}@{node.island.name} joins",
                          lambda n=node: n.local_state() in ("joined", "alone"), timeout)
         for island in self.islands:
             self.wait_gateway(island, timeout)
+        for island in self.islands:
+            for other in self.islands:
+                if other is not island:
+                    self.wait_resolves(island.gateway(), f"sip:overlay@{other.name}", timeout)
 
     def wait_gateway(self, island, timeout=30):
         gateway = wait_for(f"{island.name} elects a gateway", island.gateway, timeout)

@@ -24,8 +24,8 @@ call_local_timeout 60
 call_max_calls 8
 audio_path /usr/share/baresip
 audio_source aufile,{tone}
-audio_player aufile,{heard}
-audio_alert aufile,{heard}
+audio_player aubridge,sink
+audio_alert aubridge,alert
 ausrc_channels 1
 auplay_channels 1
 audio_buffer 20-160
@@ -83,8 +83,7 @@ class Phone:
         control = free_port()
         with open(os.path.join(self.dir, "config"), "w", encoding="ascii") as out:
             out.write(CONFIG.format(ip=ip, sip_port=sip_port, tone=tone, modules=MODULES, rtp=rtp,
-                                    heard=os.path.join(self.dir, "heard.wav"), rtp_end=rtp + 100,
-                                    control=control))
+                                    rtp_end=rtp + 100, control=control))
         with open(os.path.join(self.dir, "accounts"), "w", encoding="ascii") as out:
             out.write(f'<{self.uri};transport={transport}>;outbound="sip:{proxy};transport={transport}"'
                       f";regint=60;answermode={answer};audio_codecs=PCMU/8000/1;ptime=20\n")
@@ -173,8 +172,8 @@ class Phone:
             self.command("quit")
             self.process.wait(5)
         except (OSError, subprocess.TimeoutExpired):
-            self.process.terminate()
-            self.process.wait(5)
+            self.process.kill()  # a phone in a call takes its time over SIGTERM
+            self.process.wait()
         self.socket.close()
 
 
