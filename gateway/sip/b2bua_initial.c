@@ -221,6 +221,18 @@ is_sender_true(const sip_t *sip, const char *overlay)
            is_header_true(b2bua_find_unknown(sip, "Node-ID"), aor);
 }
 
+static void
+refuse_sender(struct b2bua_call *c, const char *phrase)
+{
+    const sip_t *sip = sip_object(c->initial->request);
+
+    log_write(LOG_LEVEL_REMOTE, "sip", "gateway of %s: %s from %s@%s refused: %s",
+              c->initial->from_overlay, sip->sip_request->rq_method_name,
+              sip_text(sip->sip_from->a_url->url_user), sip_text(sip->sip_from->a_url->url_host),
+              phrase);
+    call_on_no_target(c->core, sip_moment(c->b2bua->sip), 403, phrase);
+}
+
 /** Whose users does From's domain hold?  The longest name that lives, as for a call to them. */
 static void
 on_from_resolved(void *ctx, const struct answer *answer)
@@ -233,7 +245,7 @@ on_from_resolved(void *ctx, const struct answer *answer)
         strcasecmp(answer->overlay, c->initial->from_overlay) == 0)
         c->initial->wants_search = true;
     else if (answer->status == ST_OK || answer->status == ST_NOT_FOUND)
-        call_on_no_target(c->core, now, 403, "From is not of the sender's overlay");
+        refuse_sender(c, "From is not of the sender's overlay");
     else
         call_on_no_target(c->core, now, 503, "From cannot be checked");
     b2bua_call_release(c);
@@ -244,11 +256,10 @@ check_sender(struct b2bua_call *c)
 {
     const sip_t *sip = sip_object(c->initial->request);
     const char *host = sip->sip_from->a_url->url_host;
-    struct moment now = sip_moment(c->b2bua->sip);
 
     if (!host || sip_domain_is_local(c->b2bua->sip, host) ||
         !is_sender_true(sip, c->initial->from_overlay)) {
-        call_on_no_target(c->core, now, 403, "From, Overlay-ID and certificate do not agree");
+        refuse_sender(c, "From, Overlay-ID and certificate do not agree");
     } else if (strcasecmp(host, c->initial->from_overlay) == 0) {
         look_up(c); /* no longer name can fit */
     } else {

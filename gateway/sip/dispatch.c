@@ -84,11 +84,16 @@ check_request(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
 
 /* Statelessly: a refusal must not cost more than the request. */
 static void
-refuse(struct sip_agent *agent, msg_t *msg, const sip_t *sip, const struct refusal *why)
+refuse(struct sip_agent *agent, msg_t *msg, const sip_t *sip, const struct sip_sender *sender,
+       const struct refusal *why)
 {
     bool is_ack = sip->sip_request->rq_method == sip_method_ack;
     bool is_busy = why->status == 503;
 
+    if (why->status == 403)
+        log_write(LOG_LEVEL_REMOTE, "sip", "%s: %s from %s@%s refused: %s", sender->address,
+                  sip->sip_request->rq_method_name, sip_text(sip->sip_from->a_url->url_user),
+                  sip_text(sip->sip_from->a_url->url_host), why->phrase);
     if (is_ack || why->is_silent) {
         msg_destroy(msg);
         return;
@@ -102,7 +107,7 @@ refuse(struct sip_agent *agent, msg_t *msg, const sip_t *sip, const struct refus
  * -------------------------------------------------------------------------------------- */
 
 static void
-answer_as_server(nta_incoming_t *irq, const sip_t *sip)
+answer_as_server(nta_incoming_t *irq, const sip_t *sip, const struct sip_sender *sender)
 {
     sip_method_t method = sip->sip_request->rq_method;
 
@@ -119,8 +124,10 @@ answer_as_server(nta_incoming_t *irq, const sip_t *sip)
     else if (method == sip_method_subscribe || method == sip_method_publish)
         sip_reply(irq, 489, NULL, 0);
     else
-        nta_incoming_treply(irq, SIP_405_METHOD_NOT_ALLOWED, SIPTAG_ALLOW_STR("OPTIONS, REGISTER"),
-                            TAG_END());
+        nta_incoming_treply(
+            irq, SIP_405_METHOD_NOT_ALLOWED,
+            SIPTAG_ALLOW_STR(sender->side == SIP_GATEWAYS ? "OPTIONS" : "OPTIONS, REGISTER"),
+            TAG_END());
     nta_incoming_destroy(irq);
 }
 
@@ -151,7 +158,7 @@ on_request(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_sen
     nta_incoming_t *irq;
 
     if (s->is_stopping && (is_new_call(sip) || is_register)) {
-        refuse(agent, msg, sip, &closing);
+        refuse(agent, msg, sip, sender, &closing);
         return;
     }
     irq = nta_incoming_create(agent->nta, NULL, msg, sip, NTATAG_TPORT(sender->tport), TAG_END());
@@ -161,13 +168,17 @@ on_request(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_sen
         registrar_on_request(s, irq, sip, sender);
         return;
     }
+    if (sender->side == SIP_GATEWAYS && is_for_server(s, sip) && !sip->sip_to->a_tag) {
+        answer_as_server(irq, sip, sender);
+        return;
+    }
     sip_route_decide(s, sip, sender, &route);
     if (route.kind == ROUTE_B2BUA) {
         if (sender->side == SIP_PHONES)
             request_strip(msg, sip, SIP_PHONES, route.popped);
         to_b2bua(s, irq, sip, sender);
     } else if (route.kind == ROUTE_SERVER) {
-        answer_as_server(irq, sip);
+        answer_as_server(irq, sip, sender);
     } else if (route.kind == ROUTE_REFUSE) {
         sip_reply(irq, route.status, route.phrase, 0);
         nta_incoming_destroy(irq);
@@ -229,7 +240,7 @@ dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *s
     else
         why = check_request(s, sip, &sender);
     if (why.status)
-        refuse(agent, msg, sip, &why);
+        refuse(agent, msg, sip, &sender, &why);
     else if (sip->sip_request->rq_method == sip_method_ack)
         on_ack(s, msg, sip, &sender);
     else

@@ -154,6 +154,13 @@ bool sip_domain_is_local(const struct sip *s, const char *host);
  */
 NODISCARD enum status sip_aor_of(const url_t *url, char ret_aor[AOR_BYTES]);
 
+/** sip_text - for log lines: "-" in place of NULL. */
+static inline const char *
+sip_text(const char *text)
+{
+    return text ? text : "-";
+}
+
 /** sip_random_text - @len characters of [a-z0-9] from the CSPRNG and a zero: tags, Call-IDs,
  * tokens. 5 bits a character. */
 void sip_random_text(char *out, size_t len);
