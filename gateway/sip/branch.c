@@ -48,14 +48,30 @@ branch_drop(struct branch *b)
 void
 branch_cancel(struct branch *b)
 {
-    if (b->forward->is_invite && b->orq && nta_outgoing_status(b->orq) < 200)
-        nta_outgoing_cancel(b->orq);
+    struct proxy *p = b->forward->proxy;
+
+    if (b->is_cancelled)
+        return;
+    if (!b->has_answer && !b->is_cancel_due) {
+        b->is_cancel_due = true; /* without any answer NTA's own time-out ends it */
+        return;
+    }
+    if (!b->has_answer)
+        return;
+    b->is_cancelled = true;
+    sip_cancel(b->agent, b->orq);
+    list_remove(&b->watch);
+    b->due_ms = sip_moment(p->sip).mono_ms + CANCEL_WAIT_MS;
+    list_append(&p->cancel_watch, &b->watch);
+    proxy_arm(p);
 }
 
 /* A transport error or a time-out is no answer of anybody: say what it means to the caller. */
 static int
 status_of_failure(const struct branch *b, int status)
 {
+    if (b->forward->is_cancelled)
+        return 487;
     if (b->to == BRANCH_TO_GATEWAY)
         return 503;
     return status == 408 && b->has_answer ? 408 : 480;
@@ -73,6 +89,12 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
 {
     struct forward *f = b->forward;
 
+    if (f->is_answered) {
+        msg_destroy(msg);
+        branch_drop(b);
+        forward_end(f);
+        return;
+    }
     if (is_other_gateway_worth_trying(b, status, is_ours)) {
         msg_destroy(msg);
         branch_drop(b);
@@ -118,8 +140,11 @@ on_provisional(struct branch *b, int status, msg_t *msg)
     struct forward *f = b->forward;
 
     b->has_answer = true;
-    list_remove(&b->watch);
-    if (status == 100 || nta_incoming_status(f->irq) >= 200) {
+    if (!b->is_cancelled)
+        list_remove(&b->watch);
+    if (b->is_cancel_due)
+        branch_cancel(b);
+    if (f->is_answered || status == 100 || nta_incoming_status(f->irq) >= 200) {
         msg_destroy(msg);
         return;
     }
@@ -133,6 +158,23 @@ on_provisional(struct branch *b, int status, msg_t *msg)
     send_up(f, msg);
 }
 
+/* The first 2xx ends it; that of a branch that was cancelled too late goes up as any other, and the
+ * caller hangs up (section 16.7 item 5). */
+static void
+on_success(struct branch *b, msg_t *msg)
+{
+    struct forward *f = b->forward;
+
+    note_contact(b, sip_object(msg));
+    if (!f->is_answered) {
+        send_up(f, msg);
+    } else {
+        proxy_on_response(f->proxy->sip, msg, sip_object(msg), NULL);
+    }
+    branch_drop(b);
+    forward_end(f);
+}
+
 static int
 on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
@@ -144,12 +186,7 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
     if (status < 200 && !is_ours && msg) {
         on_provisional(b, status, msg);
     } else if (status < 300 && !is_ours && msg) {
-        struct forward *f = b->forward;
-
-        note_contact(b, sip_object(msg));
-        branch_drop(b);
-        send_up(f, msg);
-        forward_end(f);
+        on_success(b, msg);
     } else {
         on_final(b, status, msg, is_ours || !msg);
     }
@@ -205,6 +242,7 @@ branch_start(struct forward *f, const struct sip_target *target, enum branch_to 
     }
     b->forward = f;
     b->to = to;
+    b->agent = target->agent;
     list_init(&b->watch);
     list_append(&f->branches, &b->link);
     f->tried++;

@@ -76,15 +76,9 @@ send_best(struct forward *f)
 }
 
 void
-forward_end(struct forward *f)
+forward_free(struct forward *f)
 {
-    list_each(at, &f->branches)
-    {
-        struct branch *b = list_entry(at, struct branch, link);
-
-        branch_cancel(b);
-        branch_drop(b);
-    }
+    list_each(at, &f->branches) branch_drop(list_entry(at, struct branch, link));
     ask_cancel(&f->ask);
     list_remove(&f->link);
     list_remove(&f->watch);
@@ -92,6 +86,26 @@ forward_end(struct forward *f)
     msg_destroy(f->best);
     msg_destroy(f->msg);
     free(f);
+}
+
+void
+forward_end(struct forward *f)
+{
+    if (f->is_invite)
+        list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
+    if (!f->is_invite || list_is_empty(&f->branches)) {
+        forward_free(f);
+        return;
+    }
+    if (f->is_answered)
+        return;
+    f->is_answered = true;
+    ask_cancel(&f->ask);
+    f->is_asking = false;
+    list_remove(&f->watch);
+    nta_incoming_bind(f->irq, NULL, NULL);
+    nta_incoming_destroy(f->irq);
+    f->irq = NULL;
 }
 
 void

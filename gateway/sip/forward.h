@@ -17,6 +17,7 @@ struct proxy {
     struct list_node forwards;
     struct list_node gateway_watch; /* struct branch, in order of their due_ms */
     struct list_node peer_watch;
+    struct list_node cancel_watch;
     struct list_node invite_watch; /* struct forward */
     su_timer_t *timer;
     bool is_armed;
@@ -33,8 +34,11 @@ struct branch {
     uint64_t due_ms;
     nta_outgoing_t *orq;
     enum branch_to to;
-    struct id gateway;                   /* BRANCH_TO_GATEWAY */
-    bool has_answer;                     /* any, 100 included */
+    struct id gateway; /* BRANCH_TO_GATEWAY */
+    bool has_answer;   /* any, 100 included */
+    struct sip_agent *agent;
+    bool is_cancel_due; /* CANCEL goes out with the first provisional answer (section 9.1) */
+    bool is_cancelled;
     bool is_overdue;                     /* BRANCH_TO_GATEWAY: silent once already */
     char destination[DESTINATION_BYTES]; /* counted by limits.h; "" if not */
 };
@@ -50,6 +54,7 @@ struct forward {
     enum sip_side side;
     bool is_from_gateway;
     bool is_invite;
+    bool is_answered; /* the server transaction is gone, only cancelled branches are left */
     bool is_cancelled;
     bool is_asking;
     bool is_callee_on_connection; /* of the contact that is being tried */
@@ -70,8 +75,11 @@ struct forward {
     char loop_key[PROXY_LOOP_BYTES];
 };
 
-/** forward_end - the answer is sent: end all that is left, free. */
+/** forward_end - the answer is sent: cancel what is left; freed once that has ended too. */
 void forward_end(struct forward *f);
+
+/** forward_free - at once, whatever is left. */
+void forward_free(struct forward *f);
 
 /** forward_note - remember a final answer if it is better than those before. @msg is taken, may be
  *  NULL: then it is an answer of our own. */
@@ -95,8 +103,10 @@ void branch_start(struct forward *f, const struct sip_target *target, enum branc
 /** branch_drop - out of the lists and freed; its transaction is left to NTA. */
 void branch_drop(struct branch *b);
 
-/** branch_cancel - CANCEL it, if it is an INVITE without final answer. */
+/** branch_cancel - CANCEL it now or as soon as it may be; it ends with its final answer, or after
+ *  CANCEL_WAIT_MS (section 9.1). An INVITE only. */
 void branch_cancel(struct branch *b);
+#define CANCEL_WAIT_MS 32000
 
 /** request_copy - the request for one branch: Request-URI, Max-Forwards, Routes, Record-Route.
  *  Returns: the message, NULL without memory. */

@@ -31,6 +31,7 @@ proxy_new(struct sip *s)
     list_init(&p->forwards);
     list_init(&p->gateway_watch);
     list_init(&p->peer_watch);
+    list_init(&p->cancel_watch);
     list_init(&p->invite_watch);
     p->locate.done = on_located;
     p->timer = su_timer_create(su_root_task(s->root), TICK_MS);
@@ -49,8 +50,9 @@ proxy_free(struct proxy *p)
     {
         struct forward *f = list_entry(at, struct forward, link);
 
-        sip_reply(f->irq, 503, NULL, SIP_RETRY_AFTER_S);
-        forward_end(f);
+        if (!f->is_answered)
+            sip_reply(f->irq, 503, NULL, SIP_RETRY_AFTER_S);
+        forward_free(f);
     }
     ask_cancel(&p->locate);
     su_timer_destroy(p->timer);
@@ -69,18 +71,28 @@ proxy_arm(struct proxy *p)
     su_timer_set(p->timer, on_timer, (su_timer_arg_t *)p);
 }
 
+/* It was never heard of: nothing to cancel. */
+static void
+branch_give_up(struct branch *b, int status)
+{
+    struct forward *f = b->forward;
+
+    forward_note(f, status, NULL);
+    branch_drop(b);
+    if (f->is_answered)
+        forward_end(f);
+    else
+        forward_finish(f);
+}
+
 /* The gateway has said nothing: ask again who it is; if it is another one, send there. */
 static void
 on_gateway_silent(struct branch *b)
 {
-    struct forward *f = b->forward;
-    struct proxy *p = f->proxy;
+    struct proxy *p = b->forward->proxy;
 
     if (b->is_overdue) { /* and the whole time of a branch is over */
-        forward_note(f, 503, NULL);
-        branch_cancel(b);
-        branch_drop(b);
-        forward_finish(f);
+        branch_give_up(b, 503);
         return;
     }
     b->is_overdue = true;
@@ -93,16 +105,10 @@ on_gateway_silent(struct branch *b)
 static void
 on_peer_silent(struct branch *b)
 {
-    struct forward *f = b->forward;
-
-    if (b->to == BRANCH_TO_GATEWAY) {
+    if (b->to == BRANCH_TO_GATEWAY)
         on_gateway_silent(b);
-        return;
-    }
-    forward_note(f, 480, NULL);
-    branch_cancel(b);
-    branch_drop(b);
-    forward_finish(f);
+    else
+        branch_give_up(b, 480);
 }
 
 /* Timer C (section 16.8): the answer is ours, what rings is cancelled. */
@@ -144,10 +150,12 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         on_gateway_silent(list_entry(at, struct branch, watch));
     while ((at = due(&p->peer_watch, now_ms, false)))
         on_peer_silent(list_entry(at, struct branch, watch));
+    while ((at = due(&p->cancel_watch, now_ms, false)))
+        branch_give_up(list_entry(at, struct branch, watch), 487);
     while ((at = due(&p->invite_watch, now_ms, true)))
         on_nobody_answers(list_entry(at, struct forward, watch));
     if (!list_is_empty(&p->gateway_watch) || !list_is_empty(&p->peer_watch) ||
-        !list_is_empty(&p->invite_watch))
+        !list_is_empty(&p->cancel_watch) || !list_is_empty(&p->invite_watch))
         proxy_arm(p);
 }
 
@@ -182,7 +190,7 @@ proxy_on_gateways(struct sip *s)
     {
         struct forward *f = list_entry(at, struct forward, link);
 
-        if (!list_is_empty(&f->branches))
+        if (!f->is_answered && !list_is_empty(&f->branches))
             resend(list_entry(f->branches.next, struct branch, link));
     }
 }

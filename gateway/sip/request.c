@@ -75,23 +75,48 @@ own_address(const struct sip *s, enum sip_side side, const char *protocol)
     return fallback;
 }
 
-static bool
-record(struct sip *s, msg_t *msg, sip_t *sip, enum sip_side side, const char *protocol,
-       uint64_t flow, unsigned flags)
+static sip_record_route_t *
+record_route(struct sip *s, msg_t *msg, enum sip_side side, const char *protocol, uint64_t flow,
+             unsigned flags)
 {
     const struct sip_address *a = own_address(s, side, protocol);
     char token[FLOW_TOKEN_BYTES];
     char text[SIP_URI_BYTES];
-    sip_record_route_t *rr;
 
     if (!a)
-        return false;
+        return NULL;
     flow_token(s, flow, flags, token);
     snprintf(text, sizeof(text), "<sip:%s@%s:%s;transport=%s;lr>", token, a->host, a->port,
              a->protocol);
-    rr = sip_record_route_make(msg_home(msg), text);
-    return rr && msg_header_prepend(msg, (msg_pub_t *)sip, (msg_header_t **)&sip->sip_record_route,
-                                    (msg_header_t *)rr) == 0;
+    return sip_record_route_make(msg_home(msg), text);
+}
+
+/* The library would put a new Record-Route in front of everything, and Vias and Record-Routes of
+ * several hops would alternate, which not every phone takes apart.  So the whole list goes to the
+ * end of the header, linked as the library does when it serializes. */
+static bool
+append_record_routes(msg_t *msg, sip_t *sip, sip_record_route_t *list)
+{
+    sip_record_route_t *rest = NULL;
+    sip_record_route_t *last = list;
+
+    if (sip->sip_record_route) {
+        rest = sip_record_route_dup(msg_home(msg), sip->sip_record_route);
+        if (!rest)
+            return false;
+    }
+    while (sip->sip_record_route)
+        msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)sip->sip_record_route);
+    while (last->r_next)
+        last = last->r_next;
+    last->r_next = rest;
+    for (sip_record_route_t *rr = list; rr->r_next; rr = rr->r_next) {
+        rr->r_common->h_succ = (msg_header_t *)rr->r_next;
+        rr->r_next->r_common->h_prev = &rr->r_common->h_succ;
+    }
+    list->r_common->h_prev = NULL;
+    sip->sip_record_route = list;
+    return true;
 }
 
 static void
@@ -117,12 +142,18 @@ record_both(struct forward *f, msg_t *msg, sip_t *sip, const struct sip_target *
             uint64_t callee_flow, unsigned callee_flags)
 {
     struct sip *s = f->proxy->sip;
+    sip_record_route_t *to_callee;
+    sip_record_route_t *to_caller;
     char protocol[8];
 
     protocol_of_target(target, protocol);
-    return record(s, msg, sip, f->side, f->caller_protocol, f->caller_flow,
-                  f->is_from_gateway ? FLOW_TO_GATEWAY : 0) &&
-           record(s, msg, sip, target->agent->side, protocol, callee_flow, callee_flags);
+    to_callee = record_route(s, msg, target->agent->side, protocol, callee_flow, callee_flags);
+    to_caller = record_route(s, msg, f->side, f->caller_protocol, f->caller_flow,
+                             f->is_from_gateway ? FLOW_TO_GATEWAY : 0);
+    if (!to_callee || !to_caller)
+        return false;
+    to_callee->r_next = to_caller;
+    return append_record_routes(msg, sip, to_callee);
 }
 
 msg_t *

@@ -126,7 +126,7 @@ by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
 
     if (phone) {
         r->kind = ROUTE_DIRECT;
-        r->flow = phone->flow;
+        r->flow = phone->binding.is_on_connection ? phone->flow : 0;
         if (sip_target_of_local(s, phone, &r->target))
             refuse(r, 480, NULL);
         r->target.request_uri[0] = '\0';
@@ -184,7 +184,10 @@ sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sende
         return;
     if (sip_is_own_url(s, url)) {
         ret->kind = ROUTE_SERVER;
-        if (url->url_user)
+        /* A call of the time when this node was the gateway: its successor has it. */
+        if (url->url_user && ret->is_dialog && !s->is_gateway && sender->side == SIP_PHONES)
+            ret->kind = ROUTE_GATEWAY;
+        else if (url->url_user)
             refuse(ret, ret->is_dialog ? 481 : 404, NULL);
         return;
     }
