@@ -53,6 +53,7 @@
 #define PEER_REMARK_MS             100 /* changes of responsibility are looked at together */
 #define PEER_RETRY_COPY_MS         1000
 #define PEER_LEAVE_MS              1000 /* to hand records over, and again to say goodbye */
+#define PEER_LINKS_LOOK_MS         1000
 #define PEER_LINK_IDLE_MS          600000
 
 /** Something put off to the end of the step; the first member of what is put off. */
@@ -177,6 +178,7 @@ struct peer {
     struct id informant;      /* whom we join through; zero when the overlay was formed here */
 
     struct list_node links;
+    uint64_t links_looked_ms; /* when unused ones were last looked for */
     struct map *link_by_id;
     struct list_node entries;
     struct list_node watches;

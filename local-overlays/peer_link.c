@@ -275,6 +275,9 @@ peer_on_connect_failed(struct peer *p, struct moment now, const char *address,
 void
 peer_links_tick(struct peer *p)
 {
+    if (p->now.mono_ms < p->links_looked_ms + PEER_LINKS_LOOK_MS)
+        return;
+    p->links_looked_ms = p->now.mono_ms;
     list_each(at, &p->links)
     {
         struct link *l = list_entry(at, struct link, at);
