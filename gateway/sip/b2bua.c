@@ -240,7 +240,7 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
         (sender->side == SIP_GATEWAYS && !c->far_overlay))
         return false;
     name_callee_leg(c);
-    b2bua_peer_from_request(&c->caller, sip, sender, true);
+    b2bua_peer_from_request(c->b2bua->sip, &c->caller, sip, sender, true);
     c->peer_cseq[CALL_CALLER] = sip->sip_cseq->cs_seq;
     c->invite_cseq[CALL_CALLER] = sip->sip_cseq->cs_seq;
     c->cseq[CALL_CALLEE] = sip->sip_cseq->cs_seq;
@@ -410,7 +410,7 @@ refuse_late(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sen
     if (!p)
         return;
     p->side = sender->side;
-    b2bua_peer_from_response(p, sip, true);
+    b2bua_peer_from_response(c->b2bua->sip, p, sip, true);
     call_on_response(c->core, sip_moment(c->b2bua->sip), CALL_BRANCHES_MAX, &r);
 }
 

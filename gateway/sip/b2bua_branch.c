@@ -189,7 +189,7 @@ learn_dialog(struct b2bua_branch *b, uint8_t dialog, const sip_t *sip)
     if (!d)
         return;
     b2bua_peer_from_target(&d->peer, &b->target);
-    b2bua_peer_from_response(&d->peer, sip, true);
+    b2bua_peer_from_response(b->call->b2bua->sip, &d->peer, sip, true);
 }
 
 static void

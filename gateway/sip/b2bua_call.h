@@ -176,10 +176,11 @@ void b2bua_dialog_drop(struct b2bua_call *c, uint8_t dialog);
 struct b2bua_peer *b2bua_peer_of(struct b2bua_call *c, enum call_leg leg, uint8_t dialog);
 
 /** b2bua_peer_from_request - learn from a request that opens a dialog, or refreshes its target */
-void b2bua_peer_from_request(struct b2bua_peer *p, const sip_t *sip,
+void b2bua_peer_from_request(const struct sip *s, struct b2bua_peer *p, const sip_t *sip,
                              const struct sip_sender *sender, bool is_initial);
 /** b2bua_peer_from_response - the same from a response; @route_too when it opens the dialog */
-void b2bua_peer_from_response(struct b2bua_peer *p, const sip_t *sip, bool route_too);
+void b2bua_peer_from_response(const struct sip *s, struct b2bua_peer *p, const sip_t *sip,
+                              bool route_too);
 /** b2bua_peer_from_target - the way a branch was sent is the way of its dialogs */
 void b2bua_peer_from_target(struct b2bua_peer *p, const struct sip_target *target);
 void b2bua_peer_done(struct b2bua_peer *p);

@@ -96,9 +96,10 @@ text_of_url(const url_t *url)
     return len > 0 && (size_t)len < sizeof(text) ? strdup(text) : NULL;
 }
 
-/** The value of a Route header field; @is_reversed for one that a response brought. */
+/** The value of a Route header field; @is_reversed for one that a response brought.  What names
+ * this node was put there by us (b2bua_initial_request) and is no hop. */
 static char *
-text_of_routes(const sip_record_route_t *first, bool is_reversed)
+text_of_routes(const struct sip *s, const sip_record_route_t *first, bool is_reversed)
 {
     char text[1024] = "";
     size_t used = 0;
@@ -108,6 +109,8 @@ text_of_routes(const sip_record_route_t *first, bool is_reversed)
         issize_t len = url_e(one + 1, SIP_URI_BYTES, r->r_url);
         size_t one_len = (size_t)len + 2;
 
+        if (sip_is_own_url(s, r->r_url))
+            continue;
         if (len <= 0 || (size_t)len >= SIP_URI_BYTES || used + one_len + 2 > sizeof(text))
             return NULL;
         one[0] = '<';
@@ -148,12 +151,12 @@ learn_source(struct b2bua_peer *p, const sip_t *sip, const struct sip_sender *se
 }
 
 void
-b2bua_peer_from_request(struct b2bua_peer *p, const sip_t *sip, const struct sip_sender *sender,
-                        bool is_initial)
+b2bua_peer_from_request(const struct sip *s, struct b2bua_peer *p, const sip_t *sip,
+                        const struct sip_sender *sender, bool is_initial)
 {
     if (is_initial) {
         p->side = sender->side;
-        p->route = text_of_routes(sip->sip_record_route, false);
+        p->route = text_of_routes(s, sip->sip_record_route, false);
         p->is_stream = tport_is_stream(sender->tport) != 0;
     }
     if (sip->sip_contact)
@@ -171,12 +174,13 @@ b2bua_peer_from_request(struct b2bua_peer *p, const sip_t *sip, const struct sip
 }
 
 void
-b2bua_peer_from_response(struct b2bua_peer *p, const sip_t *sip, bool route_too)
+b2bua_peer_from_response(const struct sip *s, struct b2bua_peer *p, const sip_t *sip,
+                         bool route_too)
 {
     if (sip->sip_contact)
         replace_text(&p->target, text_of_url(sip->sip_contact->m_url));
     if (route_too && sip->sip_record_route)
-        replace_text(&p->route, text_of_routes(sip->sip_record_route, true));
+        replace_text(&p->route, text_of_routes(s, sip->sip_record_route, true));
 }
 
 void

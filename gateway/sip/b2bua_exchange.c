@@ -241,7 +241,7 @@ on_real_response(struct b2bua_exchange *x, const sip_t *sip)
     if (r.status / 100 == 2) {
         r.expires_s = b2bua_lifetime_s(c, sip);
         if (p && is_target_refresh(sip->sip_cseq->cs_method))
-            b2bua_peer_from_response(p, sip, false);
+            b2bua_peer_from_response(c->b2bua->sip, p, sip, false);
     }
     if (x->is_cancel_due && r.status < 200 && p) {
         x->is_cancel_due = false;
@@ -368,7 +368,7 @@ callee_dialog(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *s
         return dialog;
     dialog = b2bua_dialog_of(c, tag);
     if (dialog != CALL_NO_DIALOG)
-        b2bua_peer_from_request(&c->dialog[dialog]->peer, sip, sender, true);
+        b2bua_peer_from_request(c->b2bua->sip, &c->dialog[dialog]->peer, sip, sender, true);
     return dialog;
 }
 
@@ -405,7 +405,7 @@ b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *si
     if (method == sip_method_invite)
         sip_reply(irq, 100, NULL, 0);
     if (is_target_refresh(method))
-        b2bua_peer_from_request(b2bua_peer_of(c, leg, dialog), sip, sender, false);
+        b2bua_peer_from_request(c->b2bua->sip, b2bua_peer_of(c, leg, dialog), sip, sender, false);
     x = new_exchange(c, number, key, dialog, irq, sip);
     if (!x) {
         (void)call_on_answer(c->core, sip_moment(c->b2bua->sip), number, &failed, false);
