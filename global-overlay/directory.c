@@ -190,10 +190,23 @@ name_learn(struct directory *d, struct moment now, struct name *n, const struct 
                n->entries.refused);
     n->read_ms = n->sent_ms;
     n->state = n->entries.count > 0 ? NAME_KNOWN : NAME_ABSENT;
-    n->until_ms = now.mono_ms + d->conf.negative_ms;
+    n->until_ms = now.mono_ms + (n->sent_ms < d->ring_changed_ms ? 0 : d->conf.negative_ms);
     if (n->state == NAME_KNOWN) {
         uint64_t left_ms = n->entries.expires_wall_ms - now.wall_ms;
         n->until_ms = now.mono_ms + (left_ms < d->conf.positive_ms ? left_ms : d->conf.positive_ms);
+    }
+}
+
+void
+directory_doubt_absent(struct directory *d, struct moment now)
+{
+    struct map_cursor c = {0};
+
+    d->ring_changed_ms = now.mono_ms;
+    while (map_next(d->names, &c)) {
+        struct name *n = c.value;
+        if (n->state == NAME_ABSENT)
+            n->until_ms = now.mono_ms;
     }
 }
 

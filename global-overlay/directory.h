@@ -142,7 +142,8 @@ NODISCARD enum status directory_publish(struct directory *d, struct moment now, 
 /** directory_withdraw - take our entry out, and see to it that it is known as removed. */
 void directory_withdraw(struct directory *d, struct moment now);
 
-/** directory_on_ring - the ring's peer can be asked now (joined or alone), or no longer. */
+/** directory_on_ring - the ring's peer can be asked now (joined or alone), or no longer; also when
+ * its neighbours changed, since what was absent may have come with them. */
 void directory_on_ring(struct directory *d, struct moment now, bool is_up);
 
 void directory_on_fetched(struct directory *d, struct moment now, uint32_t token, enum status st,

@@ -55,6 +55,7 @@ struct directory {
     struct directory_counters counters;
     char own_aor[DIRECTORY_AOR_BYTES];
     bool is_ring_up;
+    uint64_t ring_changed_ms; /* what was not there before may be there now */
     uint32_t next_token;
 
     struct map *names;
@@ -91,5 +92,8 @@ NODISCARD enum status entry_uri(const char *base, uint32_t term, uint16_t priori
 /* ---- publish.c ------------------------------------------------------------------------------- */
 void publish_run(struct directory *d, struct moment now);
 uint64_t publish_deadline_ms(const struct directory *d);
+
+/** directory_doubt_absent - what the ring did not have is to be asked for again. */
+void directory_doubt_absent(struct directory *d, struct moment now);
 
 #endif

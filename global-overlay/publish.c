@@ -82,6 +82,7 @@ directory_on_ring(struct directory *d, struct moment now, bool is_up)
     bool was_up = d->is_ring_up;
 
     d->is_ring_up = is_up;
+    directory_doubt_absent(d, now);
     if (!is_up || was_up)
         return;
     if (d->own.is_wanted) {
