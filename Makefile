@@ -89,7 +89,7 @@ SCRIPTS = $(sort $(shell grep -ls __main__ tests/conformance/*.py tests/e2e/*.py
 check: deps-test
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=asan check-programs
 	@$(MAKE) --no-print-directory -s MODE=asan check-run
-check-programs: all $(TESTS) $(REPLAYS)
+check-programs: all $(TESTS) $(REPLAYS) $(OUT)/tests/e2e/sip_nodes
 check-run:
 	@RINGWAY_BUILD=$(OUT) tests/run $(TESTS) $(REPLAYS) $(SCRIPTS)
 

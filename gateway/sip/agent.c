@@ -8,8 +8,9 @@
 
 #include "gateway/sip/dispatch.h"
 
-#define MESSAGE_BYTES_MAX 65536 /* a SIP message; more is answered 413 */
-#define QUEUE_MESSAGES    1000  /* waiting in one connection; the library's most */
+#define MESSAGE_BYTES_MAX 65536   /* a SIP message; more is answered 413 */
+#define UDP_BUFFER_BYTES  4194304 /* as much of it as the kernel allows: bursts */
+#define QUEUE_MESSAGES    1000    /* waiting in one connection; the library's most */
 
 /* "udp:127.1.0.1:5060" in its parts. */
 static enum status
@@ -82,7 +83,8 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
     if (nta_agent_add_tport(agent->nta, URL_STRING_MAKE(url),
                             TPTAG_CERTIFICATE(credentials_of(s, agent->side)),
                             TPTAG_TLS_VERIFY_POLICY(verify), TPTAG_TLS_VERIFY_DEPTH(4),
-                            TPTAG_QUEUESIZE(QUEUE_MESSAGES), TAG_END()) < 0)
+                            TPTAG_QUEUESIZE(QUEUE_MESSAGES), TPTAG_UDP_RMEM(UDP_BUFFER_BYTES),
+                            TPTAG_UDP_WMEM(UDP_BUFFER_BYTES), TAG_END()) < 0)
         return why_set(why, ST_IO, "sip: %s:%s:%s: %s", a->protocol, a->host, a->port,
                        strerror(errno));
     return ST_OK;

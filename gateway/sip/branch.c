@@ -130,6 +130,7 @@ send_up(struct forward *f, msg_t *msg)
 {
     sip_t *sip = sip_object(msg);
 
+    list_remove(&f->trying);
     sip_via_remove(msg, sip); /* section 16.7 item 3 */
     nta_incoming_mreply(f->irq, msg);
 }

@@ -82,6 +82,7 @@ forward_free(struct forward *f)
     ask_cancel(&f->ask);
     list_remove(&f->link);
     list_remove(&f->watch);
+    list_remove(&f->trying);
     nta_incoming_destroy(f->irq);
     msg_destroy(f->best);
     msg_destroy(f->msg);
@@ -103,6 +104,7 @@ forward_end(struct forward *f)
     ask_cancel(&f->ask);
     f->is_asking = false;
     list_remove(&f->watch);
+    list_remove(&f->trying);
     nta_incoming_bind(f->irq, NULL, NULL);
     nta_incoming_destroy(f->irq);
     f->irq = NULL;
@@ -391,6 +393,7 @@ forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_s
     f->is_dialog = route->is_dialog;
     list_init(&f->branches);
     list_init(&f->watch);
+    list_init(&f->trying);
     list_append(&p->forwards, &f->link);
     snprintf(f->caller_protocol, sizeof(f->caller_protocol), "%s",
              tport_name(sender->tport)->tpn_proto);
@@ -400,6 +403,24 @@ forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_s
     proxy_loop_key(p->sip, sip, f->loop_key);
     nta_incoming_bind(irq, on_cancel, (nta_incoming_magic_t *)f);
     return f;
+}
+
+/* A phone that sends by UDP repeats itself until it hears 100; a peer's connection loses nothing,
+ * so it hears one only where the answer takes long (RFC 4320 section 4.1 allows it for every method
+ * there). */
+static void
+begin_trying(struct forward *f)
+{
+    struct proxy *p = f->proxy;
+
+    if (f->side != SIP_PEERS) {
+        if (f->is_invite)
+            sip_reply(f->irq, 100, NULL, 0);
+        return;
+    }
+    f->trying_ms = sip_moment(p->sip).mono_ms + TRYING_MS;
+    list_append(&p->trying_watch, &f->trying);
+    proxy_arm(p);
 }
 
 /* The caller's Contact, and the peer that serves it: the one whose Via is on top. */
@@ -431,8 +452,7 @@ proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const sip_t *si
         proxy_arm(s->proxy);
         note_caller(s, sip, sender);
     }
-    if (f->is_invite || sender->side == SIP_PEERS) /* RFC 4320 section 4.1: reliable, so at once */
-        sip_reply(irq, 100, NULL, 0);
+    begin_trying(f);
     if (route->kind == ROUTE_LOOKUP) {
         memcpy(f->aor[f->aor_count++], route->aor, sizeof(route->aor));
         look_up_next(f);

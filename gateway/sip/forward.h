@@ -18,6 +18,7 @@ struct proxy {
     struct list_node gateway_watch; /* struct branch, in order of their due_ms */
     struct list_node peer_watch;
     struct list_node cancel_watch;
+    struct list_node trying_watch; /* struct forward, by trying */
     struct list_node invite_watch; /* struct forward */
     su_timer_t *timer;
     bool is_armed;
@@ -45,7 +46,9 @@ struct branch {
 
 struct forward {
     struct list_node link;
-    struct list_node watch; /* timer C */
+    struct list_node watch;  /* timer C */
+    struct list_node trying; /* a peer is owed a 100 */
+    uint64_t trying_ms;
     struct proxy *proxy;
     uint64_t due_ms;
     nta_incoming_t *irq;
@@ -107,6 +110,10 @@ void branch_drop(struct branch *b);
  *  CANCEL_WAIT_MS (section 9.1). An INVITE only. */
 void branch_cancel(struct branch *b);
 #define CANCEL_WAIT_MS 32000
+
+/** A peer hears 100 when nothing better came in this time: well before it asks who the gateway is.
+ */
+#define TRYING_MS 100
 
 /** request_copy - the request for one branch: Request-URI, Max-Forwards, Routes, Record-Route.
  *  Returns: the message, NULL without memory. */

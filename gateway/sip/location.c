@@ -285,13 +285,14 @@ start_next(struct entry *e)
     while (!e->is_busy && !list_is_empty(&e->waiting)) {
         struct location_change *change = list_entry(e->waiting.next, struct location_change, link);
 
-        if (copy_live(e) && change->apply(change->ctx, e->next, &e->next_count)) {
+        list_remove(&change->link);
+        if (!copy_live(e)) {
+            change->done(change->ctx, ST_NOMEM, e->contact, e->count);
+        } else if (change->apply(change->ctx, e->next, &e->next_count)) { /* else it is gone */
+            list_prepend(&e->waiting, &change->link);
             store(e, on_change_stored); /* may be answered, and e freed, by now */
             return;
         }
-        list_remove(&change->link);
-        if (!e->next)
-            change->done(change->ctx, ST_NOMEM, e->contact, e->count);
     }
     if (e->is_busy)
         return;

@@ -32,6 +32,7 @@ proxy_new(struct sip *s)
     list_init(&p->gateway_watch);
     list_init(&p->peer_watch);
     list_init(&p->cancel_watch);
+    list_init(&p->trying_watch);
     list_init(&p->invite_watch);
     p->locate.done = on_located;
     p->timer = su_timer_create(su_root_task(s->root), TICK_MS);
@@ -119,6 +120,20 @@ on_nobody_answers(struct forward *f)
     forward_end(f);
 }
 
+static void
+send_trying(struct proxy *p, uint64_t now_ms)
+{
+    while (!list_is_empty(&p->trying_watch)) {
+        struct forward *f = list_entry(p->trying_watch.next, struct forward, trying);
+
+        if (f->trying_ms > now_ms)
+            return;
+        list_remove(&f->trying);
+        if (nta_incoming_status(f->irq) == 0)
+            sip_reply(f->irq, 100, NULL, 0);
+    }
+}
+
 /* The first entry of a list if its time has come, taken out of it. */
 static struct list_node *
 due(struct list_node *head, uint64_t now_ms, bool is_forward)
@@ -146,6 +161,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     (void)magic;
     (void)timer;
     p->is_armed = false;
+    send_trying(p, now_ms);
     while ((at = due(&p->gateway_watch, now_ms, false)))
         on_gateway_silent(list_entry(at, struct branch, watch));
     while ((at = due(&p->peer_watch, now_ms, false)))
@@ -154,8 +170,9 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         branch_give_up(list_entry(at, struct branch, watch), 487);
     while ((at = due(&p->invite_watch, now_ms, true)))
         on_nobody_answers(list_entry(at, struct forward, watch));
-    if (!list_is_empty(&p->gateway_watch) || !list_is_empty(&p->peer_watch) ||
-        !list_is_empty(&p->cancel_watch) || !list_is_empty(&p->invite_watch))
+    if (!list_is_empty(&p->trying_watch) || !list_is_empty(&p->gateway_watch) ||
+        !list_is_empty(&p->peer_watch) || !list_is_empty(&p->cancel_watch) ||
+        !list_is_empty(&p->invite_watch))
         proxy_arm(p);
 }
 

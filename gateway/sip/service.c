@@ -44,7 +44,7 @@ sip_conf_defaults(struct sip_conf *conf)
     conf->limits = (struct sip_limits){.connections = 10000,
                                        .first_byte_ms = 10000,
                                        .requests_per_source_s = 20000,
-                                       .pending_per_destination = 100,
+                                       .pending_per_destination = 1000,
                                        .unacknowledged = 10000,
                                        .calls = 50000,
                                        .registrations = 50000};
