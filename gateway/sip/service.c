@@ -17,6 +17,7 @@
 #include "gateway/sip/limits.h"
 #include "gateway/sip/location.h"
 #include "gateway/sip/noted.h"
+#include "gateway/sip/numeric.h"
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/tls_leak.h"
 
@@ -257,6 +258,7 @@ open_all(struct sip *s, struct why *why)
 {
     enum status st;
 
+    numeric_only(true);
     s->root = su_root_create(s);
     if (!s->root)
         return why_set(why, ST_NOMEM, "sip: cannot make the loop");
