@@ -251,7 +251,7 @@ start_group(struct call *c, struct moment now, uint8_t group)
             continue;
         }
         branch->state = BRANCH_SENT;
-        if (branch->is_hop && c->kind == CALL_SESSION) /* only an INVITE is answered with 100 */
+        if (branch->is_hop)
             b->hop_deadline_ms = now.mono_ms + c->conf->hop_ms;
     }
 }
@@ -612,7 +612,8 @@ on_hop_deadline(struct call *c, struct moment now)
         if (b->branch[i].state != BRANCH_SENT || !b->branch[i].is_hop)
             continue;
         /* its transaction goes on until it is quiet, but nothing of it counts any more */
-        c->out->cancel(c->ctx, (unsigned)i);
+        if (c->kind == CALL_SESSION)
+            c->out->cancel(c->ctx, (unsigned)i);
         c->out->forget(c->ctx, (unsigned)i);
         b->branch[i].state = BRANCH_DONE;
     }

@@ -69,7 +69,7 @@ struct call_conf {
 
 struct call_target {
     uint8_t group; /* equal: tried together; the next group only if none of the last was reached */
-    bool is_hop;   /* a gateway or serving peer: it says 100 at once, or is not there */
+    bool is_hop;   /* a gateway or serving peer: it says 100 soon, or is not there */
 };
 
 /** What a call asks of its surroundings.  No callback may call back into the call. */

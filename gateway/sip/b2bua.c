@@ -54,6 +54,27 @@ serve_slot(struct b2bua *b, struct list_node *slot, struct moment now)
     (void)b;
 }
 
+void
+b2bua_trying_start(struct b2bua *b, struct b2bua_trying *t, nta_incoming_t **irq,
+                   const struct sip_sender *sender)
+{
+    t->irq = irq;
+    if (sender->side != SIP_PHONES)
+        list_append(&b->untold, &t->link);
+}
+
+static void
+tell_trying(struct b2bua *b)
+{
+    while (!list_is_empty(&b->untold)) {
+        struct b2bua_trying *t = list_entry(b->untold.next, struct b2bua_trying, link);
+
+        list_remove(&t->link);
+        if (*t->irq)
+            sip_reply(*t->irq, 100, NULL, 0);
+    }
+}
+
 static void
 on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 {
@@ -63,6 +84,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 
     (void)magic;
     (void)timer;
+    tell_trying(b);
     if (until > b->slot_at + B2BUA_SLOTS)
         b->slot_at = until - B2BUA_SLOTS;
     while (b->slot_at < until) {
@@ -80,6 +102,7 @@ free_call(struct b2bua_call *c)
 
     list_remove(&c->link);
     list_remove(&c->slot_link);
+    list_remove(&c->trying.link);
     if (c->core && call_kind(c->core) == CALL_SESSION)
         b->count--;
     if (c->is_unacknowledged)
@@ -260,6 +283,7 @@ new_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct si
     c->b2bua = b;
     list_init(&c->slot_link);
     list_init(&c->link);
+    list_init(&c->trying.link);
     c->irq = irq;
     c->is_inward = sender->side == SIP_GATEWAYS;
     c->since_wall_ms = now.wall_ms;
@@ -335,6 +359,8 @@ start_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct 
     }
     if (call_kind(c->core) == CALL_SESSION)
         sip_reply(irq, 100, NULL, 0);
+    else
+        b2bua_trying_start(b, &c->trying, &c->irq, sender);
     b2bua_call_hold(c);
     b2bua_initial_start(c);
     b2bua_call_release(c);
@@ -476,6 +502,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     b->sip = s;
     (void)refused_count();
     list_init(&b->calls);
+    list_init(&b->untold);
     for (size_t i = 0; i < B2BUA_SLOTS; i++)
         list_init(&b->slot[i]);
     for (size_t i = 0; i < 3; i++)

@@ -1,8 +1,8 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/limits.h"
 
 #define SLACK_S 32 /* a refresh may be under way when the time is up */
 
@@ -10,12 +10,47 @@
 
 static int on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
 
+/** "host:port" of a phone; "" for hops, which have no limit of INVITEs under way. */
+static void
+destination_of(const struct b2bua_branch *b, char out[SIP_URI_BYTES])
+{
+    const char *at = strchr(b->target.next_hop, '@');
+
+    out[0] = '\0';
+    if (at && b->target.agent->side == SIP_PHONES && call_kind(b->call->core) == CALL_SESSION)
+        snprintf(out, SIP_URI_BYTES, "%.*s", (int)strcspn(at + 1, ";?>"), at + 1);
+}
+
+static bool
+count(struct b2bua_branch *b)
+{
+    char destination[SIP_URI_BYTES];
+
+    destination_of(b, destination);
+    if (!destination[0])
+        return true;
+    b->is_counted = limits_begin(b->call->b2bua->sip->limits, destination);
+    return b->is_counted;
+}
+
+void
+b2bua_branch_uncount(struct b2bua_branch *b)
+{
+    char destination[SIP_URI_BYTES];
+
+    if (!b->is_counted)
+        return;
+    b->is_counted = false;
+    destination_of(b, destination);
+    limits_end(b->call->b2bua->sip->limits, destination);
+}
+
 static bool
 send_initial(void *ctx, unsigned branch)
 {
     struct b2bua_call *c = ctx;
     struct b2bua_branch *b = c->initial->branch[branch];
-    msg_t *msg = b2bua_initial_request(c, &b->target);
+    msg_t *msg = count(b) ? b2bua_initial_request(c, &b->target) : NULL;
 
     if (!msg)
         return false;
@@ -246,6 +281,7 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
     if (b->orq && (!sip || sip->sip_status->st_status >= 200)) {
         nta_outgoing_destroy(b->orq);
         b->orq = NULL;
+        b2bua_branch_uncount(b);
     }
     c->in_hand = NULL;
     msg_destroy(msg);

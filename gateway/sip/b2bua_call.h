@@ -46,6 +46,7 @@ struct b2bua {
     struct list_node slot[B2BUA_SLOTS];
     uint64_t slot_at; /* number of the last slot served */
     su_timer_t *timer;
+    struct list_node untold; /* struct b2bua_trying: requests whose sender waits for a 100 */
     bool has_ports;
     char port[SIP_SIDES][8]; /* of our Contact */
 };
@@ -57,12 +58,22 @@ struct b2bua_key {
     uint8_t dialog; /* CALL_NO_DIALOG: the callee's leg, whichever dialog the From tag says */
 };
 
+/**
+ * A request that is no INVITE, from a hop: it hears 100 within B2BUA_SLOT_MS unless the answer is
+ * faster, and so knows that we are there (RFC 4320 section 4.1 allows it over TLS).
+ */
+struct b2bua_trying {
+    struct list_node link;
+    nta_incoming_t **irq;
+};
+
 /** How requests reach the other end of a dialog. */
 struct b2bua_peer {
     enum sip_side side;
     bool is_stream;
     tport_t *tport; /* a phone's own connection, kept; or NULL */
     char *target;   /* its Contact */
+    char *known;    /* where it was reached before, should its Contact be a name of its own */
     char *next_hop; /* where neither target nor route say it; or NULL */
     char *route;    /* route set as the value of a Route header field; or NULL */
 };
@@ -81,6 +92,7 @@ struct b2bua_branch {
     bool is_verified;   /* the far gateway is who it should be */
     bool is_heard;      /* a provisional answer came: CANCEL may follow */
     bool is_cancel_due; /* CANCEL as soon as it may */
+    bool is_counted;    /* by the limit of INVITEs under way to one phone */
     struct sip_target target;
     struct id node; /* of a far gateway */
 };
@@ -111,6 +123,7 @@ struct b2bua_exchange {
     bool has_moved; /* sent again to the gateway that took over */
     nta_incoming_t *irq;
     nta_outgoing_t *orq;
+    struct b2bua_trying trying;
     struct ask ask;
 };
 
@@ -144,6 +157,7 @@ struct b2bua_call {
     nta_incoming_t *irq;     /* the initial request, or the last INVITE, until it is settled */
     msg_t *ack;              /* an ACK with a body, should it be needed again */
     msg_t *in_hand;          /* the message the machine is stepped with; borrowed */
+    struct b2bua_trying trying;
     struct b2bua_initial *initial;
     struct b2bua_exchange *exchange[CALL_EXCHANGES_MAX];
 };
@@ -157,6 +171,10 @@ b2bua_other(enum call_leg leg)
 {
     return leg == CALL_CALLER ? CALL_CALLEE : CALL_CALLER;
 }
+
+/** b2bua_trying_start - see struct b2bua_trying; @irq may become NULL, not move */
+void b2bua_trying_start(struct b2bua *b, struct b2bua_trying *t, nta_incoming_t **irq,
+                        const struct sip_sender *sender);
 
 /** b2bua_find - the call and dialog of one of our tags; NULL if nobody has it. */
 struct b2bua_key *b2bua_find(struct b2bua *b, const char *tag);
@@ -184,6 +202,8 @@ void b2bua_peer_from_response(const struct sip *s, struct b2bua_peer *p, const s
 /** b2bua_peer_from_target - the way a branch was sent is the way of its dialogs */
 void b2bua_peer_from_target(struct b2bua_peer *p, const struct sip_target *target);
 void b2bua_peer_done(struct b2bua_peer *p);
+/** b2bua_is_address - is the host of a URI an address rather than a name? */
+bool b2bua_is_address(const char *uri);
 
 /** b2bua_peer_target - in NTA's terms; the route set is put into the message, not here */
 void b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target *ret);
@@ -226,6 +246,8 @@ void b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip);
 extern const struct call_out b2bua_call_out;
 /** b2bua_lifetime_s - how long a 2xx lets its dialog live without a refresh (RFC 4028, RFC 6665) */
 uint32_t b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip);
+
+void b2bua_branch_uncount(struct b2bua_branch *b);
 
 /* ---- b2bua_initial.c: who it is for, and from ---- */
 

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sofia-sip/hostdomain.h>
+
 #include "gateway/sip/b2bua_call.h"
 
 uint8_t
@@ -201,6 +203,7 @@ b2bua_peer_from_target(struct b2bua_peer *p, const struct sip_target *target)
         /* where its Contact is no address of its own, it is reached where it registered from */
         if (target->next_hop[0] && strcmp(target->next_hop, target->request_uri) != 0)
             p->next_hop = strdup(target->next_hop);
+        p->known = strdup(target->next_hop);
     }
 }
 
@@ -210,6 +213,7 @@ b2bua_peer_done(struct b2bua_peer *p)
     if (p->tport)
         tport_unref(p->tport);
     free(p->target);
+    free(p->known);
     free(p->next_hop);
     free(p->route);
     *p = (struct b2bua_peer){0};
@@ -227,6 +231,19 @@ first_route(const char *route, char out[SIP_URI_BYTES])
     }
 }
 
+/** Records carry addresses, and a phone's Contact is only used where it is one: no name is looked
+ * up. */
+bool
+b2bua_is_address(const char *uri)
+{
+    char text[SIP_URI_BYTES];
+    url_t url[1];
+
+    snprintf(text, sizeof(text), "%s", uri);
+    return url_d(url, text) == 0 && url->url_host &&
+           (host_is_ip4_address(url->url_host) || host_is_ip6_reference(url->url_host));
+}
+
 void
 b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target *ret)
 {
@@ -241,5 +258,7 @@ b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target
         first_route(p->route, ret->next_hop);
     else
         snprintf(ret->next_hop, sizeof(ret->next_hop), "%s",
-                 p->next_hop ? p->next_hop : ret->request_uri);
+                 p->next_hop                                       ? p->next_hop
+                 : p->known && !b2bua_is_address(ret->request_uri) ? p->known
+                                                                   : ret->request_uri);
 }

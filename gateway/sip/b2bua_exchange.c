@@ -101,6 +101,7 @@ b2bua_exchange_free(struct b2bua_exchange *x)
     if (!x)
         return;
     x->call->exchange[x->number] = NULL;
+    list_remove(&x->trying.link);
     ask_cancel(&x->ask);
     if (x->orq)
         nta_outgoing_destroy(x->orq);
@@ -319,6 +320,7 @@ new_exchange(struct b2bua_call *c, unsigned number, const struct b2bua_key *key,
     x->is_invite = sip->sip_request->rq_method == sip_method_invite;
     x->is_last = state && state->ss_substate && strcasecmp(state->ss_substate, "terminated") == 0;
     list_init(&x->ask.link);
+    list_init(&x->trying.link);
     c->exchange[number] = x;
     if (x->is_invite) {
         c->invite_cseq[key->leg] = sip->sip_cseq->cs_seq;
@@ -407,6 +409,8 @@ b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *si
     if (is_target_refresh(method))
         b2bua_peer_from_request(c->b2bua->sip, b2bua_peer_of(c, leg, dialog), sip, sender, false);
     x = new_exchange(c, number, key, dialog, irq, sip);
+    if (x && !x->is_invite)
+        b2bua_trying_start(c->b2bua, &x->trying, &x->irq, sender);
     if (!x) {
         (void)call_on_answer(c->core, sip_moment(c->b2bua->sip), number, &failed, false);
         refuse(irq, 503);

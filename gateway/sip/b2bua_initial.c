@@ -133,7 +133,8 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
             memcpy(found->forwarded, aor, sizeof(aor));
         return;
     }
-    if (sip_target_of_contact(c->b2bua->sip, binding, contact, &to) != ST_OK)
+    if (sip_target_of_contact(c->b2bua->sip, binding, contact, &to) != ST_OK ||
+        (!to.tport && !b2bua_is_address(to.next_hop)))
         return;
     b = add_branch(c);
     if (!b)
@@ -291,6 +292,7 @@ free_branch(struct b2bua_branch *b)
 {
     if (b->orq)
         nta_outgoing_destroy(b->orq);
+    b2bua_branch_uncount(b);
     if (b->target.tport)
         tport_unref(b->target.tport);
     free(b);

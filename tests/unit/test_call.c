@@ -517,6 +517,22 @@ START_TEST(single_request)
 }
 END_TEST
 
+START_TEST(a_message_is_sent_elsewhere_when_a_hop_is_silent)
+{
+    begin(CALL_SINGLE);
+    targets(2, true);
+    wait_until(3000);
+    expect("-> trying: sent on\nsend 0\nforget 0\nsend 1\n"); /* and nothing to cancel */
+    response(1, 100, CALL_NO_DIALOG);
+    ck_assert_uint_eq(call_deadline_ms(call), 5000);
+    now.mono_ms = 5000;
+    call_tick(call, now);
+    response(0, 200, 0); /* too late to count */
+    response(1, 200, 0);
+    expect("relay 1 dialog 0\n-> ending: answered\n-> ended: all is quiet\n");
+}
+END_TEST
+
 START_TEST(shutdown_ends_calls)
 {
     talk();
@@ -559,6 +575,7 @@ main(void)
     tcase_add_test(tc, notify_of_a_transfer_outlives_the_session);
     tcase_add_test(tc, subscription);
     tcase_add_test(tc, single_request);
+    tcase_add_test(tc, a_message_is_sent_elsewhere_when_a_hop_is_silent);
     tcase_add_test(tc, shutdown_ends_calls);
     suite_add_tcase(suite, tc);
 
