@@ -17,10 +17,10 @@ def phone_at(node, ip, user, transport):
     return phone
 
 
-def run_pair(tests, title, from_node, to_node, transport, wanted):
+def run_pair(tests, number, title, from_node, to_node, transport, wanted):
     """All scenarios between a phone at one node and a phone at another."""
-    a = phone_at(from_node, f"{PHONES}.1", "alice", transport)
-    b = phone_at(to_node, f"{PHONES}.2", "bob", transport)
+    a = phone_at(from_node, f"{PHONES}.{2 * number + 1}", f"alice{number}", transport)
+    b = phone_at(to_node, f"{PHONES}.{2 * number + 2}", f"bob{number}", transport)
     try:
         for scenario in wanted:
             tests.run(f"{title}: {scenario.__name__}", scenario, a, b)
@@ -45,9 +45,11 @@ def main():
                  ("same node", east.nodes[0], east.nodes[0], scenarios.ALL),
                  ("east to west", east.others()[0], west.others()[0], far),
                  ("west to east, by the gateways", west.gateway(), east.gateway(), far))
+        number = 0
         for title, from_node, to_node, wanted in pairs:
             for transport in ("udp", "tcp"):
-                run_pair(tests, f"{title}, {transport}", from_node, to_node, transport, wanted)
+                number += 1
+                run_pair(tests, number, f"{title}, {transport}", from_node, to_node, transport, wanted)
     return tests.end()
 
 

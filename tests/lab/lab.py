@@ -148,12 +148,13 @@ class Node:
         self.process.wait()
         self.process = None
 
-    def stop(self, timeout=15):
-        """SIGTERM and wait; returns the exit code (killed after the timeout: -9)."""
+    def stop(self, timeout=15, is_told=False):
+        """SIGTERM (unless it @is_told already) and wait; the exit code, killed after the timeout: -9."""
         if self.process is None:
             return None
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            if not is_told:
+                self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -281,7 +282,7 @@ class Lab:
         for node in self.nodes():
             if node.is_running():
                 node.process.send_signal(signal.SIGTERM)
-        codes = {f"{n.island.name}/{n.name}": n.stop() for n in self.nodes()}
+        codes = {f"{n.island.name}/{n.name}": n.stop(is_told=True) for n in self.nodes()}
         if not keep:
             shutil.rmtree(self.dir, ignore_errors=True)
         return codes

@@ -181,7 +181,14 @@ def no_hops_left(a, b):
 
 
 def bye_of_nothing(a, b):
+    """A BYE that belongs to no dialog: refused on the way, or by the phone."""
     a.request("BYE", b.uri, to_tag=";tag=nobody")
+    for _ in range(2):
+        for one in (a, b):
+            one.poll(0.5)
+        for stray in [m for m in b.waiting if m.method == "BYE"]:
+            b.waiting.remove(stray)
+            b.answer(stray, 481, "Call/Transaction Does Not Exist")
     found = a.expect("a final answer to BYE", lambda m: m.is_response and m.status >= 200)
     if found.status not in (404, 481):
         raise LabError(f"BYE without a dialog: {found.start}")
