@@ -487,11 +487,38 @@ def many_connections_come_and_go(_nodes):
     phone.close()
 
 
+def a_node_that_is_gone(nodes):
+    """The last check: its node stays down."""
+    caller, callee, early = Phone("paul", 1), Phone("quin", 2), Phone("rosa", 3)
+    callee.register(GATEWAY)
+    early.register(PEER)
+    caller.invite(early.aor, PEER)
+    invite = early.incoming("INVITE")
+    nodes.tell(f"drop {GATEWAY}")
+    early.answer(invite, 486)
+    assert caller.final().status == 486
+    begin = time.monotonic()
+    caller.invite(callee.aor, PEER)
+    assert caller.final().status == 480
+    assert time.monotonic() - begin < 2.5, "a serving peer that is gone holds a call for two seconds at most"
+    caller.invite(f"sip:x@{FAR_DOMAIN}", PEER)
+    reply = caller.final()
+    assert reply.status == 503 and reply.one("Retry-After"), reply.start
+    nodes.tell(f"gateway {PEER}")
+    far = Phone("sven", 4, domain=FAR_DOMAIN)
+    far.register(FAR)
+    caller.invite(far.aor, PEER)
+    far.answer(far.incoming("INVITE"), 486)
+    assert caller.final().status == 486, "this node is the gateway now"
+    for phone in (caller, callee, early, far):
+        phone.close()
+
+
 CHECKS = (contacts_are_kept_and_listed, rules_of_register_hold, a_binding_expires, requests_are_checked,
           it_is_no_open_relay, loops_end, a_call_between_two_peers, a_fork_takes_the_first_yes, the_best_answer_wins,
           cancel_reaches_the_callee, a_phone_behind_a_connection, nobody_answers,
           a_foreign_call_goes_through_the_gateway, a_request_finds_the_new_gateway, silent_connections_are_closed,
-          many_connections_come_and_go)
+          many_connections_come_and_go, a_node_that_is_gone)
 
 
 def main():
