@@ -122,7 +122,7 @@ note_contact(const struct branch *b, const sip_t *sip)
 
     if (b->to != BRANCH_TO_PHONE && (!through || url_e(uri, (int)sizeof(uri), through) <= 0))
         return;
-    route_note_contact(b->forward->proxy->sip, sip->sip_contact, uri);
+    route_note_dialog(b->forward->proxy->sip, sip, uri);
 }
 
 static void

@@ -432,7 +432,7 @@ note_caller(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
     if (sender->side == SIP_PEERS)
         snprintf(through, sizeof(through), "sip:%s:%s;transport=tls", sip->sip_via->v_host,
                  sip->sip_via->v_port ? sip->sip_via->v_port : "5061");
-    route_note_contact(s, sip->sip_contact, through);
+    route_note_dialog(s, sip, through);
 }
 
 void

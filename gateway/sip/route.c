@@ -195,9 +195,20 @@ sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sende
         by_domain(s, sip, sender, ret);
 }
 
-void
-route_note_contact(struct sip *s, const sip_contact_t *contact, const char *through)
+static void
+note(struct sip *s, const url_t *url, const char *through)
 {
-    if (contact && contact->m_url->url_host && !sip_is_own_url(s, contact->m_url))
-        noted_put(s->noted, contact->m_url, through, sip_moment(s).mono_ms);
+    if (url->url_host && !sip_is_own_url(s, url))
+        noted_put(s->noted, url, through, sip_moment(s).mono_ms);
+}
+
+void
+route_note_dialog(struct sip *s, const sip_t *sip, const char *through)
+{
+    if (sip->sip_contact)
+        note(s, sip->sip_contact->m_url, through);
+    if (!through[0])
+        return; /* it came straight from a phone, whose word opens no way */
+    for (const sip_record_route_t *at = sip->sip_record_route; at; at = at->r_next)
+        note(s, at->r_url, "");
 }

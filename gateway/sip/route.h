@@ -44,8 +44,8 @@ struct route {
 void sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
                       struct route *ret);
 
-/** route_note_contact - a Contact was seen in a dialog we helped to make: requests to it may pass,
- * by way of @through (a URI, "" for straight). */
-void route_note_contact(struct sip *s, const sip_contact_t *contact, const char *through);
+/** route_note_dialog - a message that makes a dialog passed here: later requests of it may pass, to
+ *  its Contact by way of @through ("" straight), and along the routes that peers recorded. */
+void route_note_dialog(struct sip *s, const sip_t *sip, const char *through);
 
 #endif
