@@ -166,6 +166,7 @@ static const struct {
     {"oversize", intruder_oversize},
     {"unknown-frame", intruder_unknown_frame},
     {"unsent-acknowledged", intruder_unsent_acknowledged},
+    {"deaf", intruder_deaf},
     {"mutated", intruder_mutated},
     {"mutated-signed", intruder_mutated_signed},
     {"mutated-frames", intruder_mutated_frames},

@@ -51,7 +51,8 @@ intruder_deed intruder_store_foreign, intruder_store_foreign_copy, intruder_stor
 
 /* intruder_noise.c: links and frames */
 intruder_deed intruder_ping, intruder_no_certificate, intruder_no_tls, intruder_half_open,
-    intruder_oversize, intruder_unknown_frame, intruder_unsent_acknowledged, intruder_mutated,
-    intruder_mutated_signed, intruder_mutated_frames, intruder_truncated, intruder_fragments;
+    intruder_oversize, intruder_unknown_frame, intruder_unsent_acknowledged, intruder_deaf,
+    intruder_mutated, intruder_mutated_signed, intruder_mutated_frames, intruder_truncated,
+    intruder_fragments;
 
 #endif

@@ -133,20 +133,68 @@ intruder_unsent_acknowledged(struct intruder *x)
     writer_done(&w);
 }
 
+/* Asks and asks, and reads no answer. */
+void
+intruder_deaf(struct intruder *x)
+{
+    struct destination to = intruder_to_neighbour();
+    struct writer destinations, message;
+    unsigned sent = 0;
+
+    if (!intruder_open_line(x))
+        return;
+    writer_init(&destinations, UINT16_MAX);
+    writer_init(&message, MESSAGE_MAX_BYTES);
+    destination_write(&destinations, &to);
+    while (sent < x->count) {
+        struct writer body;
+        writer_init(&body, UINT16_MAX);
+        ping_req_write(&body, &(struct ping_req){.padding = slice_of("", 0)});
+        line_seal(&x->line, MESSAGE_PING_REQ, writer_slice(&body), writer_slice(&destinations),
+                  &message);
+        writer_done(&body);
+        if (!line_frame(&x->line, writer_slice(&message)))
+            break;
+        sent++;
+    }
+    printf("closed after %s\n", sent < x->count ? "some" : "none");
+    writer_done(&destinations);
+    writer_done(&message);
+}
+
 /* ---- noise -------------------------------------------------------------------------------------
  */
 
-/* A correct example of a message, signed by us, to whoever is at the other end. */
+/* To whoever is at the other end, to any resource, or through somebody to one. */
+static void
+write_destinations(struct intruder *x, struct writer *w)
+{
+    struct id anywhere;
+    struct destination to = intruder_to_neighbour();
+    size_t way = intruder_random(x, id_is_zero(&x->somebody) ? 2 : 4);
+
+    for (size_t i = 0; i < ID_BYTES; i++)
+        anywhere.bytes[i] = (uint8_t)intruder_random(x, 256);
+    if (way >= 2) {
+        to = destination_node(&x->somebody);
+        destination_write(w, &to);
+    }
+    if (way % 2 == 1)
+        to = destination_resource(&anywhere);
+    if (way != 2)
+        destination_write(w, &to);
+}
+
+/* A correct example of a message, signed by us. */
 static void
 example(struct intruder *x, bool is_body_mutated, struct writer *ret)
 {
     const struct sample *s = &samples[intruder_random(x, sample_count)];
-    struct destination to = intruder_to_neighbour();
     struct writer destinations, body;
 
     writer_init(&destinations, UINT16_MAX);
     writer_init(&body, MESSAGE_MAX_BYTES);
-    destination_write(&destinations, &to);
+    write_destinations(x, &destinations);
     s->body(&body);
     for (size_t i = intruder_random(x, 4); is_body_mutated && body.len > 0 && i > 0; i--)
         body.data[intruder_random(x, body.len)] = (uint8_t)intruder_random_u64(x);

@@ -169,6 +169,7 @@ def links(tests, lab, spy):
             ("an unknown frame", "unknown-frame", "^closed", "broke the framing: malformed", {}),
             ("an acknowledgement of nothing", "unsent-acknowledged", "^closed",
              "acknowledges a frame that was not sent", {}),
+            ("one that asks and does not listen", "deaf", "^closed after some", None, dict(count=50000)),
             ("a good Ping", "ping", "^answer ping_ans", None, {})):
         tests.run(title, misdeed, lab, spy, deed, node, said, logged, **options)
     count = 300
@@ -178,12 +179,14 @@ def links(tests, lab, spy):
 
 def noise(tests, lab, spy):
     """Seeded, so that what fails can be done again: SEED=N."""
-    node = spy.east.gateway()
+    node, other = spy.east.gateway(), spy.east.others()[0]
+    its_id = other.ctl("status")["node"]["node_id"]
     print(f"seed {SEED}")
     for deed in ("mutated", "mutated-signed", "mutated-frames", "truncated", "fragments"):
         for is_ring, where in ((False, "overlay"), (True, "ring")):
             tests.run(f"{deed}, {where}", misdeed, lab, spy, deed, node, "^sent 400", None,
-                      is_ring=is_ring, seed=SEED, count=400)
+                      is_ring=is_ring, id=its_id, seed=SEED, count=400)
+    tests.run("memory is bounded", bounded, spy, node)
     tests.run("the noise is in the log, and not all of it", noise_is_told, node)
 
 
@@ -193,6 +196,21 @@ def noise_is_told(node):
                  "lines of level remote left out"):
         if part not in log:
             raise LabError(f"{part!r} is not in the log")
+
+
+def memory_kib(node):
+    with open(f"/proc/{node.process.pid}/status", encoding="ascii") as status:
+        return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
+
+
+def bounded(spy, node):
+    """Beginnings of messages in masses do not stay: a second helping takes no more than the first."""
+    spy.do("fragments", node, seed=SEED, count=6000)
+    first = memory_kib(node)
+    spy.do("fragments", node, seed=SEED + 1, count=6000)
+    grown = memory_kib(node) - first
+    if grown > 8192:
+        raise LabError(f"{grown} KiB more")
 
 
 def main():
