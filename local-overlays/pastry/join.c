@@ -4,7 +4,7 @@
 
 #define BODY_BYTES  256
 #define BACKOFF_MS  200u
-#define BACKOFF_MAX 1000u
+#define BACKOFF_MAX 600u
 #define HOPS_MAX    32
 
 /* ---- the joining side ----------------------------------------------------------------------- */
@@ -240,11 +240,21 @@ pastry_join_on_lost(struct pastry *p, struct moment now, const struct id *node)
         p->is_other_done = true;
 }
 
+/* The leaves next to us bound what will be ours; the others may come later. */
+static bool
+is_next_under_way(const struct pastry *p)
+{
+    for (unsigned i = 0; i < p->task_count; i++)
+        if ((p->task[i].kind == PASTRY_TASK_LINK || p->task[i].kind == PASTRY_TASK_HELLO) &&
+            pastry_is_next_wanted(p, &p->task[i].node))
+            return true;
+    return false;
+}
+
 void
 pastry_join_progress(struct pastry *p, struct moment now)
 {
-    if (p->state == PASTRY_LINKING && pastry_task_count(p, PASTRY_TASK_LINK) == 0 &&
-        pastry_task_count(p, PASTRY_TASK_HELLO) == 0)
+    if (p->state == PASTRY_LINKING && !is_next_under_way(p))
         enter(p, now);
     if (p->state != PASTRY_ENTERING || !p->is_door_open)
         return;

@@ -79,7 +79,7 @@ static void
 say_hello(struct pastry *p, struct moment now, const struct id *node, enum pastry_purpose purpose)
 {
     bool is_update = p->state == PASTRY_IN && purpose != PASTRY_FOR_MEASURE;
-    struct pastry_query q = {.wants = p->state == PASTRY_IN ? 0 : PASTRY_WANT_LEAVES};
+    struct pastry_query q = {0};
     struct topology_target to = pastry_to_node(node);
     uint32_t token = pastry_task_add(p, now, PASTRY_TASK_HELLO, node, purpose);
 
@@ -116,19 +116,12 @@ pastry_learn_on_attach(struct pastry *p, struct moment now, const struct pastry_
     }
 }
 
-static uint16_t
-since_ms(struct moment now, uint64_t sent_ms)
-{
-    uint64_t passed_ms = now.mono_ms - sent_ms;
-
-    return (uint16_t)(passed_ms < PASTRY_RTT_UNKNOWN ? passed_ms : PASTRY_RTT_UNKNOWN - 1);
-}
-
 /* It is a member, and this far away. */
 static void
 enter_contact(struct pastry *p, struct moment now, const struct pastry_task *task)
 {
-    struct pastry_contact *contact = pastry_put(p, &task->node, since_ms(now, task->sent_ms));
+    struct pastry_contact *contact =
+        pastry_put(p, &task->node, pastry_since_ms(now, task->sent_ms));
 
     if (!contact)
         p->env.detach(p->env.ctx, &task->node);
@@ -156,7 +149,6 @@ pastry_learn_on_hello(struct pastry *p, struct moment now, const struct pastry_t
         return;
     }
     enter_contact(p, now, task);
-    pastry_learn_leaves(p, now, &a.leaves, &task->node);
 }
 
 /* ---- rumours -------------------------------------------------------------------------------- */

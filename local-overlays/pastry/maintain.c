@@ -35,6 +35,28 @@ ask(struct pastry *p, struct moment now, const struct id *node, const struct pas
         pastry_send_query(p, token, &to, &p->conf.self, q);
 }
 
+/* An answer of a contact: is it still a member, and how far away? */
+static bool
+is_heard(struct pastry *p, struct moment now, const struct pastry_task *task, enum status st)
+{
+    if (p->state != PASTRY_IN || (st == ST_OK && !pastry_find(p, &task->node)))
+        return false;
+    if (st == ST_OK) {
+        (void)pastry_put(p, &task->node, pastry_since_ms(now, task->sent_ms));
+    } else if (st == ST_IN_PROGRESS && pastry_find(p, &task->node)) {
+        pastry_drop(p, now, &task->node); /* it has restarted, and is no member */
+        p->env.detach(p->env.ctx, &task->node);
+    }
+    return st == ST_OK;
+}
+
+void
+pastry_on_tell_answer(struct pastry *p, struct moment now, const struct pastry_task *task,
+                      enum status st)
+{
+    (void)is_heard(p, now, task, st);
+}
+
 void
 pastry_on_ask_answer(struct pastry *p, struct moment now, const struct pastry_task *task,
                      enum status st, struct slice body)
@@ -42,18 +64,12 @@ pastry_on_ask_answer(struct pastry *p, struct moment now, const struct pastry_ta
     struct pastry_query_ans a;
     struct why why;
 
-    if (st == ST_IN_PROGRESS && pastry_find(p, &task->node)) {
-        pastry_drop(p, now, &task->node); /* it has restarted, and is no member */
-        p->env.detach(p->env.ctx, &task->node);
-    }
-    if (st != ST_OK || p->state != PASTRY_IN)
+    if (!is_heard(p, now, task, st))
         return;
     if (pastry_query_ans_read(body, &task->node, &a, &why) != ST_OK) {
         log_to(&p->env.log, LOG_LEVEL_REMOTE, "answer refused: %s", why.text);
         return;
     }
-    if (pastry_find(p, &task->node))
-        (void)pastry_put(p, &task->node, (uint16_t)((now.mono_ms - task->sent_ms) & 0x7fffu));
     pastry_learn_leaves(p, now, &a.leaves, &task->node);
     pastry_learn_rows(p, now, a.near);
     pastry_learn_rows(p, now, a.rows);
@@ -203,9 +219,8 @@ ask_others(struct pastry *p, struct moment now)
         const struct pastry_contact *contact = &p->contact[(at + 1 + i) % count];
         struct pastry_query q = {0};
 
-        if (pastry_is_leaf(p, &contact->node) && !contact->is_near &&
-            contact->rtt_ms != PASTRY_RTT_UNKNOWN)
-            continue;
+        if (pastry_is_leaf(p, &contact->node))
+            continue; /* it got our leaf set */
         if (asked++ < 2) {
             q.wants = contact->is_near ? PASTRY_WANT_NEAR : 0;
             q.first_row = (uint8_t)pastry_row(&p->conf.self, &contact->node);

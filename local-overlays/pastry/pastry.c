@@ -249,6 +249,9 @@ end_task(struct pastry *p, struct moment now, const struct pastry_task *task, en
     case PASTRY_TASK_HELLO:
         pastry_learn_on_hello(p, now, task, st, body);
         break;
+    case PASTRY_TASK_TELL:
+        pastry_on_tell_answer(p, now, task, st);
+        break;
     case PASTRY_TASK_ASK:
         pastry_on_ask_answer(p, now, task, st, body);
         break;

@@ -34,6 +34,7 @@
 #define PASTRY_LOST_MAX       16
 #define PASTRY_JOINERS_MAX    4
 #define PASTRY_REPLICAS_MAX   4
+#define PASTRY_JOIN_SIDE      3 /* leaves on each side that a join waits for */
 #define PASTRY_FILL_MAX       8 /* links for rows that are built at one time */
 #define PASTRY_RTT_UNKNOWN    UINT16_MAX
 
@@ -75,6 +76,7 @@ enum pastry_task_kind {
     PASTRY_TASK_WALK = 1, /* RouteQuery on the join path */
     PASTRY_TASK_LINK,     /* Attach */
     PASTRY_TASK_HELLO,    /* the first request over a link */
+    PASTRY_TASK_TELL,     /* Update to a contact */
     PASTRY_TASK_ASK,      /* RouteQuery to a contact */
     PASTRY_TASK_SEARCH,   /* RouteQuery for a vacant slot */
     PASTRY_TASK_JOIN,
@@ -173,6 +175,9 @@ bool pastry_is_leaf(const struct pastry *p, const struct id *node);
 
 /** pastry_is_leaf_wanted - would @node be a leaf if it were a contact? */
 bool pastry_is_leaf_wanted(const struct pastry *p, const struct id *node);
+
+/** pastry_is_next_wanted - would it be among the first PASTRY_JOIN_SIDE leaves of a side? */
+bool pastry_is_next_wanted(const struct pastry *p, const struct id *node);
 
 /** pastry_is_closer - is @a closer to @id than @b?  Of two as close, the one clockwise is. */
 bool pastry_is_closer(const struct id *a, const struct id *b, const struct id *id);
@@ -287,6 +292,8 @@ uint64_t pastry_maintain_due_ms(const struct pastry *p);
 /** pastry_send_query - RouteQuery to @to with the plug-in's part; the token's answer follows. */
 void pastry_send_query(struct pastry *p, uint32_t token, const struct topology_target *to,
                        const struct id *resource, const struct pastry_query *q);
+void pastry_on_tell_answer(struct pastry *p, struct moment now, const struct pastry_task *task,
+                           enum status st);
 void pastry_on_ask_answer(struct pastry *p, struct moment now, const struct pastry_task *task,
                           enum status st, struct slice body);
 void pastry_on_search_answer(struct pastry *p, enum status st, const struct id *from);
@@ -315,6 +322,14 @@ static inline struct topology_target
 pastry_to_node(const struct id *node)
 {
     return (struct topology_target){.count = 1, .to = {destination_node(node)}};
+}
+
+static inline uint16_t
+pastry_since_ms(struct moment now, uint64_t sent_ms)
+{
+    uint64_t passed_ms = now.mono_ms - sent_ms;
+
+    return (uint16_t)(passed_ms < PASTRY_RTT_UNKNOWN ? passed_ms : PASTRY_RTT_UNKNOWN - 1);
 }
 
 static inline bool

@@ -46,9 +46,9 @@ ahead_of(const struct pastry *p, const struct id *id)
 }
 
 static bool
-is_in_sides(unsigned ahead, unsigned count)
+is_in_sides(unsigned ahead, unsigned count, unsigned side)
 {
-    return ahead < PASTRY_SIDE_MAX || count - 1 - ahead < PASTRY_SIDE_MAX;
+    return ahead < side || count - 1 - ahead < side;
 }
 
 unsigned
@@ -76,13 +76,21 @@ pastry_smaller(const struct pastry *p, unsigned index)
 bool
 pastry_is_leaf(const struct pastry *p, const struct id *node)
 {
-    return pastry_find(p, node) && is_in_sides(ahead_of(p, node), p->contact_count);
+    return pastry_find(p, node) &&
+           is_in_sides(ahead_of(p, node), p->contact_count, PASTRY_SIDE_MAX);
 }
 
 bool
 pastry_is_leaf_wanted(const struct pastry *p, const struct id *node)
 {
-    return !id_equal(node, &p->conf.self) && is_in_sides(ahead_of(p, node), p->contact_count + 1u);
+    return !id_equal(node, &p->conf.self) &&
+           is_in_sides(ahead_of(p, node), p->contact_count + 1u, PASTRY_SIDE_MAX);
+}
+
+bool
+pastry_is_next_wanted(const struct pastry *p, const struct id *node)
+{
+    return is_in_sides(ahead_of(p, node), p->contact_count + 1u, PASTRY_JOIN_SIDE);
 }
 
 /* ---- who is closest ------------------------------------------------------------------------- */

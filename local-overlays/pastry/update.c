@@ -91,7 +91,8 @@ pastry_pay(struct pastry *p, struct moment now)
             p->owed_due_ms = moment_earlier_ms(p->owed_due_ms, at->owed_ms);
             continue;
         }
-        pastry_send_update(p, &at->node, at->is_state_owed ? PASTRY_STATE : PASTRY_LEAVES, 0);
+        pastry_send_update(p, &at->node, at->is_state_owed ? PASTRY_STATE : PASTRY_LEAVES,
+                           pastry_task_add(p, now, PASTRY_TASK_TELL, &at->node, 0));
         at->owed_ms = MOMENT_NEVER;
         at->told_ms = now.mono_ms;
         at->is_state_owed = false;
