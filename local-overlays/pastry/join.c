@@ -234,7 +234,9 @@ pastry_join_on_admitted(struct pastry *p, const struct id *from)
 void
 pastry_join_on_lost(struct pastry *p, struct moment now, const struct id *node)
 {
-    if (p->state >= PASTRY_LINKING && id_equal(node, &p->door))
+    if (p->state == PASTRY_WALKING && (id_equal(node, &p->informant) || id_equal(node, &p->at)))
+        p->step_due_ms = moment_earlier_ms(p->step_due_ms, now.mono_ms + BACKOFF_MS);
+    else if (p->state >= PASTRY_LINKING && id_equal(node, &p->door))
         walk_later(p, now, &p->informant);
     else if (p->state == PASTRY_ENTERING && id_equal(node, &p->other))
         p->is_other_done = true;

@@ -205,8 +205,7 @@ tell_leaves(struct pastry *p, struct moment now)
 }
 
 /* A third of the others are asked each time, which shows who is gone and how far they are; two of
- * them are asked for what they know (section 3.2 of a later paper has it so: the periodic exchange
- * of rows, not the join alone, keeps rows near). */
+ * them are asked for what they know: rows stay near by exchange, not by the join alone. */
 static void
 ask_others(struct pastry *p, struct moment now)
 {
