@@ -357,7 +357,7 @@ start_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct 
         nta_incoming_destroy(irq);
         return;
     }
-    if (call_kind(c->core) == CALL_SESSION)
+    if (call_kind(c->core) == CALL_SESSION && sender->side == SIP_PHONES)
         sip_reply(irq, 100, NULL, 0);
     else
         b2bua_trying_start(b, &c->trying, &c->irq, sender);

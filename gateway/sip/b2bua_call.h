@@ -27,8 +27,8 @@
 #define B2BUA_TOKEN_CHARS 20
 #define B2BUA_HASH_CHARS  12 /* of a tag that is a hash of the caller's names */
 #define B2BUA_DIALOGS_MAX 8
-#define B2BUA_SLOTS       256
-#define B2BUA_SLOT_MS     200
+#define B2BUA_SLOTS       512
+#define B2BUA_SLOT_MS     100
 #define B2BUA_LOOKUPS_MAX 5 /* contacts that are users of this domain again */
 
 struct b2bua_call;
@@ -59,8 +59,9 @@ struct b2bua_key {
 };
 
 /**
- * A request that is no INVITE, from a hop: it hears 100 within B2BUA_SLOT_MS unless the answer is
- * faster, and so knows that we are there (RFC 4320 section 4.1 allows it over TLS).
+ * A request from a hop: it hears 100 within B2BUA_SLOT_MS unless the answer is faster (RFC 3261
+ * section 17.2.1, and 4320 section 4.1 for others than INVITE over TLS), and so knows that we are
+ * there.  Phones hear it at once.
  */
 struct b2bua_trying {
     struct list_node link;

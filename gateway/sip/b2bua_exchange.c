@@ -404,12 +404,12 @@ b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *si
         b2bua_call_release(c);
         return;
     }
-    if (method == sip_method_invite)
+    if (method == sip_method_invite && sender->side == SIP_PHONES)
         sip_reply(irq, 100, NULL, 0);
     if (is_target_refresh(method))
         b2bua_peer_from_request(c->b2bua->sip, b2bua_peer_of(c, leg, dialog), sip, sender, false);
     x = new_exchange(c, number, key, dialog, irq, sip);
-    if (x && !x->is_invite)
+    if (x)
         b2bua_trying_start(c->b2bua, &x->trying, &x->irq, sender);
     if (!x) {
         (void)call_on_answer(c->core, sip_moment(c->b2bua->sip), number, &failed, false);

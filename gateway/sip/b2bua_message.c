@@ -20,6 +20,19 @@ strip(msg_t *msg, sip_t *sip, void *list)
         msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)*head);
 }
 
+/**
+ * What was parsed knows its place in the old buffer, and would be sent from there: over TLS a
+ * record, a system call and a wake-up for each piece.  Forgotten, all is written into one piece.
+ */
+static void
+gather(sip_t *sip)
+{
+    if (sip->sip_separator)
+        sip_fragment_clear(sip->sip_separator->sep_common);
+    for (sip_payload_t *pl = sip->sip_payload; pl; pl = pl->pl_next)
+        sip_fragment_clear(pl->pl_common);
+}
+
 static void
 set_tag(msg_t *msg, sip_addr_t *a, const char *tag)
 {
@@ -143,6 +156,7 @@ copy_request(struct b2bua_call *c, msg_t *in, const struct b2bua_peer *p, sip_t 
     strip(msg, sip, &sip->sip_via);
     strip(msg, sip, &sip->sip_record_route);
     strip(msg, sip, &sip->sip_route);
+    gather(sip);
     count_down(msg, sip);
     if (!set_overlay_headers(c, msg, sip, p->side) ||
         (sip->sip_contact && !set_contact(c, msg, sip, p))) {
@@ -359,6 +373,7 @@ b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta
     strip(msg, sip, &sip->sip_to);
     strip(msg, sip, &sip->sip_call_id);
     strip(msg, sip, &sip->sip_cseq);
+    gather(sip);
     if (add_list(msg, sip, (sip_header_t *)r->sip_via) < 0 ||
         sip_add_dup(msg, sip, (sip_header_t *)r->sip_from) < 0 ||
         sip_add_dup(msg, sip, (sip_header_t *)r->sip_to) < 0 ||
