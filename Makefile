@@ -16,7 +16,9 @@ WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconv
           -Wvla -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Werror
 FLAGS_release := -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-CPPFLAGS += -I. -D_GNU_SOURCE $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS) check 2>/dev/null))
+# One question for each package: pkg-config answers nothing where one of several is missing.
+INCLUDES := $(foreach package,$(PKGS) check,$(shell pkg-config --cflags-only-I $(package) 2>/dev/null))
+CPPFLAGS += -I. -D_GNU_SOURCE $(patsubst -I%,-isystem %,$(sort $(INCLUDES)))
 CFLAGS   += -std=c17 -pthread $(WARN) $(FLAGS_$(MODE))
 LDFLAGS  += -pthread $(filter -fsanitize%,$(FLAGS_$(MODE)))
 LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
