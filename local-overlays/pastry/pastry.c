@@ -415,7 +415,8 @@ dump(const void *state, void (*visit)(void *ctx, const struct topology_dump *lin
     const struct pastry *p = state;
     struct showing s = {visit, ctx};
     unsigned side = pastry_side(p);
-    unsigned near = 0;
+    const struct pastry_contact *near[PASTRY_NEAR_MAX];
+    unsigned near_count = pastry_near(p, near);
     char column[32];
 
     if (p->state != PASTRY_IN)
@@ -431,9 +432,8 @@ dump(const void *state, void (*visit)(void *ctx, const struct topology_dump *lin
                          id_digit(&p->contact[i].node, row, PASTRY_DIGIT_BITS));
                 show(&s, "row", row, &p->contact[i], column);
             }
-    for (unsigned i = 0; i < p->contact_count; i++)
-        if (p->contact[i].is_near)
-            show(&s, "near", near++, &p->contact[i], "");
+    for (unsigned i = 0; i < near_count; i++)
+        show(&s, "near", i, near[i], "");
 }
 
 static size_t

@@ -144,22 +144,11 @@ pastry_responsible_hint(const void *state, const struct id *id, struct id *ret_n
 static void
 write_near(const struct pastry *p, struct writer *w)
 {
-    const struct pastry_contact *order[PASTRY_NEAR_MAX];
-    unsigned count = 0;
+    const struct pastry_contact *near[PASTRY_NEAR_MAX];
+    unsigned count = pastry_near(p, near);
 
-    for (unsigned i = 0; i < p->contact_count; i++) {
-        const struct pastry_contact *contact = &p->contact[i];
-        unsigned at = count;
-
-        if (!contact->is_near || count == PASTRY_NEAR_MAX)
-            continue;
-        for (; at > 0 && order[at - 1]->rtt_ms > contact->rtt_ms; at--)
-            order[at] = order[at - 1];
-        order[at] = contact;
-        count++;
-    }
     for (unsigned i = 0; i < count; i++)
-        writer_id(w, &order[i]->node);
+        writer_id(w, &near[i]->node);
 }
 
 static uint8_t

@@ -209,6 +209,10 @@ bool pastry_remove(struct pastry *p, const struct id *node);
 /** pastry_replan - say anew who serves where, and let go of those that serve nowhere. */
 void pastry_replan(struct pastry *p);
 
+/** pastry_near - the neighbourhood set, nearest first; how many there are. */
+unsigned pastry_near(const struct pastry *p,
+                     const struct pastry_contact *ret_near[PASTRY_NEAR_MAX]);
+
 /** pastry_size_bits - log2 of the estimated number of members. */
 unsigned pastry_size_bits(const struct pastry *p);
 

@@ -366,6 +366,25 @@ pastry_replan(struct pastry *p)
     }
 }
 
+unsigned
+pastry_near(const struct pastry *p, const struct pastry_contact *ret_near[PASTRY_NEAR_MAX])
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < p->contact_count; i++) {
+        const struct pastry_contact *contact = &p->contact[i];
+        unsigned at = count;
+
+        if (!contact->is_near || count == PASTRY_NEAR_MAX)
+            continue;
+        for (; at > 0 && ret_near[at - 1]->rtt_ms > contact->rtt_ms; at--)
+            ret_near[at] = ret_near[at - 1];
+        ret_near[at] = contact;
+        count++;
+    }
+    return count;
+}
+
 static double
 as_fraction(const struct id *distance)
 {
