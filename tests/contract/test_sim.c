@@ -176,6 +176,50 @@ START_TEST(the_same_seed_is_the_same_run)
 }
 END_TEST
 
+struct traced {
+    bool is_done;
+    enum status st;
+    size_t count;
+    struct id last;
+};
+
+static void
+on_traced(void *ctx, struct moment now, enum status st, const struct peer_hop *hop, size_t count)
+{
+    struct traced *t = ctx;
+
+    (void)now;
+    *t = (struct traced){.is_done = true, .st = st, .count = count};
+    if (count)
+        t->last = hop[count - 1].ref.node;
+}
+
+/* What `resolve` shows: RouteQuery from hop to hop ends at the owner. */
+START_TEST(routes_can_be_traced)
+{
+    char name[NAME_BYTES];
+
+    join_all(_i, 15, PEERS, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        unsigned from = sim_random_member(sim);
+        struct traced t = {0};
+        struct peer_traced done = {on_traced, &t};
+        struct id id;
+
+        record_name(i, name);
+        id = sim_hash(name);
+        peer_trace(sim_peer(sim, from), sim_now(sim), name, &done);
+        sim_touch(sim, from);
+        sim_run_ms(sim, 5000);
+        ck_assert(t.is_done);
+        ck_assert_int_eq(t.st, ST_OK);
+        ck_assert_uint_ge(t.count, 1);
+        ck_assert_msg(sim_find(sim, &t.last) == sim_owner(sim, &id), "%s: traced to another",
+                      ops->name);
+    }
+}
+END_TEST
+
 START_TEST(records_survive_a_crash)
 {
     join_all(_i, 40, 32, 0);
@@ -321,6 +365,7 @@ sim_suite(void)
     tcase_add_loop_test(t, at_one_instant, 0, count);
     tcase_add_loop_test(t, on_lossy_links, 0, count);
     tcase_add_loop_test(t, the_same_seed_is_the_same_run, 0, count);
+    tcase_add_loop_test(t, routes_can_be_traced, 0, count);
     tcase_add_loop_test(t, records_survive_a_crash, 0, count);
     tcase_add_loop_test(t, records_survive_two_crashes_at_once, 0, count);
     tcase_add_loop_test(t, leaving_moves_the_records, 0, count);
