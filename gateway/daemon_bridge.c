@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "gateway/daemon_internal.h"
 
-enum { BINDINGS_LIFETIME_MS = 2000, BINDINGS_NONE_LIFETIME_MS = 500, TURN_MESSAGES_MAX = 256 };
+enum { BINDINGS_LIFETIME_MS = 2000, TURN_MESSAGES_MAX = 256 };
 
 /** A question of the SIP thread while the node works on it. */
 struct question {
@@ -72,6 +72,7 @@ on_bindings(void *ctx, struct moment now, enum status st, const struct peer_datu
     struct bridge_message *m = bridge_new(BRIDGE_BINDINGS, q->token, st == ST_OK ? most : 0,
                                           sizeof(struct binding_record));
     size_t kept = 0;
+    bool is_live = false;
 
     (void)now;
     for (size_t i = 0; m && st == ST_OK && i < count && kept < most; i++) {
@@ -82,11 +83,13 @@ on_bindings(void *ctx, struct moment now, enum status st, const struct peer_datu
             *b = (struct binding_record){.contact_count = 0};
             continue;
         }
+        is_live = is_live || b->contact_count > 0;
         kept++;
     }
     if (m) {
         m->count = kept;
-        m->lifetime_ms = kept > 0 ? BINDINGS_LIFETIME_MS : BINDINGS_NONE_LIFETIME_MS;
+        m->lifetime_ms =
+            is_live ? BINDINGS_LIFETIME_MS : 0; /* nobody is told "gone" from a cache */
     }
     answer(q, m, st);
 }

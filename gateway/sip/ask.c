@@ -232,6 +232,7 @@ cache_answer(struct sip *s, struct map *cache, const char *name, struct ask *ask
     if (!kept || kept->until_ms <= sip_moment(s).mono_ms)
         return false;
     answer = answer_of(kept->message);
+    answer.is_cached = true;
     list_init(&ask->link);
     finish(ask, &answer);
     return true;
@@ -276,6 +277,12 @@ ask_lookup(struct sip *s, const char *aor, struct ask *ask)
 {
     if (!cache_answer(s, s->asks->bindings, aor, ask))
         ask_overlay(s, BRIDGE_LOOKUP, aor, NULL, false, ask);
+}
+
+void
+ask_doubt(struct sip *s, const char *aor)
+{
+    cache_drop(s->asks->bindings, aor);
 }
 
 void

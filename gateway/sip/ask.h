@@ -26,6 +26,7 @@ struct answer {
     const struct binding_record *binding; /* of ask_lookup, and ask_bind's own */
     const struct bridge_gateway *gateway; /* of ask_resolve and ask_locate */
     const char *overlay;                  /* of ask_resolve */
+    bool is_cached;                       /* it may be a little old */
 };
 
 struct ask {
@@ -39,6 +40,9 @@ void ask_table_free(struct ask_table *t);
 
 /** ask_lookup - bindings of a local AOR. count 0 with ST_NOT_FOUND: nobody ever bound it. */
 void ask_lookup(struct sip *s, const char *aor, struct ask *ask);
+
+/** ask_doubt - what is cached of this AOR led nowhere: the next look-up asks the overlay. */
+void ask_doubt(struct sip *s, const char *aor);
 
 /** ask_resolve - gateways of a foreign domain (only the B2BUA asks). */
 void ask_resolve(struct sip *s, const char *domain, bool is_past_cache, struct ask *ask);

@@ -6,6 +6,7 @@
 
 #include <sofia-sip/sip_util.h>
 
+#include "base/map.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
@@ -110,10 +111,31 @@ forward_end(struct forward *f)
     f->irq = NULL;
 }
 
+static void look_up_next(struct forward *f);
+
+/* Nobody was there, by bindings that may have been old: ask the overlay once, and try whoever is
+ * new.  True if that is under way. */
+static bool
+try_fresh(struct forward *f)
+{
+    bool is_nobody = f->best_status == 404 || f->best_status == 408 || f->best_status == 410 ||
+                     f->best_status == 480;
+
+    if (!f->is_from_cache || !is_nobody || f->is_cancelled || f->is_answered)
+        return false;
+    f->is_from_cache = false;
+    for (unsigned i = 0; i < f->aor_done; i++)
+        ask_doubt(f->proxy->sip, f->aor[i]);
+    f->aor_count = 1; /* from the start: aliases are met again */
+    f->aor_done = 0;
+    look_up_next(f);
+    return true;
+}
+
 void
 forward_finish(struct forward *f)
 {
-    if (f->is_asking || !list_is_empty(&f->branches))
+    if (f->is_asking || !list_is_empty(&f->branches) || try_fresh(f))
         return;
     send_best(f);
     forward_end(f);
@@ -147,12 +169,27 @@ is_alias(struct forward *f, const char *uri)
     return true;
 }
 
+/* Has this contact been tried by way of this peer ("" for our own phones)?  It is noted as tried.
+ */
+static bool
+was_tried(struct forward *f, const char *path, const char *uri)
+{
+    uint64_t hash = map_hash(map_hash(0, slice_text(path)), slice_text(uri));
+
+    for (unsigned i = 0; i < f->contact_count; i++)
+        if (f->contact[i] == hash)
+            return true;
+    if (f->contact_count < FORWARD_BRANCHES_MAX)
+        f->contact[f->contact_count++] = hash;
+    return false;
+}
+
 static void
 try_own(struct forward *f, const struct location_contact *c)
 {
     struct sip_target target;
 
-    if (is_alias(f, c->binding.uri))
+    if (is_alias(f, c->binding.uri) || was_tried(f, "", c->binding.uri))
         return;
     f->is_callee_on_connection = c->binding.is_on_connection;
     if (sip_target_of_local(f->proxy->sip, c, &target))
@@ -167,7 +204,7 @@ try_remote(struct forward *f, const struct binding_record *record, size_t i)
     bool is_own = sip_is_own_path(f->proxy->sip, record->path);
     struct sip_target target;
 
-    if (is_alias(f, record->contact[i].uri))
+    if (is_alias(f, record->contact[i].uri) || was_tried(f, record->path, record->contact[i].uri))
         return;
     f->is_callee_on_connection = record->contact[i].is_on_connection;
     if (sip_target_of_contact(f->proxy->sip, record, i, &target))
@@ -210,14 +247,13 @@ try_contacts(struct forward *f, const char *aor, const struct answer *answer)
         forward_note(f, answer->status == ST_NOT_FOUND ? 404 : 503, NULL);
 }
 
-static void look_up_next(struct forward *f);
-
 static void
 on_bindings(void *ctx, const struct answer *answer)
 {
     struct forward *f = ctx;
 
     f->is_asking = false;
+    f->is_from_cache = f->is_from_cache || answer->is_cached;
     try_contacts(f, f->aor[f->aor_done - 1], answer);
     if (f->aor_done < f->aor_count)
         look_up_next(f);

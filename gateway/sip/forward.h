@@ -60,13 +60,16 @@ struct forward {
     bool is_answered; /* the server transaction is gone, only cancelled branches are left */
     bool is_cancelled;
     bool is_asking;
+    bool is_from_cache;           /* the bindings that are tried may be a little old */
     bool is_callee_on_connection; /* of the contact that is being tried */
     unsigned popped;
     bool is_dialog;
     uint64_t caller_flow; /* the sender has to be reached on this flow; 0: need not */
     char caller_protocol[8];
-    struct list_node branches; /* struct branch whose answer is outstanding */
-    unsigned tried;            /* branches made */
+    struct list_node branches;              /* struct branch whose answer is outstanding */
+    unsigned tried;                         /* branches made */
+    uint64_t contact[FORWARD_BRANCHES_MAX]; /* hashes of the contacts that were tried */
+    unsigned contact_count;
     unsigned gateway_tries;
     struct id gateway_tried;
     struct ask ask;
