@@ -326,7 +326,11 @@ call_on_no_target(struct call *c, struct moment now, int status, const char *rea
 {
     if (c->state != CALL_SEARCHING)
         return;
-    finish(c, now, c->branches->best == 503 ? 500 : status, reason);
+    if (c->branches->best == 503)
+        status = 500;
+    else if (c->branches->best)
+        status = CALL_PASS;
+    finish(c, now, status, reason);
     settle(c, now);
 }
 
@@ -345,7 +349,7 @@ on_final(struct call *c, struct moment now, unsigned index, const struct call_re
         if (is_silent || branch->is_hop)
             c->out->forget(c->ctx, index);
     } else {
-        branch->is_reached = true;
+        branch->is_reached = !response->is_stale || b->has_searched_again;
     }
     if (!is_silent && (b->best == 0 || rank(response->status) < rank(b->best))) {
         b->best = response->status;

@@ -126,7 +126,8 @@ uint8_t call_winner(const struct call *c);
 void call_on_targets(struct call *c, struct moment now, const struct call_target *targets,
                      size_t count);
 
-/** call_on_no_target - nobody is to be asked; @status answers the caller. */
+/** call_on_no_target - nobody is to be asked; the best refusal so far answers the caller, or
+ * @status without one. */
 void call_on_no_target(struct call *c, struct moment now, int status, const char *reason);
 
 /** A response as the machine sees it. */
@@ -134,6 +135,7 @@ struct call_response {
     int status;         /* 100..699 */
     uint8_t dialog;     /* CALL_NO_DIALOG if there is no tag */
     bool is_ours;       /* made by our own transaction layer: transport failure, timeout */
+    bool is_stale;      /* "nobody here", by news that may be old: another search may find him */
     uint32_t expires_s; /* 2xx: Session-Expires, or Expires of a subscription; 0 without */
 };
 

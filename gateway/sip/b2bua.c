@@ -489,7 +489,6 @@ set_conf(struct b2bua *b, const struct sip_conf *conf)
     b->inward = b->outward;
     b->inward.search_ms = 2 * ASK_TIMEOUT_MS + SEARCH_SLACK_MS; /* From, then the bindings */
     b->inward.unreachable_status = 480;
-    b->inward.may_search_again = false;
 }
 
 enum status

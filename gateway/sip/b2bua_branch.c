@@ -90,6 +90,8 @@ search_again(void *ctx)
     struct b2bua_call *c = ctx;
 
     c->initial->wants_search = true;
+    if (c->is_inward)
+        ask_doubt(c->b2bua->sip, c->initial->aor);
 }
 
 static void
@@ -235,9 +237,8 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
         .status = sip->sip_status->st_status, .dialog = CALL_NO_DIALOG, .is_ours = is_ours};
     bool is_dialog = r.status > 100 && r.status < 300 && sip->sip_to->a_tag;
 
-    if (c->initial && b->target.agent->side != SIP_GATEWAYS &&
-        (r.status == 404 || r.status == 408 || r.status == 410 || r.status == 480))
-        ask_doubt(c->b2bua->sip, c->initial->aor); /* the bindings may be old */
+    r.is_stale = c->initial && c->initial->is_from_cache && !is_ours &&
+                 (r.status == 404 || r.status == 410 || r.status == 480);
     if (is_dialog && call_kind(c->core) != CALL_SINGLE) {
         r.dialog = b2bua_dialog_of(c, sip->sip_to->a_tag);
         if (r.dialog == CALL_NO_DIALOG)

@@ -105,6 +105,7 @@ struct b2bua_initial {
     struct ask ask;
     unsigned lookups;
     bool wants_search;
+    bool is_from_cache;                    /* inward: the bindings may be a little old */
     char aor[AOR_BYTES];                   /* inward: whom we look for */
     char overlay[OVERLAY_NAME_BYTES];      /* outward: whom the domain belongs to */
     char from_overlay[OVERLAY_NAME_BYTES]; /* inward: of the caller's gateway */

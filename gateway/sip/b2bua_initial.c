@@ -118,6 +118,16 @@ struct found {
     char forwarded[AOR_BYTES];
 };
 
+static bool
+was_tried(const struct b2bua_initial *in, const struct sip_target *to)
+{
+    for (unsigned i = 0; i < in->count; i++)
+        if (strcmp(in->branch[i]->target.request_uri, to->request_uri) == 0 &&
+            strcmp(in->branch[i]->target.next_hop, to->next_hop) == 0)
+            return true;
+    return false;
+}
+
 static void
 add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t contact,
             struct call_target *target, struct found *found)
@@ -134,7 +144,7 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
         return;
     }
     if (sip_target_of_contact(c->b2bua->sip, binding, contact, &to) != ST_OK ||
-        (!to.tport && !b2bua_is_address(to.next_hop)))
+        (!to.tport && !b2bua_is_address(to.next_hop)) || was_tried(c->initial, &to))
         return;
     b = add_branch(c);
     if (!b)
@@ -156,6 +166,7 @@ on_bindings(void *ctx, const struct answer *answer)
     struct moment now = sip_moment(c->b2bua->sip);
 
     b2bua_call_hold(c);
+    c->initial->is_from_cache = answer->is_cached;
     for (size_t i = 0; answer->status == ST_OK && i < answer->count; i++) {
         const struct binding_record *binding = &answer->binding[i];
 

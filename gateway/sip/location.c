@@ -1,5 +1,7 @@
 #include "gateway/sip/location.h"
 
+#include "gateway/sip/noted.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +143,18 @@ contact_text_key(const char *uri, char key[SIP_URI_BYTES])
     return url_d(url, text) == 0 && contact_key(url, key);
 }
 
+/* It may come back at once; who asks looks among the contacts in force first. */
+static void
+note_gone(struct sip *s, const char *uri)
+{
+    char text[SIP_URI_BYTES];
+    url_t url[1];
+
+    memcpy(text, uri, strlen(uri) + 1);
+    if (url_d(url, text) == 0 && url->url_host)
+        noted_put(s->gone, url, "", sip_moment(s).mono_ms);
+}
+
 static void
 index_change(struct entry *e, const struct location_contact *contact, size_t count, bool is_in)
 {
@@ -154,6 +168,8 @@ index_change(struct entry *e, const struct location_contact *contact, size_t cou
             log_write(LOG_LEVEL_WARN, "sip", "%s: no memory for a contact's index", e->aor);
         else if (!is_in && map_get(index, slice_text(key)) == e)
             map_remove(index, slice_text(key));
+        if (!is_in)
+            note_gone(e->sip, contact[i].binding.uri);
     }
 }
 

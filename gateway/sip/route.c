@@ -135,7 +135,10 @@ by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
     if (!is_address(url->url_host))
         return false;
     through = noted_through(s, url);
-    if (sender->side == SIP_PEERS || own->has_token)
+    if (sender->side == SIP_PEERS && !sip->sip_to->a_tag &&
+        noted_get(s->gone, url, sip_moment(s).mono_ms))
+        refuse(r, 480, NULL); /* the sender's news of this phone are old */
+    else if (sender->side == SIP_PEERS || own->has_token)
         direct(s, r, url);
     else if (sip->sip_to->a_tag && through)
         noted(s, r, url, through);

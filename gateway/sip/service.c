@@ -222,9 +222,11 @@ open_parts(struct sip *s)
     s->limits = limits_new(s);
     s->location = location_new(s);
     s->noted = noted_new(s->seed);
+    s->gone = noted_new(s->seed);
     s->proxy = proxy_new(s);
     s->second = su_timer_create(su_root_task(s->root), 1000);
-    if (!s->asks || !s->flows || !s->limits || !s->location || !s->noted || !s->proxy || !s->second)
+    if (!s->asks || !s->flows || !s->limits || !s->location || !s->noted || !s->gone || !s->proxy ||
+        !s->second)
         return ST_NOMEM;
     return b2bua_new(s, &s->b2bua);
 }
@@ -240,6 +242,7 @@ close_parts(struct sip *s)
     flow_table_free(s->flows);
     limits_free(s->limits);
     noted_free(s->noted);
+    noted_free(s->gone);
 }
 
 static enum status

@@ -91,6 +91,7 @@ struct sip {
     struct limits *limits;
     struct location *location;
     struct noted *noted;
+    struct noted *gone; /* contacts that this node served and no longer does */
     struct proxy *proxy;
     struct b2bua *b2bua;
     su_timer_t *second; /* once a second: expiry, limits, BRIDGE_LOAD */

@@ -32,6 +32,22 @@ def run_pair(tests, number, title, from_node, to_node, transport, wanted):
             phone.close()
 
 
+def moved(caller_node, first, second):
+    """A phone that has moved to another node is found at once, though the old binding was in use."""
+    a = phone_at(caller_node, f"{PHONES}.101", "mover", "udp")
+    try:
+        for number, node in enumerate((first, second, first)):
+            b = phone_at(node, f"{PHONES}.{102 + number}", "moved", "udp")
+            try:
+                scenarios.basic(a, b)
+            finally:
+                b.register(0)
+                b.close()
+    finally:
+        a.register(0)
+        a.close()
+
+
 def main():
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
@@ -45,6 +61,8 @@ def main():
                  ("same node", east.nodes[0], east.nodes[0], scenarios.ALL),
                  ("east to west", east.others()[0], west.others()[0], far),
                  ("west to east, by the gateways", west.gateway(), east.gateway(), far))
+        tests.run("inside: a phone moves", moved, east.nodes[0], *east.nodes)
+        tests.run("east to west: a phone moves", moved, east.nodes[0], *west.nodes)
         number = 0
         for title, from_node, to_node, wanted in pairs:
             for transport in ("udp", "tcp"):

@@ -77,6 +77,7 @@ class Agent:
         self.waiting, self.stream = [], b""
         self.expires = {}
         self.last_cseq = 0
+        self.registration = f"{random.getrandbits(64):x}@{ip}"  # Call-ID of its REGISTERs
         if transport == "udp":
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.socket.bind((ip, port))
@@ -243,7 +244,7 @@ class Agent:
         self.write("REGISTER", f"sip:{self.domain}",
                    [("Via", self._via()), ("Max-Forwards", "70"),
                     ("From", f"<{self.uri}>;tag={random.getrandbits(32):x}"), ("To", f"<{self.uri}>"),
-                    ("Call-ID", f"register-{self.user}-{self.port}@{self.ip}"),
+                    ("Call-ID", self.registration),
                     ("CSeq", f"{self.last_cseq} REGISTER"),
                     ("Contact", contact or f"<{self.contact}>"), ("Expires", str(expires)), *extra])
         return self.expect_status(expect, "REGISTER")
