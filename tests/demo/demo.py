@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""make demo: two campuses, a call each way, a gateway's death, and a call after it.
+"""make demo: three campuses of different algorithms, a call in each direction between any two, a
+gateway's death, and calls after it.
 
   make demo           run it, print what happened, clean up
   make demo KEEP=1    leave everything running and say how to look around
 """
 import argparse
+import itertools
 import os
 import sys
 import time
@@ -13,7 +15,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from lab import Lab, LabError, wait_for  # noqa: E402
 from phones import CLOSED, ESTABLISHED, Phone, call  # noqa: E402
 
-TALK_S = 3.0
+TALK_S = 2.0
+
+# Overlay, site, algorithm of the local overlay, and whose phone rings there; all are joined by one
+# global Chord ring.
+CAMPUSES = (("pastry", "bupt", "pastry", "alice"),
+            ("ring", "pku", "chord", "bob"),
+            ("bt", "thu", "chord", "carol"))
 
 
 class Story:
@@ -75,48 +83,63 @@ def fail_over(story, island):
     return new, begin
 
 
-def run(story, lab):
-    east = lab.island("east", f"{lab.net}1.0", site="bupt")
-    west = lab.island("west", f"{lab.net}2.0", site="pku")
+def build(story, lab):
+    """The campuses, joined, each with its gateway in the ring."""
+    for number, (name, site, algorithm, _) in enumerate(CAMPUSES, 1):
+        lab.island(name, f"{lab.net}{number}.0", algorithm=algorithm, site=site)
     lab.prepare()
-    story.note("authorities and certificates", "3 overlays, 6 nodes",
-               (time.monotonic() - story.begin) * 1000)
-
+    story.note("authorities and certificates", f"{len(lab.islands) + 1} overlays, "
+               f"{len(lab.nodes())} nodes", (time.monotonic() - story.begin) * 1000)
     begin = time.monotonic()
     lab.start()
     lab.wait_joined()
     story.note("overlays formed, gateways elected",
-               ", ".join(f"{i.name}: {i.gateway().name}" for i in lab.islands),
+               ", ".join(f"{i.name} ({i.algorithm}): {i.gateway().name}" for i in lab.islands),
                (time.monotonic() - begin) * 1000)
 
+
+def plug_in_phones(story, lab):
+    """A phone on each campus, at a node that is not the gateway."""
     begin = time.monotonic()
-    alice_node, bob_node = east.others()[0], west.others()[0]
-    alice = Phone(lab.dir, "alice", east.domain, f"{lab.net}9.0.1", alice_node.sip, rtp=20000)
-    lab.phones.append(alice)
-    bob = Phone(lab.dir, "bob", west.domain, f"{lab.net}9.0.2", bob_node.sip, rtp=21000)
-    lab.phones.append(bob)
-    for phone in (alice, bob):
+    for number, (island, campus) in enumerate(zip(lab.islands, CAMPUSES), 1):
+        node = island.others()[0]
+        phone = Phone(lab.dir, campus[3], island.domain, f"{lab.net}9.0.{number}", node.sip,
+                      rtp=20000 + 1000 * number)
+        phone.node = node
+        lab.phones.append(phone)
+    for phone in lab.phones:
         phone.wait_registered()
-    story.note("phones registered", f"alice at {alice_node.name}, bob at {bob_node.name}",
+    story.note("phones registered", ", ".join(f"{p.user} at {p.node.name}" for p in lab.phones),
                (time.monotonic() - begin) * 1000)
 
-    place_call(story, f"{alice.uri} calls {bob.uri}", alice, bob)
-    place_call(story, f"{bob.uri} calls {alice.uri}", bob, alice)
-    show(alice_node, "status")
-    show(east.gateway(), "election")
-    show(alice_node, "resolve", bob.uri)
-    show(bob_node, "registrations")
 
-    new, begin = fail_over(story, west)
-    alice.dial(bob.uri)
-    alice.wait_event(ESTABLISHED, 20)
+def after_the_kill(story, lab, island, caller, callee):
+    """Calls to and from a campus whose gateway has just died."""
+    new, begin = fail_over(story, island)
+    caller.dial(callee.uri)
+    caller.wait_event(ESTABLISHED, 20)
     story.note("first call after it", "answered (since the kill)", (time.monotonic() - begin) * 1000)
     show(new, "calls")
-    alice.hang_up()
-    for phone in (alice, bob):
+    caller.hang_up()
+    for phone in (caller, callee):
         phone.wait_event(CLOSED, 10)
+    for phone in lab.phones:
         phone.forget_events()
-    place_call(story, f"{bob.uri} calls {alice.uri} again", bob, alice)
+    return new
+
+
+def run(story, lab):
+    build(story, lab)
+    plug_in_phones(story, lab)
+    alice, bob, carol = lab.phones
+    for caller, callee in itertools.permutations(lab.phones, 2):
+        place_call(story, f"{caller.uri} calls {callee.uri}", caller, callee)
+    show(alice.node, "status")
+    show(lab.islands[0].gateway(), "election")
+    show(alice.node, "resolve", bob.uri)
+    show(bob.node, "registrations")
+    new = after_the_kill(story, lab, lab.islands[1], alice, bob)
+    place_call(story, f"{bob.uri} calls {carol.uri} again", bob, carol)
     show(new, "election", "history")
 
 
@@ -136,7 +159,7 @@ def main():
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--keep", action="store_true", help="leave everything running")
     arguments.add_argument("--net", default="127.", metavar="PREFIX",
-                           help="where the campuses live: PREFIX1.0.x and PREFIX2.0.x (127.)")
+                           help="where the campuses live: PREFIX1.0.x, PREFIX2.0.x, PREFIX3.0.x (127.)")
     options = arguments.parse_args()
     story, lab, failed = Story(), Lab(), False
     lab.phones, lab.net = [], options.net
