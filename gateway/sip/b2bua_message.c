@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/send.h"
 
 /*
  * A message for the other leg is a shallow copy: it shares its strings with the message it came
@@ -18,19 +19,6 @@ strip(msg_t *msg, sip_t *sip, void *list)
 
     while (*head)
         msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)*head);
-}
-
-/**
- * What was parsed knows its place in the old buffer, and would be sent from there: over TLS a
- * record, a system call and a wake-up for each piece.  Forgotten, all is written into one piece.
- */
-static void
-gather(sip_t *sip)
-{
-    if (sip->sip_separator)
-        sip_fragment_clear(sip->sip_separator->sep_common);
-    for (sip_payload_t *pl = sip->sip_payload; pl; pl = pl->pl_next)
-        sip_fragment_clear(pl->pl_common);
 }
 
 static void
@@ -156,7 +144,6 @@ copy_request(struct b2bua_call *c, msg_t *in, const struct b2bua_peer *p, sip_t 
     strip(msg, sip, &sip->sip_via);
     strip(msg, sip, &sip->sip_record_route);
     strip(msg, sip, &sip->sip_route);
-    gather(sip);
     count_down(msg, sip);
     if (!set_overlay_headers(c, msg, sip, p->side) ||
         (sip->sip_contact && !set_contact(c, msg, sip, p))) {
@@ -373,7 +360,6 @@ b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta
     strip(msg, sip, &sip->sip_to);
     strip(msg, sip, &sip->sip_call_id);
     strip(msg, sip, &sip->sip_cseq);
-    gather(sip);
     if (add_list(msg, sip, (sip_header_t *)r->sip_via) < 0 ||
         sip_add_dup(msg, sip, (sip_header_t *)r->sip_from) < 0 ||
         sip_add_dup(msg, sip, (sip_header_t *)r->sip_to) < 0 ||
@@ -387,6 +373,7 @@ b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta
         set_tag(msg, sip->sip_to, to_tag);
     if (status < 300 && sip->sip_contact && p && !set_contact(c, msg, sip, p))
         goto done;
+    sip_pack(msg, p ? p->side : SIP_PHONES);
     nta_incoming_mreply(irq, msg);
     msg = NULL;
 done:

@@ -132,6 +132,7 @@ send_up(struct forward *f, msg_t *msg)
 
     list_remove(&f->trying);
     sip_via_remove(msg, sip); /* section 16.7 item 3 */
+    sip_pack(msg, f->side);
     nta_incoming_mreply(f->irq, msg);
 }
 

@@ -64,6 +64,7 @@ send_best(struct forward *f)
     }
     if (msg && status != 503) {
         sip_via_remove(msg, sip_object(msg));
+        sip_pack(msg, f->side);
         nta_incoming_mreply(f->irq, msg);
         return;
     }

@@ -23,6 +23,14 @@ nta_outgoing_t *sip_send_branch(const struct sip_target *target, msg_t *msg, con
                                 nta_response_f *on_response, nta_outgoing_magic_t *magic);
 
 /**
+ * sip_pack - let a message that goes to @side be one piece of memory when it is encoded
+ *
+ * Over TLS the library makes a record of each piece, and a record costs its sender and its receiver
+ * a system call or two.  To be called last before the message is handed over.
+ */
+void sip_pack(msg_t *msg, enum sip_side side);
+
+/**
  * sip_cancel - CANCEL an INVITE that has a provisional answer and no final one
  *
  * NTA's own CANCEL ends the INVITE's client transaction at once where the transport is reliable,

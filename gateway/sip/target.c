@@ -3,12 +3,16 @@
 #include <string.h>
 #include <strings.h>
 
+#include <sofia-sip/msg_buffer.h>
 #include <sofia-sip/sip_tag.h>
 
 #include "gateway/sip/clock.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/location.h"
 #include "gateway/sip/send.h"
+
+#define PACKED_HEADER_BYTES 1024 /* room for header fields; what is longer is sent in two pieces   \
+                                  */
 
 struct moment
 sip_moment(struct sip *s)
@@ -99,6 +103,23 @@ sip_target_of_contact(struct sip *s, const struct binding_record *binding, size_
     return sip_target_of_uri(s, binding->contact[contact].uri, ret);
 }
 
+/* Separator and body still lie where they were received; without that memory they are encoded anew,
+ * behind the header fields. */
+void
+sip_pack(msg_t *msg, enum sip_side side)
+{
+    sip_t *sip = sip_object(msg);
+    usize_t body_len = sip && sip->sip_payload ? sip->sip_payload->pl_len : 0;
+
+    if (side == SIP_PHONES || !sip || !sip->sip_separator)
+        return;
+    if (!msg_buf_alloc(msg, PACKED_HEADER_BYTES + body_len))
+        return; /* two pieces then */
+    msg_fragment_clear(sip->sip_separator->sep_common);
+    if (sip->sip_payload)
+        msg_fragment_clear(sip->sip_payload->pl_common);
+}
+
 /* The library takes connection, address, branch; Route is put in here. */
 static nta_outgoing_t *
 hand_to_nta(const struct sip_target *target, msg_t *msg, const char *branch, bool is_stateless,
@@ -116,6 +137,7 @@ hand_to_nta(const struct sip_target *target, msg_t *msg, const char *branch, boo
                                          (msg_header_t *)route) < 0)
             return NULL;
     }
+    sip_pack(msg, target->agent->side);
     return nta_outgoing_mcreate(target->agent->nta, on_response, magic, URL_STRING_MAKE(next_hop),
                                 msg, NTATAG_BRANCH_KEY(branch), NTATAG_STATELESS(is_stateless),
                                 TAG_IF(target->tport, NTATAG_TPORT(target->tport)), TAG_END());
