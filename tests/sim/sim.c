@@ -221,6 +221,11 @@ sim_free(struct sim *s)
 static void
 step(struct sim *s, const struct event *e)
 {
+    uint64_t happened[3] = {e->due_us, e->kind, e->node};
+
+    sim_trace_bytes(s, happened, sizeof(happened));
+    if (s->conf.on_event)
+        s->conf.on_event(s->conf.ctx, e);
     if (e->kind == SIM_TICK)
         tick(s->node[e->node]);
     else if (e->kind == SIM_NOBODY)
@@ -309,6 +314,12 @@ void
 sim_set_group(struct sim *s, unsigned node, unsigned group)
 {
     s->node[node]->group = group;
+}
+
+void
+sim_set_loss(struct sim *s, uint32_t loss_permille)
+{
+    s->conf.loss_permille = loss_permille;
 }
 
 /* ---- looking -------------------------------------------------------------------------------- */

@@ -2,10 +2,11 @@
  * DOC: many peers, one clock
  *
  * Runs the struct peer objects that the daemon runs, without sockets: virtual time, seeded latency
- * and loss, links that behave as link.h promises.  Latency is fixed for each pair of nodes.  Links
- * are streams: what is lost arrives a retransmission later, and nothing overtakes it.  A node that
- * is switched off is noticed by those who send to it (suspect after max(100 ms, 4 RTT), down after
- * three times that); one whose process ended is noticed by all after one latency.
+ * and loss, links that behave as link.h promises.  Latency is fixed for each pair of nodes, drawn
+ * after one of four models.  Links are streams: what is lost arrives a retransmission later, and
+ * nothing overtakes it.  A node that is switched off is noticed by those who send to it (suspect
+ * after max(100 ms, 4 RTT), down after three times that); one whose process ended is noticed by all
+ * after one latency.
  *
  * The same seed gives the same run.  Nodes are numbered from 0 in order of sim_add(); their address
  * is 10.x.y.z:6084 and their Node-ID the hash of it.
@@ -18,10 +19,21 @@
 #define SIM_OVERLAY "sim"
 
 struct sim;
+struct event;
+
+/** One way, between two nodes. */
+enum sim_latency {
+    SIM_LATENCY_SPREAD,    /* latency_min_us to latency_max_us, at random */
+    SIM_LATENCY_FIXED,     /* latency_min_us */
+    SIM_LATENCY_LAN,       /* 100 to 300 us */
+    SIM_LATENCY_WIDE_AREA, /* a matrix of eight regions, and 0.5 to 5 ms of access at each end */
+    SIM_LATENCY_MODELS
+};
 
 struct sim_conf {
     const struct topology_ops *topology;
     uint64_t seed;
+    enum sim_latency latency;
     uint32_t latency_min_us; /* one way; default 1 ms to 50 ms */
     uint32_t latency_max_us;
     uint32_t loss_permille; /* of frames that need a retransmission */
@@ -36,6 +48,7 @@ struct sim_conf {
     void (*on_request)(void *ctx, unsigned node, const struct peer_request *req);
     void (*on_link)(void *ctx, unsigned node, const struct id *other, bool is_up);
     void (*on_log)(void *ctx, unsigned node, enum log_level level, const char *text);
+    void (*on_event)(void *ctx, const struct event *e); /* before each; kinds: sim_internal.h */
     bool is_loud; /* lines of level INFO and above to stderr */
 };
 
@@ -76,6 +89,13 @@ int sim_find(const struct sim *s, const struct id *id); /* -1: nobody */
 bool sim_is_member(const struct sim *s, unsigned node);
 unsigned sim_member_count(const struct sim *s);
 unsigned sim_random_member(struct sim *s);
+
+/** sim_set_loss - from now on. */
+void sim_set_loss(struct sim *s, uint32_t loss_permille);
+
+/** sim_trace - a hash of every event and every byte that arrived up to now. */
+uint64_t sim_trace(const struct sim *s);
+const char *sim_latency_name(enum sim_latency latency);
 
 /** sim_hash - the Resource-ID of a name, as the peers compute it. */
 struct id sim_hash(const char *name);

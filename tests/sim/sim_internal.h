@@ -1,5 +1,6 @@
-/** DOC: what the files of the simulator share: sim.c the world, sim_link.c links, sim_keys.c the
- *  laboratory's security, sim_lookup.c requests that are watched. */
+/** DOC: what the files of the simulator share: sim.c the world, sim_link.c links, sim_model.c
+ * latencies and the trace, sim_keys.c the laboratory's security, sim_lookup.c requests that are
+ * watched. */
 #ifndef TESTS_SIM_SIM_INTERNAL_H
 #define TESTS_SIM_SIM_INTERNAL_H
 
@@ -58,6 +59,7 @@ struct sim {
     struct sim_conf conf;
     struct events events;
     uint64_t seed;
+    uint64_t trace;
     struct sim_node **node;
     unsigned count;
     unsigned cap;
@@ -81,6 +83,12 @@ void sim_link_disconnect(void *ctx, const struct id *node);
 void sim_link_event(struct sim *s, const struct event *e);
 void sim_nobody_event(struct sim *s, const struct event *e);
 void sim_link_crash(struct sim_node *n);
+
+/** sim_latency_us - one way between two nodes, after the model; always the same. */
+uint64_t sim_latency_us(const struct sim *s, unsigned a, unsigned b);
+
+/** sim_trace_bytes - the trace goes on with these. */
+void sim_trace_bytes(struct sim *s, const void *data, size_t len);
 
 struct keys sim_keys(struct sim_node *n);
 

@@ -15,17 +15,14 @@ link_of(struct sim *s, unsigned a, unsigned b)
     unsigned pair[2] = {a < b ? a : b, a < b ? b : a};
     struct slice key = slice_of(pair, sizeof(pair));
     struct sim_link *l = map_get(s->links, key);
-    uint64_t seed;
 
     if (l)
         return l;
     l = calloc(1, sizeof(*l));
     assert(l && map_put(s->links, key, l, NULL) == ST_OK);
-    seed = s->conf.seed ^ map_hash(3, key);
     l->node[0] = pair[0];
     l->node[1] = pair[1];
-    l->latency_us = s->conf.latency_min_us +
-                    chance_below(&seed, s->conf.latency_max_us - s->conf.latency_min_us + 1);
+    l->latency_us = sim_latency_us(s, pair[0], pair[1]);
     for (unsigned side = 0; side < 2; side++) {
         struct sim_node *n = s->node[pair[side]];
         if (n->link_count == n->link_cap) {
@@ -282,8 +279,11 @@ arrive(struct sim *s, const struct sim_frame *f)
     struct sim_node *n = s->node[l->node[!f->side]];
     struct slice message = slice_of(f->data, f->len);
 
+    if (n->peer && !l->is_up[!f->side] && l->is_up[f->side])
+        put(s, l->latency_us, SIM_DOWN, l, f->side); /* it knows of no such connection: a reset */
     if (!n->peer || !l->is_up[!f->side])
         return;
+    sim_trace_bytes(s, f->data, f->len);
     sim_watch_frame(s, l->node[f->side], message);
     peer_on_message(n->peer, sim_now(s), &s->node[l->node[f->side]]->id, message);
     sim_arm(n);
