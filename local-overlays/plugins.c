@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "local-overlays/can/can.h"
 #include "local-overlays/chord/chord.h"
 #include "local-overlays/pastry/pastry.h"
 #include "local-overlays/topology.h"
@@ -7,6 +8,7 @@
 static const struct topology_ops *const built_in[] = {
     &chord_topology,
     &pastry_topology,
+    &can_topology,
     NULL,
 };
 

@@ -1,0 +1,515 @@
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "local-overlays/can/can.h"
+#include "local-overlays/can/can_body.h"
+#include "local-overlays/can/can_zone.h"
+#include "tests/sim/mesh.h"
+
+#define NODES_MAX 1024u
+
+static struct mesh *mesh;
+
+static void
+teardown(void)
+{
+    mesh_free(mesh);
+    mesh = NULL;
+}
+
+static struct id
+random_id(void)
+{
+    uint64_t bits[2] = {mesh_random(mesh), mesh_random(mesh)};
+    struct id id;
+
+    memcpy(id.bytes, bits, sizeof(id.bytes));
+    return id;
+}
+
+static unsigned
+random_member(void)
+{
+    unsigned i;
+
+    do
+        i = (unsigned)(mesh_random(mesh) % mesh_count(mesh));
+    while (!mesh_is_member(mesh, i));
+    return i;
+}
+
+static void
+grow(uint64_t seed, unsigned count)
+{
+    mesh = mesh_new(&can_topology, seed);
+    for (unsigned i = 0; i < count; i++)
+        mesh_add_random(mesh);
+    mesh_form(mesh, 0);
+    for (unsigned i = 1; i < count; i++)
+        mesh_join(mesh, i, 0);
+    ck_assert(mesh_run_until_in(mesh, 120000));
+    mesh_run_ms(mesh, 30000);
+}
+
+/* ---- the truth, computed from all that are members ------------------------------------------ */
+
+static int
+true_owner(const struct id *id)
+{
+    const struct id *node[NODES_MAX];
+    const struct id *owner;
+    size_t count = 0;
+
+    for (unsigned i = 0; i < mesh_count(mesh); i++)
+        if (mesh_is_member(mesh, i))
+            node[count++] = mesh_id(mesh, i);
+    owner = can_owner_among(4, id, node, count);
+    for (unsigned i = 0; i < mesh_count(mesh); i++)
+        if (mesh_id(mesh, i) == owner)
+            return (int)i;
+    return -1;
+}
+
+static double
+check_lookups(unsigned count)
+{
+    unsigned sum = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct id id = random_id();
+        unsigned node = random_member();
+        unsigned hops = 0;
+        int owner = true_owner(&id);
+
+        ck_assert_int_eq(mesh_owner(mesh, &id), owner);
+        ck_assert_int_eq(mesh_walk(mesh, random_member(), &id, false, &hops), owner);
+        ck_assert_int_eq(mesh_walk(mesh, random_member(), mesh_id(mesh, node), true, NULL), node);
+        sum += hops;
+    }
+    return (double)sum / count;
+}
+
+static struct can_zone
+zone_among(unsigned dimensions, const struct id *node, size_t count, size_t which)
+{
+    struct can_levels levels = {{0}};
+
+    for (size_t i = 0; i < count; i++)
+        if (i != which)
+            can_levels_set(&levels, id_common_bits(&node[i], &node[which]));
+    return can_zone_of(dimensions, &node[which], &levels);
+}
+
+/* ---- zones ---------------------------------------------------------------------------------- */
+
+#define TILES 60u
+
+START_TEST(zones_tile_the_torus)
+{
+    unsigned dimensions = (unsigned)_i;
+    struct id node[TILES];
+    struct can_zone zone[TILES];
+    double volume = 0;
+
+    mesh = mesh_new(&can_topology, (uint64_t)_i);
+    for (unsigned i = 0; i < TILES; i++)
+        node[i] = random_id();
+    for (unsigned i = 0; i < TILES; i++) {
+        struct can_point own = can_point_of(dimensions, &node[i]);
+
+        zone[i] = zone_among(dimensions, node, TILES, i);
+        ck_assert(can_zone_distance(dimensions, &zone[i], &own) == 0);
+        volume += 1 / (double)(UINT64_C(1) << (unsigned)can_zone_bits(dimensions, &zone[i]));
+        for (unsigned k = 0; k < i; k++)
+            ck_assert(!can_zone_overlaps(dimensions, &zone[i], &zone[k]));
+    }
+    ck_assert(volume > 0.5 && volume < 2);
+    for (unsigned round = 0; round < 500; round++) {
+        struct id id = random_id();
+        struct can_point p = can_point_of(dimensions, &id);
+        const struct id *all[TILES];
+        unsigned owners = 0;
+
+        for (unsigned i = 0; i < TILES; i++)
+            all[i] = &node[i];
+        for (unsigned i = 0; i < TILES; i++) {
+            if (can_zone_distance(dimensions, &zone[i], &p) != 0)
+                continue;
+            owners++;
+            ck_assert(can_owner_among(dimensions, &id, all, TILES) == &node[i]);
+            for (unsigned k = 0; k < TILES; k++)
+                all[k] = &node[k];
+        }
+        ck_assert_uint_eq(owners, 1);
+    }
+}
+END_TEST
+
+/* From any zone some zone that touches it is nearer to any point outside: greedy never sticks. */
+START_TEST(a_nearer_zone_always_touches)
+{
+    unsigned dimensions = (unsigned)_i;
+    struct id node[TILES];
+    struct can_zone zone[TILES];
+
+    mesh = mesh_new(&can_topology, 100 + (uint64_t)_i);
+    for (unsigned i = 0; i < TILES; i++)
+        node[i] = random_id();
+    for (unsigned i = 0; i < TILES; i++)
+        zone[i] = zone_among(dimensions, node, TILES, i);
+    for (unsigned round = 0; round < 200; round++) {
+        struct id id = random_id();
+        struct can_point p = can_point_of(dimensions, &id);
+
+        for (unsigned i = 0; i < TILES; i++) {
+            can_distance own = can_zone_distance(dimensions, &zone[i], &p);
+            bool is_found = own == 0;
+
+            for (unsigned k = 0; k < TILES && !is_found; k++)
+                is_found = k != i && can_zone_touches(dimensions, &zone[i], &zone[k]) &&
+                           can_zone_distance(dimensions, &zone[k], &p) < own;
+            ck_assert(is_found);
+        }
+    }
+}
+END_TEST
+
+#define PAPER_NODES   1000u
+#define PAPER_LOOKUPS 4000u
+
+/* Greedy steps over neighbours alone, as figure 4 of the paper counts them. */
+static unsigned
+steps_to(unsigned dimensions, const struct can_zone *zone, unsigned from, const struct can_point *p)
+{
+    can_distance best = can_zone_distance(dimensions, &zone[from], p);
+    unsigned steps = 0;
+
+    while (best > 0) {
+        unsigned next = from;
+
+        for (unsigned i = 0; i < PAPER_NODES; i++) {
+            can_distance d = can_zone_distance(dimensions, &zone[i], p);
+            if (d < best && can_zone_touches(dimensions, &zone[from], &zone[i])) {
+                best = d;
+                next = i;
+            }
+        }
+        ck_assert_uint_ne(next, from);
+        from = next;
+        steps++;
+    }
+    return steps;
+}
+
+static double
+mean_steps(unsigned dimensions)
+{
+    static struct id node[PAPER_NODES];
+    static struct can_zone zone[PAPER_NODES];
+    unsigned sum = 0;
+
+    mesh = mesh_new(&can_topology, 7);
+    for (unsigned i = 0; i < PAPER_NODES; i++)
+        node[i] = random_id();
+    for (unsigned i = 0; i < PAPER_NODES; i++)
+        zone[i] = zone_among(dimensions, node, PAPER_NODES, i);
+    for (unsigned i = 0; i < PAPER_LOOKUPS; i++) {
+        struct id id = random_id();
+        struct can_point p = can_point_of(dimensions, &id);
+        sum += steps_to(dimensions, zone, (unsigned)(mesh_random(mesh) % PAPER_NODES), &p);
+    }
+    return (double)sum / PAPER_LOOKUPS;
+}
+
+/* Figure 4: 12.2 steps with two dimensions and 1000 nodes, 6.1 with three. */
+START_TEST(steps_follow_the_paper)
+{
+    double two = mean_steps(2);
+    double three;
+
+    teardown();
+    three = mean_steps(3);
+    ck_assert_msg(two > 11 && two < 13.5, "%.2f steps with 2 dimensions", two);
+    ck_assert_msg(three > 5.4 && three < 6.8, "%.2f steps with 3 dimensions", three);
+}
+END_TEST
+
+START_TEST(the_torus_wraps)
+{
+    struct can_levels levels = {{0xf0}};
+    struct id low = {{0}};
+    struct id high = {{0}};
+    struct can_zone a;
+    struct can_zone b;
+    struct can_point p;
+
+    high.bytes[0] = 0xa0; /* the other end of dimension 0 of 2, the same place in dimension 1 */
+    a = can_zone_of(2, &low, &levels);
+    b = can_zone_of(2, &high, &levels);
+    ck_assert(a.low[0] == 0 && a.high[0] == UINT64_MAX >> 2);
+    ck_assert(b.low[0] == UINT64_C(3) << 62 && b.high[0] == UINT64_MAX);
+    ck_assert(can_zone_touches(2, &a, &b));
+    ck_assert(!can_zone_overlaps(2, &a, &b));
+    p = can_point_of(2, &high);
+    ck_assert(can_zone_distance(2, &a, &p) == (can_distance)1 << 62);
+}
+END_TEST
+
+/* ---- bodies --------------------------------------------------------------------------------- */
+
+START_TEST(news_are_read_as_written)
+{
+    struct can_news n = {.type = CAN_ADMITTED, .uptime_s = 0x01020304};
+    struct can_news back;
+    struct can_peer peer;
+    struct can_levels levels = {{0x80, 1}};
+    struct id node = {{7}};
+    struct writer peers, w;
+
+    writer_init(&peers, 1000);
+    writer_init(&w, 1000);
+    can_levels_set(&n.levels, 5);
+    can_peer_write(&peers, &node, &levels);
+    n.peers = writer_slice(&peers);
+    can_news_write(&w, &n);
+    ck_assert_uint_eq(w.len, 1 + 1 + 4 + 16 + 2 + CAN_PEER_BYTES);
+    ck_assert_int_eq(can_news_read(writer_slice(&w), &back), ST_OK);
+    ck_assert_uint_eq(back.type, CAN_ADMITTED);
+    ck_assert_uint_eq(back.uptime_s, 0x01020304);
+    ck_assert(can_levels_equal(&back.levels, &n.levels));
+    ck_assert_uint_eq(can_news_peer_count(&back), 1);
+    peer = can_news_peer(&back, 0);
+    ck_assert(id_equal(&peer.node, &node) && can_levels_equal(&peer.levels, &levels));
+    for (size_t len = 0; len < w.len; len++)
+        ck_assert_int_eq(can_news_read(slice_of(w.data, len), &back), ST_MALFORMED);
+    w.data[0] = 3;
+    ck_assert_int_eq(can_news_read(writer_slice(&w), &back), ST_MALFORMED);
+    writer_done(&peers);
+    writer_done(&w);
+}
+END_TEST
+
+START_TEST(a_next_hop_is_a_node_id)
+{
+    uint8_t bytes[17] = {1, 2, 3};
+    struct id next;
+
+    ck_assert_int_eq(can_next_hop_read(slice_of(bytes, 16), &next), ST_OK);
+    ck_assert_int_eq(memcmp(next.bytes, bytes, 16), 0);
+    ck_assert_int_eq(can_next_hop_read(slice_of(bytes, 15), &next), ST_MALFORMED);
+    ck_assert_int_eq(can_next_hop_read(slice_of(bytes, 17), &next), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(parameters)
+{
+    const char *good[] = {"", "dimensions=2", "dimensions=8"};
+    const char *bad[] = {"dimensions=1", "dimensions=9",  "dimensions=", "dimensions=33",
+                         "dimensions",   " dimensions=3", "d=2"};
+    struct topology_env env = {0};
+    struct why why;
+
+    for (unsigned i = 0; i < 10; i++) {
+        struct topology_conf conf = {.replica_count = 2};
+        void *state = calloc(1, can_topology.state_bytes);
+
+        ck_assert_ptr_nonnull(state);
+        snprintf(conf.parameters, sizeof(conf.parameters), "%s", i < 3 ? good[i] : bad[i - 3]);
+        ck_assert_int_eq(can_topology.create(state, &conf, &env, &why), i < 3 ? ST_OK : ST_RANGE);
+        can_topology.destroy(state);
+        free(state);
+    }
+}
+END_TEST
+
+/* ---- overlays ------------------------------------------------------------------------------- */
+
+START_TEST(many_at_one_instant)
+{
+    double hops;
+
+    grow(21, 150);
+    hops = check_lookups(1500);
+    ck_assert_msg(hops > 2 && hops < 4, "%.2f hops", hops);
+}
+END_TEST
+
+START_TEST(a_third_crashes_at_once)
+{
+    grow(22, 90);
+    for (unsigned i = 0; i < 30; i++)
+        mesh_crash(mesh, random_member());
+    mesh_run_ms(mesh, 60000);
+    check_lookups(500);
+}
+END_TEST
+
+START_TEST(two_of_one_zone_join_at_one_instant)
+{
+    struct id node;
+
+    for (uint64_t seed = 30; seed < 40; seed++) {
+        grow(seed, 6);
+        node = random_id();
+        for (unsigned i = 0; i < 4; i++) {
+            node.bytes[15] ^= (uint8_t)(1u << i); /* as near to each other as can be */
+            mesh_join(mesh, mesh_add(mesh, &node), random_member());
+        }
+        ck_assert(mesh_run_until_in(mesh, 30000));
+        mesh_run_ms(mesh, 5000);
+        check_lookups(100);
+        for (unsigned i = 6; i < 10; i++)
+            ck_assert_int_eq(true_owner(mesh_id(mesh, i)), (int)i);
+        teardown();
+    }
+}
+END_TEST
+
+START_TEST(a_way_around_a_doubtful_neighbour)
+{
+    unsigned dead_ends = 0;
+
+    grow(41, 100);
+    for (unsigned round = 0; round < 300; round++) {
+        struct id id = random_id();
+        struct id next;
+        unsigned from = random_member();
+        int owner = true_owner(&id);
+        int suspect = -1;
+
+        if (can_topology.next_hop(mesh_state(mesh, from), &id, false, &next) != ST_OK)
+            continue;
+        for (unsigned i = 0; i < mesh_count(mesh); i++)
+            if (id_equal(mesh_id(mesh, i), &next))
+                suspect = (int)i;
+        ck_assert_int_ge(suspect, 0);
+        if (suspect == owner)
+            continue; /* there is no other way to the owner itself */
+        mesh_suspect(mesh, from, (unsigned)suspect, true);
+        dead_ends += mesh_walk(mesh, from, &id, false, NULL) != owner;
+        mesh_suspect(mesh, from, (unsigned)suspect, false);
+    }
+    ck_assert_uint_le(dead_ends, 6); /* where the only other ways lead away from the target */
+}
+END_TEST
+
+/* A liar claims all of the torus, then nearly nothing of it; nobody else's zone moves. */
+START_TEST(a_lie_moves_nobody)
+{
+    struct can_news n = {.type = CAN_MEMBER};
+    struct writer body, answer;
+    struct why why;
+
+    grow(42, 40);
+    writer_init(&body, 1000);
+    writer_init(&answer, 1000);
+    for (unsigned round = 0; round < 2; round++) {
+        memset(&n.levels, round ? 0xff : 0, sizeof(n.levels));
+        writer_reset(&body);
+        can_news_write(&body, &n);
+        for (unsigned i = 1; i < 40; i++) {
+            struct moment now = {.mono_ms = mesh_now_ms(mesh)};
+            struct topology_request req = {
+                .from = *mesh_id(mesh, 0), .code = MESSAGE_UPDATE_REQ, .body = writer_slice(&body)};
+            void *state = (void *)(uintptr_t)mesh_state(mesh, i);
+            (void)can_topology.on_request(state, now, &req, &answer, &why);
+        }
+        for (unsigned i = 0; i < 200; i++) {
+            struct id id = random_id();
+            ck_assert_int_eq(mesh_owner(mesh, &id), true_owner(&id));
+        }
+    }
+    mesh_run_ms(mesh, 20000);
+    check_lookups(200);
+    writer_done(&body);
+    writer_done(&answer);
+}
+END_TEST
+
+/* Names of nodes that do not exist are tried and forgotten. */
+START_TEST(invented_nodes_are_forgotten)
+{
+    struct can_news n = {.type = CAN_MEMBER};
+    struct writer peers, body, answer;
+    struct why why;
+
+    grow(43, 20);
+    writer_init(&peers, CAN_NEWS_BYTES_MAX);
+    writer_init(&body, CAN_NEWS_BYTES_MAX);
+    writer_init(&answer, 1000);
+    for (unsigned i = 0; i < 300; i++) {
+        struct id node = random_id();
+        can_peer_write(&peers, &node, &n.levels);
+    }
+    n.peers = writer_slice(&peers);
+    can_news_write(&body, &n);
+    for (unsigned i = 1; i < 20; i++) {
+        struct moment now = {.mono_ms = mesh_now_ms(mesh)};
+        struct topology_request req = {
+            .from = *mesh_id(mesh, 0), .code = MESSAGE_UPDATE_REQ, .body = writer_slice(&body)};
+        void *state = (void *)(uintptr_t)mesh_state(mesh, i);
+        ck_assert_int_eq(can_topology.on_request(state, now, &req, &answer, &why), ST_OK);
+    }
+    check_lookups(50);
+    mesh_run_ms(mesh, 40000);
+    check_lookups(200);
+    writer_done(&peers);
+    writer_done(&body);
+    writer_done(&answer);
+}
+END_TEST
+
+START_TEST(links_break_and_come_back)
+{
+    grow(44, 30);
+    for (unsigned i = 0; i < 60; i++) {
+        unsigned a = random_member();
+        unsigned b = random_member();
+        if (a != b && mesh_is_linked(mesh, a, b))
+            mesh_break(mesh, a, b);
+    }
+    mesh_run_ms(mesh, 40000);
+    check_lookups(300);
+}
+END_TEST
+
+static Suite *
+can_suite(void)
+{
+    Suite *s = suite_create("can");
+    TCase *t = tcase_create("can");
+
+    tcase_add_checked_fixture(t, NULL, teardown);
+    tcase_set_timeout(t, 120);
+    tcase_add_loop_test(t, zones_tile_the_torus, CAN_DIMENSIONS_MIN, CAN_DIMENSIONS_MAX + 1);
+    tcase_add_loop_test(t, a_nearer_zone_always_touches, CAN_DIMENSIONS_MIN,
+                        CAN_DIMENSIONS_MAX + 1);
+    tcase_add_test(t, steps_follow_the_paper);
+    tcase_add_test(t, the_torus_wraps);
+    tcase_add_test(t, news_are_read_as_written);
+    tcase_add_test(t, a_next_hop_is_a_node_id);
+    tcase_add_test(t, parameters);
+    tcase_add_test(t, many_at_one_instant);
+    tcase_add_test(t, a_third_crashes_at_once);
+    tcase_add_test(t, two_of_one_zone_join_at_one_instant);
+    tcase_add_test(t, a_way_around_a_doubtful_neighbour);
+    tcase_add_test(t, a_lie_moves_nobody);
+    tcase_add_test(t, invented_nodes_are_forgotten);
+    tcase_add_test(t, links_break_and_come_back);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int
+main(void)
+{
+    SRunner *runner = srunner_create(can_suite());
+    int failed;
+
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
