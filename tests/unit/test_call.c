@@ -533,6 +533,19 @@ START_TEST(a_message_is_sent_elsewhere_when_a_hop_is_silent)
 }
 END_TEST
 
+START_TEST(old_news_of_a_phone_are_worth_another_search)
+{
+    struct call_response gone = {.status = 404, .dialog = CALL_NO_DIALOG, .is_stale = true};
+
+    targets(1, false);
+    call_on_response(call, now, 0, &gone);
+    expect("-> trying: sent on\nsend 0\nkeep 0\n-> searching: nobody could be reached\n"
+           "search again\n");
+    call_on_no_target(call, now, 480, "no live contact"); /* what he said was true after all */
+    expect("finish 0\n-> ending: no live contact\n-> ended: all is quiet\n");
+}
+END_TEST
+
 START_TEST(shutdown_ends_calls)
 {
     talk();
@@ -576,6 +589,7 @@ main(void)
     tcase_add_test(tc, subscription);
     tcase_add_test(tc, single_request);
     tcase_add_test(tc, a_message_is_sent_elsewhere_when_a_hop_is_silent);
+    tcase_add_test(tc, old_news_of_a_phone_are_worth_another_search);
     tcase_add_test(tc, shutdown_ends_calls);
     suite_add_tcase(suite, tc);
 
