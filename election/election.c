@@ -296,6 +296,9 @@ on_event(struct election *e, const struct election_event *ev)
     case ELECTION_LEAVE:
         leave_begin(e);
         return;
+    case ELECTION_DRAIN:
+        leave_drain(e);
+        return;
     }
 }
 

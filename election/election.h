@@ -192,6 +192,7 @@ enum election_event_type {
     ELECTION_LOAD,   /* .load: measured */
     ELECTION_LOCATE, /* somebody could not reach the gateway: read its record again */
     ELECTION_LEAVE,  /* hand over and go; env.left follows */
+    ELECTION_DRAIN,  /* hand over, be candidate no more, but stay; a leave may follow */
 };
 
 struct election_event {

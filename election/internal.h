@@ -145,6 +145,7 @@ struct election {
     uint64_t extra_since_ms;   /* fewer gateways than wanted since; MOMENT_NEVER */
 
     bool is_leaving;
+    bool is_draining; /* leaving its role, not the overlay: goes on as an observer */
     bool has_left;
     uint64_t leave_at_ms; /* hard end */
     struct {
@@ -250,6 +251,7 @@ uint32_t claim_stagger_ms(const struct election *e);
 void leave_run(struct election *e);
 uint64_t leave_deadline_ms(const struct election *e);
 void leave_begin(struct election *e);
+void leave_drain(struct election *e);
 enum status leave_hand_over_to(struct election *e, const char *node, struct why *why);
 void leave_on_handover(struct election *e, const struct election_event *ev);
 void leave_on_handover_answer(struct election *e, const struct election_event *ev);

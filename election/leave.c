@@ -34,6 +34,8 @@ finish(struct election *e)
 {
     e->leave_at_ms = MOMENT_NEVER;
     e->handover.is_under_way = false;
+    if (e->is_draining)
+        return;
     e->has_left = true;
     e->env.left(e->env.ctx);
 }
@@ -43,6 +45,12 @@ leave_alone(struct election *e, const char *reason)
 {
     gateways_drop(e, &e->conf.self.node);
     claim_step_down(e, ELECTION_OBSERVER, reason);
+}
+
+static const char *
+by_kind(const struct election *e, const char *leaves, const char *drains)
+{
+    return e->is_draining ? drains : leaves;
 }
 
 /* The next candidate that was not asked yet; none: this node goes without a successor. */
@@ -60,14 +68,13 @@ try_next(struct election *e)
         ask_to_take_over(e, &to);
         return;
     }
-    leave_alone(e, "leaves, no candidate takes over");
+    leave_alone(e,
+                by_kind(e, "leaves, no candidate takes over", "drains, no candidate takes over"));
 }
 
-void
-leave_begin(struct election *e)
+static void
+hand_over(struct election *e)
 {
-    if (e->is_leaving)
-        return;
     e->is_leaving = true;
     e->leave_at_ms = e->now.mono_ms + e->conf.leave_wait_ms;
     e->handover.tried_count = 0;
@@ -77,8 +84,29 @@ leave_begin(struct election *e)
         return;
     }
     if (e->role == ELECTION_CANDIDATE)
-        election_become(e, ELECTION_OBSERVER, "leaves");
+        election_become(e, ELECTION_OBSERVER, "%s", by_kind(e, "leaves", "drains"));
     finish(e);
+}
+
+void
+leave_begin(struct election *e)
+{
+    bool was_draining = e->is_draining;
+
+    e->is_draining = false;
+    if (!e->is_leaving)
+        hand_over(e);
+    else if (was_draining && e->role != ELECTION_ACTIVE)
+        finish(e);
+}
+
+void
+leave_drain(struct election *e)
+{
+    if (e->is_leaving)
+        return;
+    e->is_draining = true;
+    hand_over(e);
 }
 
 enum status
@@ -172,7 +200,8 @@ void
 leave_run(struct election *e)
 {
     if (e->role == ELECTION_ACTIVE && e->now.mono_ms >= e->leave_at_ms)
-        leave_alone(e, "leaves, nobody took over in time");
+        leave_alone(
+            e, by_kind(e, "leaves, nobody took over in time", "drains, nobody took over in time"));
     if (e->handover.is_under_way && e->now.mono_ms >= e->handover.until_ms)
         gave_up(e);
 }

@@ -47,6 +47,25 @@ on_leave(void *ctx, struct why *why)
 }
 
 static enum status
+on_drain(void *ctx, struct why *why)
+{
+    struct daemon *d = ctx;
+    struct bridge_message *m;
+
+    if (d->is_leaving)
+        return why_set(why, ST_STATE, "the daemon is leaving");
+    m = bridge_new(BRIDGE_STOP, 0, 0, 0);
+    if (!m)
+        return why_set(why, ST_NOMEM, "no memory");
+    log_write(LOG_LEVEL_INFO, "daemon",
+              "draining: no new calls and registrations, the gateway is handed over");
+    sip_post(d->sip, m);
+    node_drain(d->node, daemon_now());
+    daemon_settle(d);
+    return ST_OK;
+}
+
+static enum status
 on_reload(void *ctx, struct why *why)
 {
     return daemon_reload(ctx, why);
@@ -67,6 +86,7 @@ daemon_open_control(struct daemon *d, struct why *why)
                                           .now = on_now,
                                           .touched = on_touched,
                                           .query = on_query,
+                                          .drain = on_drain,
                                           .leave = on_leave,
                                           .reload = on_reload};
 

@@ -35,7 +35,7 @@ enum bridge_type {
     BRIDGE_ROUTES,
     BRIDGE_GATEWAY, /* also unasked, at each change of the active set */
     BRIDGE_QUERY,   /* the control socket wants registrations or calls */
-    BRIDGE_STOP,    /* close down: refuse new calls with 503, end the thread when told so */
+    BRIDGE_STOP,    /* drain or leave: refuse new calls and registrations with 503 */
 };
 
 struct bridge_gateway {

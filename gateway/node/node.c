@@ -265,6 +265,16 @@ node_leave(struct node *n, struct moment now)
     node_settle(n, now);
 }
 
+void
+node_drain(struct node *n, struct moment now)
+{
+    const struct election_event ev = {.type = ELECTION_DRAIN};
+
+    n->now = now;
+    election_step(n->election, now, &ev);
+    node_settle(n, now);
+}
+
 struct peer *
 node_peer(struct node *n, enum node_overlay which)
 {

@@ -62,6 +62,10 @@ void node_start(struct node *n, struct moment now);
 /** node_leave - hand over, leave both overlays, then env.on_left. */
 void node_leave(struct node *n, struct moment now);
 
+/** node_drain - hand the gateway over and be no candidate any more, but stay in the overlay.
+ *  There is no way back but a new start. */
+void node_drain(struct node *n, struct moment now);
+
 struct peer *node_peer(struct node *n, enum node_overlay which); /* NULL without that overlay */
 struct election *node_election(struct node *n);
 

@@ -416,6 +416,42 @@ START_TEST(the_leaver_goes_when_it_hears_the_claim)
 }
 END_TEST
 
+START_TEST(a_drained_gateway_stays_and_follows)
+{
+    const struct election_event drain = {.type = ELECTION_DRAIN};
+
+    begin(3, NULL);
+    world_step(&w, 'a', &drain);
+    world_run_until(&w, 8000);
+    world_expect(&w, "[  5001] b: candidate -> active, term 2, reason: a hands over\n"
+                     "[  5002] a: active -> observer, term 2, reason: b claimed term 2 with "
+                     "score 800\n");
+    expect_followed('b');
+    world_step(&w, 'a', &drain); /* a second time changes nothing */
+    world_run_until(&w, 12000);
+    world_expect(&w, "");
+    world_leave(&w, 'a');
+    world_expect(&w, "[ 12000] a: left\n");
+}
+END_TEST
+
+START_TEST(a_leave_while_it_drains_waits_for_the_claim)
+{
+    const struct election_event drain = {.type = ELECTION_DRAIN};
+
+    begin(3, NULL);
+    world_step(&w, 'a', &drain);
+    world_leave(&w, 'a');
+    world_run_until(&w, 8000);
+    world_expect(&w, "[  5001] b: candidate -> active, term 2, reason: a hands over\n"
+                     "[  5002] a: active -> observer, term 2, reason: b claimed term 2 with "
+                     "score 800\n"
+                     "[  5002] a: left\n");
+    world_step(&w, 'c', &drain);
+    world_expect(&w, "[  8000] c: candidate -> observer, term 2, reason: drains\n");
+}
+END_TEST
+
 START_TEST(a_leave_finds_the_next_if_the_first_is_dead)
 {
     begin(3, NULL);
@@ -705,6 +741,8 @@ add_cases(Suite *suite)
         a_planned_handover_names_its_successor,
         a_successor_that_is_dead_changes_nothing,
         the_leaver_goes_when_it_hears_the_claim,
+        a_drained_gateway_stays_and_follows,
+        a_leave_while_it_drains_waits_for_the_claim,
         a_leave_finds_the_next_if_the_first_is_dead,
         a_leave_without_a_successor_is_not_held_up,
         a_leave_ends_in_bounded_time,
