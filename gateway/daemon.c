@@ -445,7 +445,8 @@ daemon_run(struct daemon *d)
     const struct timeval second = {.tv_sec = SECOND_MS / 1000};
     char node_id[ID_TEXT_BYTES];
 
-    signal(SIGTERM, SIG_IGN); /* what is in force again once the events are gone: it is being done */
+    signal(SIGTERM,
+           SIG_IGN); /* what is in force again once the events are gone: it is being done */
     signal(SIGINT, SIG_IGN);
     event_add(d->second, &second);
     event_add(d->sigterm, NULL);

@@ -204,8 +204,6 @@ void b2bua_peer_from_response(const struct sip *s, struct b2bua_peer *p, const s
 /** b2bua_peer_from_target - the way a branch was sent is the way of its dialogs */
 void b2bua_peer_from_target(struct b2bua_peer *p, const struct sip_target *target);
 void b2bua_peer_done(struct b2bua_peer *p);
-/** b2bua_is_address - is the host of a URI an address rather than a name? */
-bool b2bua_is_address(const char *uri);
 
 /** b2bua_peer_target - in NTA's terms; the route set is put into the message, not here */
 void b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target *ret);

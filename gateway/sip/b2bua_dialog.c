@@ -2,8 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sofia-sip/hostdomain.h>
-
 #include "gateway/sip/b2bua_call.h"
 
 uint8_t
@@ -231,19 +229,6 @@ first_route(const char *route, char out[SIP_URI_BYTES])
     }
 }
 
-/** Records carry addresses, and a phone's Contact is only used where it is one: no name is looked
- * up. */
-bool
-b2bua_is_address(const char *uri)
-{
-    char text[SIP_URI_BYTES];
-    url_t url[1];
-
-    snprintf(text, sizeof(text), "%s", uri);
-    return url_d(url, text) == 0 && url->url_host &&
-           (host_is_ip4_address(url->url_host) || host_is_ip6_reference(url->url_host));
-}
-
 void
 b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target *ret)
 {
@@ -258,7 +243,7 @@ b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target
         first_route(p->route, ret->next_hop);
     else
         snprintf(ret->next_hop, sizeof(ret->next_hop), "%s",
-                 p->next_hop                                       ? p->next_hop
-                 : p->known && !b2bua_is_address(ret->request_uri) ? p->known
-                                                                   : ret->request_uri);
+                 p->next_hop                                     ? p->next_hop
+                 : p->known && !sip_is_address(ret->request_uri) ? p->known
+                                                                 : ret->request_uri);
 }

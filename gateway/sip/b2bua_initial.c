@@ -144,7 +144,7 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
         return;
     }
     if (sip_target_of_contact(c->b2bua->sip, binding, contact, &to) != ST_OK ||
-        (!to.tport && !b2bua_is_address(to.next_hop)) || was_tried(c->initial, &to))
+        (!to.tport && !sip_is_address(to.next_hop)) || was_tried(c->initial, &to))
         return;
     b = add_branch(c);
     if (!b)

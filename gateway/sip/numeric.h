@@ -4,8 +4,8 @@
  * The library answers a request of another SIP version before anybody is asked, to the host in its
  * Via, and calls getaddrinfo() for that: whoever writes a slow name there stops all calls.
  * numeric.c defines getaddrinfo(), which the dynamic linker finds before the C library's; for a
- * thread that asked to, every host has to be an address.  What the library looks up by its own
- * resolver (SRV and A records, without waiting) is another way, and stays.
+ * thread that asked to, every host has to be an address.  The library's own resolver (SRV and A
+ * records) is another way: target.c hands the library nothing that it would have to look up.
  */
 #ifndef GATEWAY_SIP_NUMERIC_H
 #define GATEWAY_SIP_NUMERIC_H

@@ -8,7 +8,7 @@
 
 struct location_contact;
 
-/** sip_target_of_uri - straight to a URI. */
+/** sip_target_of_uri - straight to a URI; ST_UNREACHABLE for a host name: none is looked up. */
 NODISCARD enum status sip_target_of_uri(struct sip *s, const char *uri, struct sip_target *ret);
 
 /** sip_target_of_local - a phone of this node, on its flow where it has to be. */

@@ -190,9 +190,12 @@ struct sip_target {
 NODISCARD enum status sip_target_of_contact(struct sip *s, const struct binding_record *binding,
                                             size_t contact, struct sip_target *ret);
 
+/** sip_is_address - is the host of @uri an address rather than a name? */
+bool sip_is_address(const char *uri);
+
 /** sip_send - hand a request to NTA: a client transaction with a new branch of ours
  *  @msg: with Request-URI, Via-less top (NTA adds ours), Route as wanted; taken, even on failure
- *  Returns: the transaction, NULL on failure. */
+ *  Returns: the transaction, NULL on failure, as where a name would have to be looked up. */
 nta_outgoing_t *sip_send(struct sip *s, const struct sip_target *target, msg_t *msg,
                          nta_response_f *on_response, nta_outgoing_magic_t *magic);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <sofia-sip/hostdomain.h>
 #include <sofia-sip/msg_buffer.h>
 #include <sofia-sip/sip_tag.h>
 
@@ -11,8 +12,9 @@
 #include "gateway/sip/location.h"
 #include "gateway/sip/send.h"
 
-#define PACKED_HEADER_BYTES 1024 /* room for header fields; what is longer is sent in two pieces   \
-                                  */
+#define PACKED_HEADER_BYTES                                                                        \
+    1024 /* room for header fields; what is longer is sent in two pieces                           \
+          */
 
 struct moment
 sip_moment(struct sip *s)
@@ -21,16 +23,35 @@ sip_moment(struct sip *s)
     return sip_clock_read();
 }
 
+/* No name is looked up: the library's resolver tries the same server for ever when that one cannot
+ * be reached, and all calls would wait. */
+static bool
+is_address(const url_t *url)
+{
+    return url->url_host &&
+           (host_is_ip4_address(url->url_host) || host_is_ip6_reference(url->url_host));
+}
+
+bool
+sip_is_address(const char *uri)
+{
+    char text[SIP_URI_BYTES];
+    url_t url[1];
+
+    snprintf(text, sizeof(text), "%s", uri);
+    return url_d(url, text) == 0 && is_address(url);
+}
+
 enum status
 sip_target_of_uri(struct sip *s, const char *uri, struct sip_target *ret)
 {
     struct sip_agent *agent = sip_agent_for(s, uri);
     struct sip_target t = {.agent = agent};
 
-    if (!agent->nta)
-        return ST_UNREACHABLE;
     if (strlen(uri) >= sizeof(t.request_uri))
         return ST_MALFORMED;
+    if (!agent->nta || !sip_is_address(uri))
+        return ST_UNREACHABLE;
     memcpy(t.request_uri, uri, strlen(uri) + 1);
     memcpy(t.next_hop, uri, strlen(uri) + 1);
     *ret = t;
@@ -46,7 +67,7 @@ sip_target_of_local(struct sip *s, const struct location_contact *contact, struc
     memcpy(t.request_uri, contact->binding.uri, sizeof(t.request_uri));
     if (contact->flow)
         st = flow_target(s, contact->flow, &t);
-    if (st && contact->binding.is_on_connection)
+    if (st && (contact->binding.is_on_connection || !sip_is_address(t.request_uri)))
         return ST_UNREACHABLE;
     if (st)
         memcpy(t.next_hop, t.request_uri, sizeof(t.next_hop));
@@ -120,6 +141,16 @@ sip_pack(msg_t *msg, enum sip_side side)
         msg_fragment_clear(sip->sip_payload->pl_common);
 }
 
+static bool
+is_resolved(const struct sip_target *target, const sip_t *sip)
+{
+    if (target->tport)
+        return true;
+    if (target->next_hop[0])
+        return sip_is_address(target->next_hop);
+    return is_address(sip->sip_route ? sip->sip_route->r_url : sip->sip_request->rq_url);
+}
+
 /* The library takes connection, address, branch; Route is put in here. */
 static nta_outgoing_t *
 hand_to_nta(const struct sip_target *target, msg_t *msg, const char *branch, bool is_stateless,
@@ -137,6 +168,8 @@ hand_to_nta(const struct sip_target *target, msg_t *msg, const char *branch, boo
                                          (msg_header_t *)route) < 0)
             return NULL;
     }
+    if (!is_resolved(target, sip))
+        return NULL;
     sip_pack(msg, target->agent->side);
     return nta_outgoing_mcreate(target->agent->nta, on_response, magic, URL_STRING_MAKE(next_hop),
                                 msg, NTATAG_BRANCH_KEY(branch), NTATAG_STATELESS(is_stateless),

@@ -126,7 +126,8 @@ def stores(tests, lab, spy):
 
 def names(tests, lab, spy):
     """What a node may not say of others, or of itself."""
-    node, other = spy.east.gateway(), spy.east.others()[0]
+    node = lab.wait_gateway(spy.east)  # on a busy machine it may have changed just now
+    other = spy.east.others()[0]
     its_id = other.ctl("status")["node"]["node_id"]
     its_ring = f"{os.path.join(node.dir, 'global')},{GLOBAL}"
     for deed in ("join", "leave"):
@@ -179,7 +180,8 @@ def links(tests, lab, spy):
 
 def noise(tests, lab, spy):
     """Seeded, so that what fails can be done again: SEED=N."""
-    node, other = spy.east.gateway(), spy.east.others()[0]
+    node = lab.wait_gateway(spy.east)  # on a busy machine it may have changed just now
+    other = spy.east.others()[0]
     its_id = other.ctl("status")["node"]["node_id"]
     print(f"seed {SEED}")
     for deed in ("mutated", "mutated-signed", "mutated-frames", "truncated", "fragments"):

@@ -321,11 +321,11 @@ END_TEST
 
 START_TEST(only_addresses_are_sent_to)
 {
-    ck_assert(b2bua_is_address("sip:bob@127.0.0.1:5060;transport=tcp"));
-    ck_assert(b2bua_is_address("sip:[::1]:5060"));
-    ck_assert(!b2bua_is_address("sip:bob@can"));
-    ck_assert(!b2bua_is_address("tel:+1"));
-    ck_assert(!b2bua_is_address(""));
+    ck_assert(sip_is_address("sip:bob@127.0.0.1:5060;transport=tcp"));
+    ck_assert(sip_is_address("sip:[::1]:5060"));
+    ck_assert(!sip_is_address("sip:bob@can"));
+    ck_assert(!sip_is_address("tel:+1"));
+    ck_assert(!sip_is_address(""));
 }
 END_TEST
 

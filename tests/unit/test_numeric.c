@@ -1,5 +1,6 @@
 #include <check.h>
 #include <netdb.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "gateway/sip/numeric.h"
@@ -18,12 +19,14 @@ look_up(const char *host)
 
 START_TEST(test_names)
 {
-    ck_assert_int_eq(look_up("localhost"), 0);
+    bool has_names = look_up("localhost") == 0; /* a bare machine has no /etc/hosts */
+
     numeric_only(true);
     ck_assert_int_eq(look_up("localhost"), EAI_NONAME);
     ck_assert_int_eq(look_up("127.0.0.1"), 0);
     numeric_only(false);
-    ck_assert_int_eq(look_up("localhost"), 0);
+    ck_assert_int_ne(look_up("localhost"), EAI_NONAME);
+    ck_assert(!has_names || look_up("localhost") == 0);
 }
 END_TEST
 
