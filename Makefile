@@ -47,8 +47,11 @@ $(LIBRARY): $(OBJECTS)
 	@twice=$$(nm -g $@ 2>/dev/null | awk '$$2 ~ /[TDBR]/ { print $$3 }' | sort | uniq -d); \
 	    [ -z "$$twice" ] || { echo "defined twice: $$twice" >&2; rm -f $@; exit 1; }
 
-$(OUT)/ringwayd: $(OUT)/gateway/ringwayd.o $(LIBRARY)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+# Plug-ins that are loaded find all of base/ and peer-protocol/message/ in the program.
+EXPORTED := $(filter $(OUT)/base/% $(OUT)/peer-protocol/message/%,$(OBJECTS))
+
+$(OUT)/ringwayd: $(OUT)/gateway/ringwayd.o $(EXPORTED) $(LIBRARY)
+	$(CC) $(LDFLAGS) -Wl,--export-dynamic $^ $(LDLIBS) -o $@
 
 $(OUT)/ringwayctl: $(OUT)/gateway/cli/ringwayctl.o $(LIBRARY)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
@@ -73,6 +76,7 @@ REPLAYS :=
 -include tests/sim/sim.mk
 -include tests/fuzz/fuzz.mk
 -include tests/e2e/e2e.mk
+-include tests/contract/contract.mk
 
 # ---- what a person types ---------------------------------------------------------------------------
 
@@ -93,7 +97,7 @@ check: deps-test
 	@$(MAKE) --no-print-directory -s MODE=asan check-run
 check-programs: all $(TESTS) $(REPLAYS) $(OUT)/tests/e2e/sip_nodes
 check-run:
-	@RINGWAY_BUILD=$(OUT) tests/run $(TESTS) $(REPLAYS) $(SCRIPTS)
+	@RINGWAY_BUILD=$(OUT) RINGWAY_PLUGINS=$(FOREIGN) tests/run $(TESTS) $(REPLAYS) $(SCRIPTS)
 
 lint: deps-lint
 	@tests/lint/run

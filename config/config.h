@@ -28,7 +28,8 @@ struct config_overlay {
     bool is_set;
     int line;
     char name[128];
-    char algorithm[16]; /* local only; the global overlay is chord */
+    char algorithm[16];                 /* local only; the global overlay is chord */
+    char plugin_dir[CONFIG_TEXT_BYTES]; /* local only */
     char parameters[64];
     char listen[64]; /* "IP:PORT" */
     struct config_list bootstrap;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "gateway/daemon.h"
+#include "gateway/settings.h"
 #include "gateway/version.h"
 
 enum { EXIT_USAGE = 2, HEAP_STEP_BYTES = 1 << 20, HEAP_KEPT_BYTES = 64 << 20 };
@@ -94,6 +95,13 @@ main(int argc, char **argv)
     if (config_load(file, on_mistake, NULL, &config) != ST_OK)
         return EXIT_USAGE;
     if (is_check) {
+        const struct topology_ops *ops;
+        struct why why = {""};
+
+        if (settings_topology(&config, &ops, &why) != ST_OK) {
+            on_mistake(NULL, why.text);
+            return EXIT_USAGE;
+        }
         printf("%s: good\n", file);
         return EXIT_SUCCESS;
     }

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/plugin.h"
+
 /* Both are char arrays; the destination is never smaller than what config/ lets through, and a
  * longer text would have been refused there. */
 static void
@@ -93,17 +95,28 @@ sip_uri(char out[SIP_URI_BYTES], const char *listen)
 }
 
 enum status
+settings_topology(const struct config *c, const struct topology_ops **ret_ops, struct why *why)
+{
+    struct why cause = {""};
+    enum status st = plugin_find(c->local.plugin_dir, c->local.algorithm, ret_ops, &cause);
+
+    if (st != ST_OK)
+        return why_set(why, st, "%s:%d: local-overlay.algorithm: %s", c->file, c->local.line,
+                       cause.text);
+    return ST_OK;
+}
+
+enum status
 settings_node(const struct config *c, struct identity *const identity[NODE_OVERLAYS],
               struct node_conf *ret, struct why *why)
 {
+    enum status st;
+
     *ret = (struct node_conf){.has_global = c->global.is_set};
     settings_peer(c, &c->local, identity[NODE_LOCAL], &ret->local);
-    ret->local.topology = topology_find(c->local.algorithm);
-    if (!ret->local.topology)
-        return why_set(why, ST_CONFIG,
-                       "%s:%d: local-overlay: algorithm: found \"%s\", which is not "
-                       "built in",
-                       c->file, c->local.line, c->local.algorithm);
+    st = settings_topology(c, &ret->local.topology, why);
+    if (st != ST_OK)
+        return st;
     sip_uri(ret->peer_sip_uri, c->sip.peer_listen);
     settings_election(c, &ret->election);
     if (!c->global.is_set)

@@ -24,7 +24,12 @@ NODISCARD enum status settings_identities(const struct config *c,
                                           struct identity *ret_identity[NODE_OVERLAYS],
                                           struct why *why);
 
-/** settings_node - what the node is told; ST_RANGE for an algorithm that is not built in. */
+/** settings_topology - the plug-in of the local overlay; ST_CONFIG with the cause if there is none.
+ */
+NODISCARD enum status settings_topology(const struct config *c, const struct topology_ops **ret_ops,
+                                        struct why *why);
+
+/** settings_node - what the node is told; ST_CONFIG as settings_topology. */
 NODISCARD enum status settings_node(const struct config *c,
                                     struct identity *const identity[NODE_OVERLAYS],
                                     struct node_conf *ret, struct why *why);

@@ -301,6 +301,8 @@ peer_on_attach_request(struct peer *p, struct incoming *in)
         peer_reply_error(p, &in->answer, ERROR_IN_PROGRESS, writer_slice(&info));
         writer_done(&info);
     } else {
+        if (st == ST_INCOMPATIBLE)
+            peer_refuse(p, &in->signer->node, why.text);
         peer_reply_text(p, &in->answer, st, why.text);
     }
 }

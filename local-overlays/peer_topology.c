@@ -97,7 +97,7 @@ env_request(void *ctx, uint32_t token, const struct topology_target *to, uint16_
     r->token = token;
     p->plugin_requests++;
     writer_init(&extensions, UINT16_MAX);
-    if (code == MESSAGE_JOIN_REQ)
+    if (code == MESSAGE_JOIN_REQ || !p->is_in) /* whatever a joiner asks first tells what it runs */
         peer_write_algorithm(p, &extensions);
     o.extensions = writer_slice(&extensions);
     peer_request(p, &o);
@@ -214,6 +214,19 @@ peer_topology_env(struct peer *p)
 
 /* ---- requests for the plug-in ---- */
 
+static bool
+tells_algorithm(struct slice extensions)
+{
+    struct extension e;
+    struct reader r;
+
+    reader_init(&r, extensions);
+    while (extension_read(&r, &e))
+        if (e.type == EXTENSION_ALGORITHM)
+            return true;
+    return false;
+}
+
 /* The sender must be who it says joins or leaves (RFC 6940 sections 6.4.2.1 and 6.4.2.2). */
 static enum status
 check_request(struct peer *p, const struct incoming *in, struct why *why)
@@ -235,6 +248,8 @@ check_request(struct peer *p, const struct incoming *in, struct why *why)
         if (!id_equal(&leave.leaving_peer, &in->signer->node))
             return why_set(why, ST_FORBIDDEN, "a Leave for somebody else");
     }
+    if (tells_algorithm(c->extensions))
+        return peer_check_algorithm(p, c->extensions, why);
     return ST_OK;
 }
 
@@ -263,7 +278,7 @@ peer_on_topology_request(struct peer *p, struct incoming *in)
         peer_reply_body(p, &in->answer, writer_slice(&body), slice_of(NULL, 0));
     } else {
         char text[ID_TEXT_BYTES];
-        if (st == ST_FORBIDDEN || st == ST_MALFORMED)
+        if (st == ST_FORBIDDEN || st == ST_MALFORMED || st == ST_INCOMPATIBLE)
             log_to(&p->env.log, LOG_LEVEL_REMOTE, "%s: %s from %s refused: %s", p->conf.overlay,
                    message_code_name(request.code), id_text(&request.from, text), why.text);
         peer_reply_text(p, &in->answer, st, why.text);

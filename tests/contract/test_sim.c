@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/contract/plugins.h"
 #include "tests/sim/sim.h"
 
 #define JOIN_MS    60000u
@@ -31,7 +32,7 @@ begin(int plugin, uint64_t seed, unsigned count, uint32_t loss_permille)
     struct sim_conf conf = {
         .seed = seed, .loss_permille = loss_permille, .is_loud = getenv("SIM_LOUD") != NULL};
 
-    ops = conf.topology = topology_each((size_t)plugin);
+    ops = conf.topology = plugins_at(plugin);
     ck_assert_ptr_nonnull(ops);
     sim = sim_new(&conf);
     for (unsigned i = 0; i < count; i++)
@@ -341,22 +342,12 @@ START_TEST(a_lone_one_with_the_highest_id)
 }
 END_TEST
 
-static int
-plugin_count(void)
-{
-    int count = 0;
-
-    while (topology_each((size_t)count))
-        count++;
-    return count;
-}
-
 static Suite *
 sim_suite(void)
 {
     Suite *s = suite_create("sim");
     TCase *t = tcase_create("peers");
-    int count = plugin_count();
+    int count = plugins_count();
 
     tcase_add_checked_fixture(t, NULL, teardown);
     tcase_set_timeout(t, 180);
@@ -380,11 +371,5 @@ sim_suite(void)
 int
 main(void)
 {
-    SRunner *runner = srunner_create(sim_suite());
-    int failed;
-
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return plugins_run(sim_suite);
 }
