@@ -20,7 +20,7 @@ TALK_S = 2.0
 # Overlay, site, algorithm of the local overlay, and whose phone rings there; all are joined by one
 # global Chord ring.
 CAMPUSES = (("pastry", "bupt", "pastry", "alice"),
-            ("ring", "pku", "chord", "bob"),
+            ("can", "pku", "can", "bob"),
             ("bt", "thu", "chord", "carol"))
 
 
