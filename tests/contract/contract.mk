@@ -4,7 +4,7 @@
 
 FOREIGN         := $(OUT)/tests/contract/foreign/onehop.so
 FOREIGN_SOURCES := $(wildcard tests/contract/foreign/onehop*.c)
-CONTRACT        := $(patsubst %.c,$(OUT)/%,$(wildcard tests/contract/test_*.c))
+CONTRACT        := $(OUT)/tests/contract/test_topology $(OUT)/tests/contract/test_sim
 
 check-programs: $(FOREIGN)
 $(FOREIGN): $(FOREIGN_SOURCES) $(wildcard tests/contract/foreign/*.h) local-overlays/topology.h

@@ -156,7 +156,7 @@ def main():
                       number)
         tests.run("calls after a death and a return", calls_after_a_death, lab)
     mistakes(tests)
-    names = ("chord", "pastry", "onehop")
+    names = ("chord", "pastry", "can", "onehop")
     for of_overlay, of_stranger in itertools.permutations(names, 2):
         mismatch(tests, of_overlay, of_stranger)
     return tests.end()
