@@ -314,11 +314,24 @@ find_joiner(struct pastry *p, const struct id *node)
     return NULL;
 }
 
-static struct pastry_joiner *
-find_reserved(struct pastry *p)
+static bool
+is_on_larger_side(const struct pastry *p, const struct id *node)
 {
+    struct id ahead = id_subtract(node, &p->conf.self);
+    struct id behind = id_subtract(&p->conf.self, node);
+
+    return id_compare(&ahead, &behind) <= 0;
+}
+
+/** Who has the place on the side of @node. */
+static struct pastry_joiner *
+find_reserved(struct pastry *p, const struct id *node)
+{
+    bool is_larger = is_on_larger_side(p, node);
+
     for (unsigned i = 0; i < PASTRY_JOINERS_MAX; i++)
-        if (p->joiner[i].end_ms && p->joiner[i].is_reserved)
+        if (p->joiner[i].end_ms && p->joiner[i].is_reserved &&
+            is_on_larger_side(p, &p->joiner[i].node) == is_larger)
             return &p->joiner[i];
     return NULL;
 }
@@ -338,12 +351,12 @@ add_joiner(struct pastry *p, struct moment now, const struct id *node, uint64_t 
     return joiner;
 }
 
-/* One joiner at a time: the next one's neighbours are known only when this one is in.  Of many that
- * come at one instant each admitted one soon has a door of its own. */
+/* One joiner at a time on each side: the next one's neighbours are known only when this one is in.
+ * Of many that come at one instant each admitted one soon has a door of its own. */
 bool
 pastry_reserve(struct pastry *p, struct moment now, const struct id *node)
 {
-    struct pastry_joiner *first = find_reserved(p);
+    struct pastry_joiner *first = find_reserved(p, node);
     struct pastry_joiner *joiner;
 
     if (first && !id_equal(&first->node, node))

@@ -32,7 +32,7 @@
 #define PASTRY_TASKS_MAX      96
 #define PASTRY_CANDIDATES_MAX 256
 #define PASTRY_LOST_MAX       16
-#define PASTRY_JOINERS_MAX    4
+#define PASTRY_JOINERS_MAX    6
 #define PASTRY_REPLICAS_MAX   4
 #define PASTRY_JOIN_SIDE      3 /* leaves on each side that a join waits for */
 #define PASTRY_FILL_MAX       8 /* links for rows that are built at one time */
