@@ -32,7 +32,8 @@ wrong_next_hop(const void *state, const struct id *id, bool is_node, struct id *
 
     if (is_node || st != ST_OK || !SOME(id))
         return st;
-    other.bytes[0] ^= 0x80;
+    for (size_t i = 0; i < ID_BYTES; i++)
+        other.bytes[i] = (uint8_t)~other.bytes[i];
     if (sound->next_hop(state, &other, false, &wrong) == ST_OK)
         *ret_next = wrong;
     return ST_OK;

@@ -122,6 +122,8 @@ make_peer(struct sim_node *n)
     snprintf(conf.self.name, sizeof(conf.self.name), "n%u", n->index);
     memcpy(conf.self.address, n->address, sizeof(n->address));
     conf.topology = s->conf.topology;
+    if (s->conf.parameters)
+        snprintf(conf.parameters, sizeof(conf.parameters), "%s", s->conf.parameters);
     conf.update_ms = s->conf.update_ms;
     if (s->conf.max_records)
         conf.max_records = s->conf.max_records;

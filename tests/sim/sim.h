@@ -32,6 +32,7 @@ enum sim_latency {
 
 struct sim_conf {
     const struct topology_ops *topology;
+    const char *parameters; /* of the plug-in; NULL: none */
     uint64_t seed;
     enum sim_latency latency;
     uint32_t latency_min_us; /* one way; default 1 ms to 50 ms */
@@ -116,6 +117,7 @@ const struct sim_counters *sim_counters_of(const struct sim *s);
  */
 struct sim_lookup {
     unsigned from;
+    char name[48];
     struct id resource;
     bool is_done;
     enum status st;

@@ -21,3 +21,23 @@ seeds: deps-test
 	@$(MAKE) --no-print-directory -s MODE=release seeds-run
 seeds-run:
 	@nice $(OUT)/tests/sim/main_seeds --plugin $(PLUGIN) --seed $(SEED) --seeds $(SEEDS)
+
+# make papers [PLUGINS="chord pastry can"] [PAPER_PEERS=1024]: the papers' tables beside ours, and
+# build/papers/index.html with hops against N.  CAN runs with 2, 4 and 6 dimensions.
+PLUGINS     ?= chord pastry can
+PAPER_PEERS ?= 1024
+PAPERS      := $(BUILD)/papers
+
+.PHONY: papers papers-run
+papers: deps-test
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release $(BUILD)/release/tests/sim/main_papers
+	@$(MAKE) --no-print-directory -s MODE=release papers-run
+papers-run:
+	@mkdir -p $(PAPERS) && rm -f $(PAPERS)/figures.json
+	@run="nice $(OUT)/tests/sim/main_papers --peers $(PAPER_PEERS) --json $(PAPERS)/figures.json"; \
+	for p in $(PLUGINS); do \
+		if [ $$p = can ]; then \
+			for d in 2 4 6; do $$run --plugin can --parameters dimensions=$$d || exit 1; done; \
+		else $$run --plugin $$p || exit 1; fi; \
+	done | tee $(PAPERS)/tables.txt
+	@PYTHONDONTWRITEBYTECODE=1 python3 tests/sim/papers_report.py $(PAPERS)

@@ -95,6 +95,7 @@ begin(struct sim *s, struct sim_lookup *l, unsigned from, const char *name)
     struct peer_fetched done = {on_fetched, l};
 
     *l = (struct sim_lookup){.from = from, .resource = sim_hash(name), .ended = (int)from};
+    snprintf(l->name, sizeof(l->name), "%s", name);
     assert(map_put(s->watched, slice_of(l->resource.bytes, ID_BYTES), l, NULL) == ST_OK);
     peer_fetch(sim_peer(s, from), sim_now(s), name, KIND_BINDING, &done);
     sim_touch(s, from);
