@@ -54,6 +54,9 @@ may_send_from(const struct sip *s, const sip_t *sip, const struct sip_sender *se
         return true;
     if (sender->side == SIP_PEERS && sender->is_active_gateway)
         return true;
+    if (sender->side == SIP_PEERS && sip->sip_to->a_tag &&
+        sip_former_gateway(s, &sender->node, NULL))
+        return true; /* a call that it took while it was active */
     if (sender->side == SIP_PHONES && is_for_server(s, sip) &&
         sip->sip_request->rq_method == sip_method_options)
         return true; /* a ping tells nothing of anybody */
@@ -136,6 +139,12 @@ to_b2bua(struct sip *s, nta_incoming_t *irq, const sip_t *sip, const struct sip_
 {
     bool is_dialog = sip->sip_to->a_tag != NULL;
 
+    if (sender->side == SIP_GATEWAYS && !is_dialog && !s->is_gateway) {
+        /* The far gateway's news are old: it forgets us, and asks the ring again. */
+        sip_reply(irq, 503, NULL, SIP_RETRY_AFTER_S);
+        nta_incoming_destroy(irq);
+        return;
+    }
     if (b2bua_on_request(s, irq, sip, sender))
         return;
     sip_reply(irq, is_dialog ? 481 : 404, NULL, 0);

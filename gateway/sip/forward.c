@@ -326,6 +326,12 @@ forward_gateway_of(const struct sip *s, const sip_t *sip)
     for (size_t i = 0; i < s->gateway_count; i++)
         if (strcasestr(s->gateway[i].uri, address))
             return &s->gateway[i];
+    if (sip->sip_to
+            ->a_tag) { /* it may be alive and have the call; if not, the active one is next */
+        const struct bridge_gateway *former = sip_former_gateway(s, NULL, address);
+        if (former && !former->is_self)
+            return former;
+    }
     return s->gateway_count > 0 ? &s->gateway[0] : NULL;
 }
 
@@ -338,7 +344,9 @@ send_to_gateway(struct forward *f)
                                          : choose_gateway(s, &f->gateway_tried);
     struct sip_target target;
 
-    if (s->is_gateway && f->tried == 0) {
+    bool is_former = g && g == sip_former_gateway(s, &g->node, NULL);
+
+    if (s->is_gateway && f->tried == 0 && !is_former) {
         take_as_gateway(f); /* it has become ours */
         return;
     }

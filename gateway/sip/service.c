@@ -83,9 +83,39 @@ quiet_library(void)
 /* ---- the mailbox
  * ----------------------------------------------------------------------------------- */
 
+const struct bridge_gateway *
+sip_former_gateway(const struct sip *s, const struct id *node, const char *in_uri)
+{
+    uint64_t now_ms = sip_moment(s).mono_ms;
+
+    for (size_t i = 0; i < SIP_FORMER_MAX; i++)
+        if (s->former_ms[i] > 0 && now_ms - s->former_ms[i] < SIP_FORMER_AGE_MS &&
+            (node ? id_equal(&s->former[i].node, node)
+                  : strcasestr(s->former[i].uri, in_uri) != NULL))
+            return &s->former[i];
+    return NULL;
+}
+
+/* Those of the old set that are not in the new one. */
+static void
+note_former(struct sip *s, const struct bridge_message *m)
+{
+    for (size_t i = 0; i < s->gateway_count; i++) {
+        bool is_in = false;
+        for (size_t k = 0; k < m->count; k++)
+            is_in = is_in || id_equal(&m->gateway[k].node, &s->gateway[i].node);
+        if (is_in)
+            continue;
+        s->former[s->former_next] = s->gateway[i];
+        s->former_ms[s->former_next] = sip_moment(s).mono_ms;
+        s->former_next = (s->former_next + 1) % SIP_FORMER_MAX;
+    }
+}
+
 static void
 set_gateways(struct sip *s, const struct bridge_message *m)
 {
+    note_former(s, m);
     s->is_gateway = false;
     s->gateway_count = 0;
     for (size_t i = 0; i < m->count && i < BRIDGE_GATEWAYS_MAX; i++) {

@@ -72,6 +72,9 @@ struct sip_address {
     enum sip_side side;
 };
 
+#define SIP_FORMER_MAX    8
+#define SIP_FORMER_AGE_MS 3600000 /* for so long a former gateway may end the calls it has */
+
 struct sip {
     struct sip_conf conf;
     struct sip_address own[SIP_LISTEN_MAX + 2];
@@ -83,6 +86,9 @@ struct sip {
     uint64_t seed; /* for maps keyed by what strangers send */
     /* our own gateways, the best first; kept by BRIDGE_GATEWAY */
     struct bridge_gateway gateway[BRIDGE_GATEWAYS_MAX];
+    struct bridge_gateway former[SIP_FORMER_MAX]; /* they may still hold calls */
+    uint64_t former_ms[SIP_FORMER_MAX];           /* since when; 0: no entry */
+    unsigned former_next;
     size_t gateway_count;
     bool is_gateway;  /* this node is in the active set */
     bool is_stopping; /* BRIDGE_STOP came: new calls are refused with 503 */
@@ -131,7 +137,7 @@ NODISCARD enum status sip_sender_of(struct sip_agent *agent, const msg_t *msg,
                                     struct sip_sender *ret);
 
 /** sip_moment - monotonic milliseconds, and wall time, read once in a turn of the loop. */
-struct moment sip_moment(struct sip *s);
+struct moment sip_moment(const struct sip *s);
 
 /** sip_agents_open - open the ports; sip_agents_close - close them and forget all transactions. */
 NODISCARD enum status sip_agents_open(struct sip *s, struct why *why);
@@ -207,5 +213,10 @@ void sip_send_stateless(struct sip *s, const struct sip_target *target, msg_t *m
 void sip_reply(nta_incoming_t *irq, int status, const char *phrase, unsigned retry_after_s);
 
 #define SIP_RETRY_AFTER_S 5
+
+/** sip_former_gateway - a gateway that stepped down less than SIP_FORMER_AGE_MS ago, by its
+ * Node-ID, or (@node NULL) by a piece of its URI; NULL if there is none. */
+const struct bridge_gateway *sip_former_gateway(const struct sip *s, const struct id *node,
+                                                const char *in_uri);
 
 #endif

@@ -17,7 +17,7 @@
           */
 
 struct moment
-sip_moment(struct sip *s)
+sip_moment(const struct sip *s)
 {
     (void)s;
     return sip_clock_read();
