@@ -352,6 +352,8 @@ leaving_tick(struct peer *p)
 void
 peer_aim(struct peer *p, struct moment now, enum peer_aim aim)
 {
+    enum peer_aim was = p->aim;
+
     peer_enter(p, now);
     p->aim = aim;
     p->is_stuck = false;
@@ -366,6 +368,9 @@ peer_aim(struct peer *p, struct moment now, enum peer_aim aim)
     } else if (aim == PEER_AIM_MEMBER && !p->is_engaged && p->state == PEER_JOINED) {
         peer_become(p, PEER_JOINING, "from client to member");
         peer_bootstrap_start(p);
+    } else if (aim == PEER_AIM_MEMBER && was == PEER_AIM_CLIENT && p->state == PEER_JOINING) {
+        p->since_ms = now.mono_ms;
+        peer_bootstrap_start(p); /* what was said to a client may be old */
     }
     peer_leave(p);
 }

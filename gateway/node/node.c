@@ -116,7 +116,10 @@ on_report(struct node *n, struct moment now, const struct report *r)
     struct election_event ev;
 
     if (r->which == NODE_GLOBAL) {
-        directory_on_ring(n->directory, now, is_in(peer_state(n->peer[NODE_GLOBAL])));
+        bool is_ring_in = is_in(peer_state(n->peer[NODE_GLOBAL]));
+        directory_on_ring(n->directory, now, is_ring_in);
+        if (is_ring_in)
+            node_ring_joined(n, now);
     } else if (r->is_link) {
         ev = (struct election_event){.type = ELECTION_LINK};
         ev.link.node = r->id;
@@ -209,6 +212,7 @@ node_new(const struct node_conf *conf, const struct node_env *env, struct moment
     n->env = *env;
     n->leave_deadline_ms = MOMENT_NEVER;
     list_init(&n->reports);
+    list_init(&n->ring_fetches);
     snprintf(n->overlay_aor, sizeof(n->overlay_aor), "overlay@%s", conf->local.overlay);
     st = new_peer(n, NODE_LOCAL, now, why);
     if (st == ST_OK && conf->has_global)
@@ -236,6 +240,7 @@ node_free(struct node *n)
     n->is_ending = true;
     for (int which = 0; which < NODE_OVERLAYS; which++)
         peer_free(n->peer[which]);
+    node_ring_expire(n, never);
     directory_free(n->directory, never);
     election_free(n->election);
     list_each(at, &n->reports) free(list_entry(at, struct report, link));
@@ -355,6 +360,7 @@ node_tick(struct node *n, struct moment now)
     for (int which = 0; which < NODE_OVERLAYS; which++)
         if (n->peer[which] && peer_deadline_ms(n->peer[which]) <= now.mono_ms)
             peer_tick(n->peer[which], now);
+    node_ring_expire(n, now);
     if (n->directory && directory_deadline_ms(n->directory) <= now.mono_ms)
         directory_tick(n->directory, now);
     if (election_deadline_ms(n->election) <= now.mono_ms)
@@ -372,6 +378,7 @@ node_deadline_ms(const struct node *n)
             deadline_ms = moment_earlier_ms(deadline_ms, peer_deadline_ms(n->peer[which]));
     if (n->directory)
         deadline_ms = moment_earlier_ms(deadline_ms, directory_deadline_ms(n->directory));
+    deadline_ms = moment_earlier_ms(deadline_ms, node_ring_deadline_ms(n));
     if (n->leaving == NODE_DEPARTS)
         deadline_ms = moment_earlier_ms(deadline_ms, n->leave_deadline_ms);
     return list_is_empty(&n->reports) ? deadline_ms : 0;

@@ -30,9 +30,11 @@ struct node {
     struct peer *peer[NODE_OVERLAYS];
     struct node_side *side[NODE_OVERLAYS]; /* each peer's ctx */
     struct election *election;
-    struct directory *directory; /* NULL without a global overlay */
-    char overlay_aor[AOR_BYTES]; /* "overlay@NAME" */
-    struct list_node reports;    /* of the peers, oldest first */
+    struct directory *directory;   /* NULL without a global overlay */
+    char overlay_aor[AOR_BYTES];   /* "overlay@NAME" */
+    struct list_node reports;      /* of the peers, oldest first */
+    struct list_node ring_fetches; /* that wait for the ring to be joined, oldest first */
+    size_t ring_fetch_count;
     enum node_leaving leaving;
     bool election_left; /* the election's hand-over has ended */
     struct moment now;  /* of this step: the callbacks of the election and directory bring none */
@@ -55,6 +57,11 @@ void node_on_private(struct node *n, struct moment now, enum node_overlay which,
 
 /* node_directory.c */
 NODISCARD enum status node_directory_new(struct node *n, struct why *why);
+/** node_ring_joined - the ring can be asked now: so is what waited for it. */
+void node_ring_joined(struct node *n, struct moment now);
+/** node_ring_expire - who has waited too long for the ring is told so; all of them at node_free. */
+void node_ring_expire(struct node *n, struct moment now);
+uint64_t node_ring_deadline_ms(const struct node *n);
 /** node_on_resolve - another node asks us, the gateway, for a foreign domain. */
 void node_on_resolve(struct node *n, struct moment now, const struct peer_request *req);
 

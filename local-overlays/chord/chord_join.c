@@ -110,6 +110,10 @@ chord_join_on_attach(struct chord *c, struct moment now, enum status st, const s
         fail_join(c, st, "the overlay runs another algorithm");
         return;
     }
+    if (st == ST_IN_PROGRESS) { /* whom we asked is no member any more: others may know one */
+        fail_join(c, st, "the member that was asked has left");
+        return;
+    }
     if (st != ST_OK || id_equal(node, &c->conf.self)) {
         contact_later(c, now);
         return;
