@@ -71,7 +71,8 @@ check_found(int plugin, enum broken broken, const char *invariant)
 
 START_TEST(a_wrong_next_hop_is_found)
 {
-    check_found(_i, BROKEN_NEXT_HOP, "joined, lookup"); /* a join is routed too */
+    /* Joins, and copies for whoever is responsible, are routed too. */
+    check_found(_i, BROKEN_NEXT_HOP, "joined, lookup, replicas, record");
 }
 END_TEST
 
