@@ -97,7 +97,7 @@ check: deps-test
 	@$(MAKE) --no-print-directory -s MODE=asan check-run
 check-programs: all $(TESTS) $(REPLAYS) $(OUT)/tests/e2e/sip_nodes
 check-run:
-	@RINGWAY_BUILD=$(OUT) RINGWAY_PLUGINS=$(FOREIGN) tests/run $(TESTS) $(REPLAYS) $(SCRIPTS)
+	@RINGWAY_BUILD=$(OUT) tests/run $(TESTS) $(REPLAYS) $(SCRIPTS)
 
 lint: deps-lint
 	@tests/lint/run
