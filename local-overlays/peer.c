@@ -372,7 +372,7 @@ peer_aim(struct peer *p, struct moment now, enum peer_aim aim)
         p->since_ms = now.mono_ms;
         peer_bootstrap_start(p); /* what was said to a client may be old */
     }
-    peer_leave(p);
+    peer_leave_asked(p);
 }
 
 /* ---- what the shell reports ---- */

@@ -17,7 +17,9 @@
  * It owns deadlines, not timers: the shell arms one timer for peer_deadline_ms().  It owns no link:
  * env.connect, env.send and env.disconnect ask for what they say, and the shell reports through
  * peer_on_*.  An effect never calls back into the peer that asked for it.  Completions (peer_reply,
- * peer_fetched, ...) and on_request run when the peer has settled: they may call the peer.
+ * peer_fetched, ...) and on_request run when the peer has settled: they may call the peer.  They
+ * run in peer_on_* and peer_tick() alone: who aims, watches, stores, fetches, asks or answers hears
+ * nothing before the return, so that a machine above may do so in the middle of a step.
  *
  * Starting, partitions and bootstrap follow the design's rules: all bootstrap entries in parallel
  * with back-off from 200 ms to 30 s; In_Progress names the answerer, and the lowest Node-ID among

@@ -153,5 +153,5 @@ peer_answer(struct peer *p, struct moment now, uint64_t handle, enum status st, 
     }
     if (a)
         peer_answer_free(a);
-    peer_leave(p);
+    peer_leave_asked(p);
 }

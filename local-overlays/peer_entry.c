@@ -71,7 +71,7 @@ peer_learn(struct peer *p, struct moment now, const struct node_ref *ref)
 {
     peer_enter(p, now);
     (void)peer_entry_learn(p, ref);
-    peer_leave(p);
+    peer_leave_asked(p);
 }
 
 void

@@ -204,8 +204,9 @@ struct peer {
 /* ---- peer.c ---- */
 void peer_enter(struct peer *p, struct moment now);
 void peer_leave(struct peer *p);
-/** peer_leave_asked - the end of a question of the upper layers: its completion must not come
- * before its return, so what was put off waits for the next step, which is due at once. */
+/** peer_leave_asked - the end of whatever the upper layers ask for in the middle of a step of their
+ * own: no completion, of this question or another, may come before its return, so what was put off
+ * waits for the next step, which is due at once. */
 void peer_leave_asked(struct peer *p);
 void peer_later(struct peer *p, struct later *l);
 void peer_become(struct peer *p, enum peer_state state, const char *reason);

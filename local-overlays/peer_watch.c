@@ -66,7 +66,7 @@ peer_watch(struct peer *p, struct moment now, const struct id *node)
             peer_watch_tick(p);
         }
     }
-    peer_leave(p);
+    peer_leave_asked(p);
 }
 
 void
@@ -80,7 +80,7 @@ peer_unwatch(struct peer *p, struct moment now, const struct id *node)
         list_remove(&w->at);
         free(w);
     }
-    peer_leave(p);
+    peer_leave_asked(p);
 }
 
 static void

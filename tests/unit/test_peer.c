@@ -64,6 +64,30 @@ START_TEST(test_lowest_forms)
 }
 END_TEST
 
+/* A machine above the peer watches, aims and learns in the middle of its step: what is under way,
+ * a fetch from this very node, must not end there. */
+START_TEST(test_no_completion_in_a_call)
+{
+    const struct node_ref other = {.node = {{9}}, .name = "other", .address = "10.0.0.9:6084"};
+    struct result r = {0};
+    struct peer_fetched done = {on_fetched, &r};
+
+    lan_members(1);
+    lan_run_ms(100);
+    peer_fetch(lan_peer(0), lan_now(), "alice@test", KIND_BINDING, &done);
+    peer_watch(lan_peer(0), lan_now(), &other.node);
+    peer_unwatch(lan_peer(0), lan_now(), &other.node);
+    peer_learn(lan_peer(0), lan_now(), &other);
+    peer_answer(lan_peer(0), lan_now(), 4711, ST_OK, slice_of(NULL, 0));
+    peer_aim(lan_peer(0), lan_now(), PEER_AIM_MEMBER);
+    ck_assert_uint_eq(r.count, 0);
+    ck_assert_uint_le(peer_deadline_ms(lan_peer(0)), lan_now().mono_ms);
+    peer_tick(lan_peer(0), lan_now());
+    ck_assert_uint_eq(r.count, 1);
+    ck_assert_int_eq(r.st, ST_OK);
+}
+END_TEST
+
 /* ---- storing -----------------------------------------------------------------------------------
  */
 
@@ -420,6 +444,7 @@ suite(void)
     tcase_add_test(t, test_nobody_answers);
     tcase_add_test(t, test_four_join);
     tcase_add_test(t, test_lowest_forms);
+    tcase_add_test(t, test_no_completion_in_a_call);
     tcase_add_test(t, test_store_and_fetch);
     tcase_add_test(t, test_replicas_survive);
     tcase_add_test(t, test_joiner_gets_records);
