@@ -38,6 +38,15 @@ drop_json(struct resolve *r)
     r->contacts = r->bindings = r->hops = NULL;
 }
 
+static void
+refuse(struct resolve *r)
+{
+    char text[sizeof(r->uri) + 64];
+
+    snprintf(text, sizeof(text), "%s: %s", r->uri, status_text(r->st));
+    waiting_refuse(r->waiting, r->st, text);
+}
+
 /* One step has ended; with the last one the answer goes out.  @r may be gone afterwards. */
 static void
 step_done(struct resolve *r, struct moment now)
@@ -51,7 +60,7 @@ step_done(struct resolve *r, struct moment now)
                                         r->bindings, "hops", r->hops, "elapsed_ms",
                                         (json_int_t)(now.mono_ms - w->begun.mono_ms)));
         else if (is_waited_for(r))
-            waiting_refuse(w, r->st, status_text(r->st));
+            refuse(r);
         drop_json(r);
     }
     waiting_paid(w);

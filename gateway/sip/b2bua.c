@@ -544,12 +544,16 @@ b2bua_count(const struct sip *s)
     return s->b2bua->count;
 }
 
-static const char *
-without_scheme(const char *uri)
+/* user@host; where it is no SIP URI, as it was written. */
+static void
+write_aor(const char *uri, char out[AOR_BYTES])
 {
-    const char *colon = strchr(uri, ':');
+    char text[SIP_URI_BYTES];
+    url_t url[1];
 
-    return colon ? colon + 1 : uri;
+    snprintf(text, sizeof(text), "%s", uri);
+    if (url_d(url, text) < 0 || sip_aor_of(url, out))
+        snprintf(out, AOR_BYTES, "%s", uri);
 }
 
 struct bridge_message *
@@ -570,8 +574,8 @@ b2bua_report(const struct sip *s, uint64_t token)
         if (call_kind(c->core) != CALL_SESSION || i == m->count)
             continue;
         snprintf(m->call[i].id, sizeof(m->call[i].id), "%s", c->token);
-        snprintf(m->call[i].from, AOR_BYTES, "%s", without_scheme(c->from_uri));
-        snprintf(m->call[i].to, AOR_BYTES, "%s", without_scheme(c->to_uri));
+        write_aor(c->from_uri, m->call[i].from);
+        write_aor(c->to_uri, m->call[i].to);
         snprintf(m->call[i].state, sizeof(m->call[i].state), "%s",
                  call_state_name(state == CALL_SEARCHING ? CALL_TRYING : state));
         m->call[i++].since_wall_ms = c->since_wall_ms;

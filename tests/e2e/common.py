@@ -37,7 +37,7 @@ class Tests:
 @contextlib.contextmanager
 def lab_of(tests, islands, **options):
     """A lab with [(name, net, count)] islands, joined.  At its end every daemon must leave with exit
-    code 0 and without a word of the sanitizers."""
+    code 0 and without a word of the sanitizers; KEEP=1 leaves its folder."""
     lab = Lab(**options)
     for name, net, count in islands:
         lab.island(name, net, count)
@@ -54,7 +54,7 @@ def lab_of(tests, islands, **options):
         tests.run("every daemon leaves with exit code 0", same_codes, codes)
         for node, log in logs.items():
             tests.run(f"{node.island.name}/{node.name}: sanitizers are silent", clean_log, log())
-        lab.stop()
+        lab.stop(keep=bool(os.environ.get("KEEP")))
 
 
 def fail(problem):
