@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "gateway/control/control_internal.h"
@@ -218,13 +219,36 @@ add_record(void *ctx, const struct peer_record_line *line)
                             (json_int_t)(left_ms / 1000), "bytes", (json_int_t)line->value_bytes));
 }
 
+/* Links know addresses; names are known of candidates. */
+static void
+name_neighbours(const struct control *c, struct node_ref *ref, size_t count)
+{
+    static struct election_candidate candidate[CANDIDATE_MAX];
+    const struct election *e = node_election(c->source.node);
+    size_t known = election_candidates(e, c->source.now(c->source.ctx), candidate, CANDIDATE_MAX);
+    size_t active = 0;
+    const struct election_gateway *gateway = election_gateways(e, &active);
+
+    for (size_t i = 0; i < count; i++) {
+        if (ref[i].name[0])
+            continue;
+        for (size_t j = 0; j < known; j++)
+            if (id_equal(&candidate[j].ref.node, &ref[i].node))
+                memcpy(ref[i].name, candidate[j].ref.name, sizeof(ref[i].name));
+        for (size_t j = 0; j < active; j++)
+            if (id_equal(&gateway[j].ref.node, &ref[i].node))
+                memcpy(ref[i].name, gateway[j].ref.name, sizeof(ref[i].name));
+    }
+}
+
 static json_t *
-neighbours_json(const struct peer *p)
+neighbours_json(const struct control *c, const struct peer *p)
 {
     static struct node_ref ref[REPORT_NEIGHBOUR_MAX]; /* the overlay thread's alone */
     size_t count = peer_neighbours(p, ref, REPORT_NEIGHBOUR_MAX);
     json_t *all = json_array();
 
+    name_neighbours(c, ref, count);
     for (size_t i = 0; all && i < count; i++)
         json_array_append_new(all, json_pack("{s:o, s:o, s:o}", "node_id", id_json(&ref[i].node),
                                              "name", text_json(ref[i].name), "address",
@@ -260,7 +284,7 @@ report_overlay(const struct control *c, enum node_overlay which)
     peer_records(p, add_record, &records);
     json_object_set_new(all, "node_id", id_json(&peer_conf_of(p)->self.node));
     json_object_set_new(all, "address", text_json(peer_conf_of(p)->self.address));
-    json_object_set_new(all, "neighbour_nodes", neighbours_json(p));
+    json_object_set_new(all, "neighbour_nodes", neighbours_json(c, p));
     json_object_set_new(all, "table", table);
     json_object_set_new(all, "held", records.lines);
     json_object_set_new(all, "messages", counters_json(p));
