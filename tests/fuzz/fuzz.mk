@@ -29,8 +29,10 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(FUZZ_SOURCES)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_FLAGS) $^ -o $@
 
-.PHONY: fuzz fuzz-%
-fuzz: $(FUZZ_GROUPS:%=fuzz-%)
+.PHONY: fuzz fuzz-run
+fuzz: deps-fuzz
+	@$(MAKE) --no-print-directory -s fuzz-run
+fuzz-run: $(FUZZ_GROUPS:%=fuzz-%)
 fuzz-%: $(BUILD)/fuzz/% $(OUT)/tests/fuzz/replay
 	$(OUT)/tests/fuzz/replay --seeds $(BUILD)/fuzz/seeds
 	@mkdir -p $(BUILD)/fuzz/corpus/$*
