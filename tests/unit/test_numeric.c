@@ -25,8 +25,8 @@ START_TEST(test_names)
     ck_assert_int_eq(look_up("localhost"), EAI_NONAME);
     ck_assert_int_eq(look_up("127.0.0.1"), 0);
     numeric_only(false);
-    ck_assert_int_ne(look_up("localhost"), EAI_NONAME);
-    ck_assert(!has_names || look_up("localhost") == 0);
+    if (has_names)
+        ck_assert_int_eq(look_up("localhost"), 0);
 }
 END_TEST
 
