@@ -439,6 +439,22 @@ daemon_free(struct daemon *d)
     libevent_global_shutdown();
 }
 
+/* What went over the links of one overlay in this daemon's life, by name. */
+static void
+tell_messages(const char *overlay, const char *what, const uint64_t *by_code)
+{
+    char text[640] = "";
+    size_t len = 0;
+
+    for (size_t code = 0; code < sizeof(((struct peer_counters *)0)->to_link) / sizeof(*by_code);
+         code++)
+        if (by_code[code] > 0 && len < sizeof(text))
+            len += (size_t)snprintf(text + len, sizeof(text) - len, " %s %llu",
+                                    message_code_name(code ? (uint16_t)code : MESSAGE_ERROR),
+                                    (unsigned long long)by_code[code]);
+    log_write(LOG_LEVEL_INFO, "daemon", "%s: messages %s links:%s", overlay, what, text);
+}
+
 void
 daemon_run(struct daemon *d)
 {
@@ -459,5 +475,12 @@ daemon_run(struct daemon *d)
     node_start(d->node, daemon_now());
     daemon_settle(d);
     event_base_dispatch(d->base);
+    for (int which = 0; which < NODE_OVERLAYS; which++) {
+        const struct peer *p = node_peer(d->node, (enum node_overlay)which);
+        if (p) {
+            tell_messages(peer_conf_of(p)->overlay, "given to", peer_counters_of(p)->to_link);
+            tell_messages(peer_conf_of(p)->overlay, "taken from", peer_counters_of(p)->from_link);
+        }
+    }
     log_write(LOG_LEVEL_INFO, "daemon", "ended");
 }

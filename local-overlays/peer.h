@@ -218,8 +218,10 @@ void peer_trace(struct peer *p, struct moment now, const char *name,
 /* ---- what may be looked at
  * -------------------------------------------------------------------------- */
 struct peer_counters {
-    uint64_t sent[0x30];     /* messages by code, errors at index 0 */
-    uint64_t received[0x30]; /* those that ended here */
+    uint64_t sent[0x30];      /* messages by code, errors at index 0 */
+    uint64_t received[0x30];  /* those that ended here */
+    uint64_t to_link[0x30];   /* given to a link: own ones, those sent again, those passed on */
+    uint64_t from_link[0x30]; /* came from a link, whatever became of them */
     uint64_t forwarded;
     uint64_t refused; /* malformed, wrong overlay, bad signature, unknown link */
     uint64_t retransmitted;

@@ -10,10 +10,11 @@
 
 #include "local-overlays/peer_internal.h"
 
-#define FIRST_CHECK_MS 2000 /* after joining: is it the same overlay through all entries? */
-#define RETRY_JOIN_MS  500
-#define FORM_MS        600  /* a lower Node-ID gets so long to show up */
-#define HEARD_FRESH_MS 4000 /* what an entry said counts for so long */
+#define FIRST_CHECK_MS        2000 /* after joining: is it the same overlay through all entries? */
+#define RETRY_JOIN_MS         500
+#define FORM_MS               600  /* a lower Node-ID gets so long to show up */
+#define HEARD_FRESH_MS        4000 /* what an entry said counts for so long */
+#define CLIENT_BACKOFF_MAX_MS 800
 
 void
 peer_bootstrap_start(struct peer *p)
@@ -171,7 +172,15 @@ heard_in_progress(struct peer *p, struct entry *e, struct slice body)
     e->wants_membership = info.wants_membership != 0;
     if (l)
         l->is_member = false;
-    e->next_ms = p->now.mono_ms + (p->state == PEER_JOINING ? PEER_BACKOFF_MIN_MS : period_ms(p));
+    if (p->state != PEER_JOINING) {
+        e->next_ms = p->now.mono_ms + period_ms(p);
+    } else if (p->aim == PEER_AIM_MEMBER) {
+        e->next_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
+    } else { /* a client waits for the first member: less often, the longer it takes */
+        e->next_ms = p->now.mono_ms + e->backoff_ms;
+        if (e->backoff_ms < CLIENT_BACKOFF_MAX_MS)
+            e->backoff_ms *= 2;
+    }
     learn_members(p, &info); /* may push out the entry itself */
 }
 

@@ -217,6 +217,12 @@ void peer_copy_text(char *out, size_t out_bytes, const char *text);
 struct id peer_hash(const struct peer *p, const char *name);
 
 /* ---- peer_receive.c, peer_send.c, peer_answer.c, peer_request.c ---- */
+/** peer_code_of - the code of a whole message or first fragment; MESSAGE_ERROR of any other. */
+uint16_t peer_code_of(struct slice message);
+
+/** peer_give_to_link - a whole message or a fragment to a link, counted; false without a link. */
+bool peer_give_to_link(struct peer *p, const struct id *to, struct slice message);
+
 /** peer_count - note a message by its code in one of the counters. */
 void peer_count(uint64_t *counter, uint16_t code);
 /** peer_refuse - note and log a message that breaks the rules. */

@@ -340,7 +340,7 @@ forward(struct peer *p, const struct id *from, struct slice message, const struc
     writer_init(&w, p->envelope.max_bytes);
     if (routing_forward(message, h, route, from, &w) != ST_OK)
         peer_refuse(p, from, "it cannot be forwarded: its via list is full");
-    else if (p->env.send(p->env.ctx, &route->next, writer_slice(&w)))
+    else if (peer_give_to_link(p, &route->next, writer_slice(&w)))
         p->counters.forwarded++;
     writer_done(&w);
 }
@@ -393,6 +393,7 @@ peer_on_message(struct peer *p, struct moment now, const struct id *from, struct
     struct link *l;
 
     peer_enter(p, now);
+    peer_count(p->counters.from_link, peer_code_of(message));
     l = peer_link_find(p, from);
     if (l && l->is_up) {
         l->used_ms = now.mono_ms;

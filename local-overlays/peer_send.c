@@ -33,6 +33,29 @@ peer_send_to_self(struct peer *p, struct slice message)
     peer_later(p, &b->later);
 }
 
+/* The code of a whole message; of a fragment only the first has it. */
+uint16_t
+peer_code_of(struct slice message)
+{
+    struct forwarding h;
+    struct slice rest;
+    struct reader r;
+
+    if (forwarding_read(message, &h, &rest, NULL) != ST_OK || FRAGMENT_OFFSET(h.fragment) > 0)
+        return MESSAGE_ERROR;
+    reader_init(&r, rest);
+    return reader_u16(&r);
+}
+
+bool
+peer_give_to_link(struct peer *p, const struct id *to, struct slice message)
+{
+    if (!p->env.send(p->env.ctx, to, message))
+        return false;
+    peer_count(p->counters.to_link, peer_code_of(message));
+    return true;
+}
+
 struct fragments {
     struct peer *p;
     const struct id *to;
@@ -44,7 +67,7 @@ send_fragment(void *ctx, struct slice fragment)
 {
     struct fragments *f = ctx;
 
-    f->is_sent = f->p->env.send(f->p->env.ctx, f->to, fragment) && f->is_sent;
+    f->is_sent = peer_give_to_link(f->p, f->to, fragment) && f->is_sent;
 }
 
 bool
@@ -54,7 +77,7 @@ peer_send_to(struct peer *p, const struct id *to, struct slice message)
     size_t max_bytes = p->conf.max_message_bytes;
 
     if (message.len <= max_bytes)
-        return p->env.send(p->env.ctx, to, message);
+        return peer_give_to_link(p, to, message);
     /* room for the via lists to grow on the way */
     if (fragment_split(message, max_bytes - max_bytes / 16, send_fragment, &f) != ST_OK)
         return false;

@@ -76,16 +76,40 @@ timeouts(const struct peer *p)
     return peer_counters_of(p)->timeouts;
 }
 
+static const uint64_t *
+sent(const struct peer_counters *n)
+{
+    return n->sent;
+}
+
+static const uint64_t *
+received(const struct peer_counters *n)
+{
+    return n->received;
+}
+
+static const uint64_t *
+to_link(const struct peer_counters *n)
+{
+    return n->to_link;
+}
+
+static const uint64_t *
+from_link(const struct peer_counters *n)
+{
+    return n->from_link;
+}
+
 /* Messages by RELOAD message code; code 0 stands for errors. */
 static void
 messages(const struct control *c, struct evbuffer *out, const char *name, const char *help,
-         bool is_sent)
+         const uint64_t *(*of)(const struct peer_counters *n))
 {
     head(out, name, "counter", help);
     for (enum node_overlay which = NODE_LOCAL; which < NODE_OVERLAYS; which++) {
         const struct peer *p = node_peer(c->source.node, which);
         const struct peer_counters *n = p ? peer_counters_of(p) : NULL;
-        const uint64_t *by_code = !n ? NULL : is_sent ? n->sent : n->received;
+        const uint64_t *by_code = n ? of(n) : NULL;
 
         for (size_t code = 0; n && code < sizeof(n->sent) / sizeof(n->sent[0]); code++)
             if (by_code[code] > 0)
@@ -128,9 +152,13 @@ metrics_write(const struct control *c, struct evbuffer *out)
                 neighbours);
     of_overlays(c, out, "ringway_overlay_records", "gauge", "Values held, replicas included.",
                 records);
-    messages(c, out, "ringway_messages_sent_total", "RELOAD messages sent, by message code.", true);
+    messages(c, out, "ringway_messages_sent_total", "RELOAD messages sent, by message code.", sent);
     messages(c, out, "ringway_messages_received_total",
-             "RELOAD messages that ended here, by message code.", false);
+             "RELOAD messages that ended here, by message code.", received);
+    messages(c, out, "ringway_link_messages_sent_total",
+             "RELOAD messages given to links, those passed on included, by message code.", to_link);
+    messages(c, out, "ringway_link_messages_received_total",
+             "RELOAD messages that came from links, by message code.", from_link);
     of_overlays(c, out, "ringway_messages_forwarded_total", "counter", "RELOAD messages passed on.",
                 forwarded);
     of_overlays(c, out, "ringway_messages_refused_total", "counter",
