@@ -60,14 +60,15 @@ digest_of(const struct id *node)
     return hash;
 }
 
-/* Copies are held on the other side of our deepest planes: one plane for each copy at most. */
+/* Copies are held on the other side of our deepest planes: one plane for each copy at most, and one
+ * more for a contact in doubt. */
 static unsigned
 holders_level(const struct can *c)
 {
-    unsigned left = c->conf.replica_count;
+    unsigned left = c->conf.replica_count + 1;
 
     for (unsigned level = CAN_LEVELS; level-- > 0;)
-        if (can_levels_has(&c->levels, level) && (left == 0 || --left == 0))
+        if (can_levels_has(&c->levels, level) && --left == 0)
             return level;
     return 0;
 }
@@ -306,14 +307,17 @@ on_linked(void *state, struct moment now, const struct id *node, bool wants_upda
     settle(c, now);
 }
 
+/* next_hop and replica_set ask the host each time; a suspicion alone moves nobody's zone.  Copies
+ * that could not be made in the meantime are made when it is over. */
 static void
 on_suspect(void *state, struct moment now, const struct id *node, bool is_suspect)
 {
-    /* next_hop and replica_set ask the host each time; a suspicion alone moves nobody's zone. */
-    (void)state;
-    (void)now;
-    (void)node;
-    (void)is_suspect;
+    struct can *c = state;
+    const struct can_contact *contact = can_find(c, node);
+
+    if (c->state == CAN_IN && !is_suspect && contact && contact->level >= holders_level(c))
+        c->env.changed(c->env.ctx, TOPOLOGY_RESPONSIBILITY);
+    settle(c, now);
 }
 
 static void
