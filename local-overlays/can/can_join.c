@@ -245,17 +245,30 @@ find_joiner(struct can *c, const struct id *node)
     return NULL;
 }
 
+/* Who waits at one member for what it has at another must not keep out those who wait for it. */
+static struct can_joiner *
+find_place(struct can *c, struct moment now)
+{
+    if (c->joiner_count < CAN_JOINERS_MAX)
+        return &c->joiner[c->joiner_count++];
+    for (unsigned i = 0; i < c->joiner_count; i++)
+        if (now.mono_ms >= c->joiner[i].yield_ms)
+            return &c->joiner[i];
+    return NULL;
+}
+
 /* A joiner is known from its Join; its part of our zone is its own from its first Update. */
 static bool
 reserve(struct can *c, struct moment now, const struct id *node)
 {
     struct can_joiner *joiner = find_joiner(c, node);
 
-    if (!joiner && c->joiner_count == CAN_JOINERS_MAX)
-        return false;
     if (!joiner)
-        joiner = &c->joiner[c->joiner_count++];
-    *joiner = (struct can_joiner){.node = *node, .end_ms = now.mono_ms + CAN_ADMIT_MS};
+        joiner = find_place(c, now);
+    if (!joiner)
+        return false;
+    *joiner = (struct can_joiner){
+        .node = *node, .end_ms = now.mono_ms + CAN_ADMIT_MS, .yield_ms = MOMENT_NEVER};
     return true;
 }
 
@@ -304,7 +317,12 @@ can_admit(struct can *c, struct moment now, const struct topology_request *req,
 void
 can_admit_on_offered(struct can *c, struct moment now, const struct id *node)
 {
-    if (find_joiner(c, node) && c->env.is_usable(c->env.ctx, node))
+    struct can_joiner *joiner = find_joiner(c, node);
+
+    if (!joiner)
+        return;
+    joiner->yield_ms = now.mono_ms + CAN_YIELD_MS;
+    if (c->env.is_usable(c->env.ctx, node))
         can_send_update(c, now, node, CAN_ADMITTED);
 }
 

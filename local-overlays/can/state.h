@@ -45,7 +45,8 @@
 #define CAN_LEARNING_MS  1500u  /* how long a join waits for an Update */
 #define CAN_LINKING_MS   2000u  /* how long it waits for links with neighbours */
 #define CAN_ENTERING_MS  5000u  /* how long it waits to be admitted */
-#define CAN_ADMIT_MS     8000u  /* how long one joiner may keep others waiting */
+#define CAN_YIELD_MS     300u   /* how long one that was admitted may keep others waiting */
+#define CAN_ADMIT_MS     8000u  /* how long one that is not may */
 
 enum can_state {
     CAN_OUT,
@@ -114,6 +115,8 @@ struct can_orphan {
 struct can_joiner {
     struct id node;
     uint64_t end_ms;
+    uint64_t
+        yield_ms; /* from then on another may have its place: it has been offered its records */
 };
 
 /** What the outside was told last. */
