@@ -121,7 +121,7 @@ def refused_by_overlay(lab, stranger, algorithm):
         raise LabError("no member has logged the refusal")
     for node in lab.islands[0].nodes:
         if node is not stranger:
-            same(f"{node.name}: state", node.local_state(), "joined")
+            wait_for(f"{node.name} is joined", lambda n=node: n.local_state() == "joined", 10)
 
 
 def mismatch(tests, of_overlay, of_stranger):
