@@ -22,6 +22,7 @@ class Dialler:
         self.ip, self.port = self.socket.getsockname()
         self.caller = f"sip:{caller}@{caller_domain}"
         self.count = 0
+        self.is_recorded = False  # did the last answer bring Record-Route?
 
     def close(self):
         self.socket.close()
@@ -65,6 +66,7 @@ class Dialler:
             self._send(target, "ACK", uri, to, call_id, 1)
             return None
         contact = header(message, "Contact")[0].strip("<>")
+        self.is_recorded = bool(header(message, "Record-Route"))
         routes = list(reversed([r for line in header(message, "Record-Route") for r in line.split(",")]))
         self._send(target, "ACK", contact, to, call_id, 1, routes)
         self._send(target, "BYE", contact, to, call_id, 2, routes)

@@ -13,7 +13,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 from lab import LabError, wait_for  # noqa: E402
 
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid):
@@ -27,13 +26,13 @@ def children(pid):
 
 
 def cpu_s(pid):
-    """CPU seconds of a process and all below it, every thread."""
-    total = 0.0
+    """CPU seconds of a process and all below it, every thread that lives."""
+    total = 0
     for one in children(pid):
-        with open(f"/proc/{one}/stat", encoding="utf-8", errors="replace") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        total += (int(fields[11]) + int(fields[12])) * TICK_S
-    return total
+        for path in glob.glob(f"/proc/{one}/task/*/schedstat"):
+            with open(path, encoding="ascii") as stat:
+                total += int(stat.read().split()[0])
+    return total / 1e9
 
 
 def memory_kib(pid):
@@ -63,6 +62,13 @@ def register(node, user, domain, contact, expires=3600, timeout=5):
                 break
     if not answer.startswith("SIP/2.0 200"):
         raise LabError(f"REGISTER of {user} at {node}: {answer}")
+
+
+def pin(pid, cpu):
+    """All threads of a process and of those below it to one core; nothing without a core."""
+    for one in children(pid) if cpu is not None else []:
+        for task in os.listdir(f"/proc/{one}/task"):
+            os.sched_setaffinity(int(task), {cpu})
 
 
 class Kamailio:
@@ -118,6 +124,7 @@ class Load:
         self.caller_port, self.callee_port = caller_port, callee_port
         self.runs = 0
         self.callee = None
+        self.direct = f"{callee_ip}:{callee_port}"
 
     def contact(self, user):
         return f"sip:{user}@{self.callee_ip}:{self.callee_port}"
@@ -138,36 +145,65 @@ class Load:
             self.callee.wait()
             self.callee = None
 
-    def run(self, target, callee, domain, caller, caller_domain, rate, calls, hold_ms=0):
-        """Make @calls calls at @rate a second through @target.
+    def _scenario(self, users):
+        """uac.xml, or the same with another callee for each call."""
+        path = os.path.join(HERE, "uac.xml")
+        if not users:
+            return ["-sf", path]
+        with open(path, encoding="ascii") as template:
+            text = template.read().replace("[callee]", "[field0]")
+        names = [os.path.join(self.dir, f"{stem}{self.runs}") for stem in ("uac", "users")]
+        with open(names[0], "w", encoding="ascii") as out:
+            out.write(text)
+        with open(names[1], "w", encoding="ascii") as out:
+            out.write("SEQUENTIAL\n" + "".join(f"{user};\n" for user in users))
+        return ["-sf", names[0], "-inf", names[1]]
 
-        Returns {failed, retransmitted, seconds}.
-        """
+    def start(self, target, domain, caller_domain, rate, calls, hold_ms=0, users=()):
+        """Begin to make @calls calls from alice to bob, or to the @users in turn."""
         self.runs += 1
         name = f"caller{self.runs}"
-        prefix = os.path.join(self.dir, name)
-        begin = time.monotonic()
-        process = self._sipp(name, target, "-sf", os.path.join(HERE, "uac.xml"), "-i", self.caller_ip,
-                             "-mi", self.caller_ip, "-p", str(self.caller_port), "-t", "u1",
-                             "-m", str(calls), "-r", str(rate), "-l", str(max(calls, 1)),
-                             "-key", "callee", callee, "-key", "domain", domain, "-key", "caller", caller,
-                             "-key", "cdomain", caller_domain, "-d", str(hold_ms),
-                             "-trace_stat", "-stf", prefix + ".csv",
-                             "-fd", "1", "-recv_timeout", "40000")
+        run = Run(os.path.join(self.dir, name + ".csv"), calls, calls / rate + hold_ms / 1000 + 40)
+        run.process = self._sipp(
+            name, target, *self._scenario(users), "-i", self.caller_ip, "-mi", self.caller_ip,
+            "-p", str(self.caller_port + self.runs % 1000), "-t", "u1", "-m", str(calls),
+            "-r", str(rate), "-l", str(max(calls, 1)), "-key", "callee", "bob", "-key", "domain", domain,
+            "-key", "caller", "alice", "-key", "cdomain", caller_domain, "-d", str(hold_ms),
+            "-trace_stat", "-stf", run.statistics, "-fd", "1", "-recv_timeout", "40000")
+        return run
+
+    def run(self, *arguments, **options):
+        return self.start(*arguments, **options).wait()
+
+
+class Run:
+    """Calls that are being made."""
+
+    def __init__(self, statistics_path, calls, most_s):
+        self.statistics, self.calls, self.most_s = statistics_path, calls, most_s
+        self.begin = time.monotonic()
+        self.process = None
+
+    def wait(self):
+        """To the end: {failed, retransmitted, seconds}."""
         try:
-            process.wait(calls / rate + hold_ms / 1000 + 90)
+            self.process.wait(self.most_s)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        seconds = time.monotonic() - begin
-        failed, retransmitted = calls, 0
-        if os.path.exists(prefix + ".csv"):
-            with open(prefix + ".csv", newline="", encoding="ascii") as stat:
+            self.stop()
+        seconds = time.monotonic() - self.begin
+        failed, retransmitted = self.calls, 0
+        if os.path.exists(self.statistics):
+            with open(self.statistics, newline="", encoding="ascii") as stat:
                 rows = list(csv.DictReader(stat, delimiter=";"))
             if rows:
-                failed = calls - int(rows[-1]["SuccessfulCall(C)"])
+                failed = self.calls - int(rows[-1]["SuccessfulCall(C)"])
                 retransmitted = int(rows[-1]["Retransmissions(C)"])
         return {"failed": failed, "retransmitted": retransmitted, "seconds": seconds}
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
 
 
 def median_and_p99(values):
