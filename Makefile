@@ -60,7 +60,7 @@ $(OUT)/ringwayctl: $(OUT)/gateway/cli/ringwayctl.o $(LIBRARY)
 # tests/sim/ (no main) is there for all, and linked where it is used.
 SUPPORT := $(filter-out tests/sim/main_%.c,$(wildcard tests/sim/*.c))
 SUPPORT_LIBRARY := $(OUT)/tests/libsupport.a
-TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c tests/contract/test_*.c))
+TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/contract/test_*.c) $(wildcard tests/unit/test_*.c)) # the long ones first
 
 $(SUPPORT_LIBRARY): $(SUPPORT:%.c=$(OUT)/%.o)
 	@rm -f $@
