@@ -30,5 +30,17 @@ bridge_free(struct bridge_message *m)
         return;
     list_remove(&m->link);
     free(m->data);
+    free(m->bytes);
     free(m);
+}
+
+struct slice
+bridge_record_bytes(const struct bridge_message *m, size_t i)
+{
+    const struct bridge_record *r = i < m->count ? &m->record[i] : NULL;
+
+    if (!r || r->record_len == 0 || r->record_at > m->bytes_len ||
+        r->record_len > m->bytes_len - r->record_at)
+        return slice_of(NULL, 0);
+    return slice_of(m->bytes + r->record_at, r->record_len);
 }

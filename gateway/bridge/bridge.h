@@ -29,6 +29,7 @@ enum bridge_type {
     BRIDGE_LOCATE,  /* our gateway did not answer: read its record again -> BRIDGE_GATEWAY */
     BRIDGE_REPORT,  /* answer to BRIDGE_QUERY */
     BRIDGE_LOAD,    /* calls up and registrations, once a second: for the score, and slow HELLOs */
+    BRIDGE_CALLS,   /* these calls of a gateway changed; without record, they are over */
     /* overlay -> SIP */
     BRIDGE_BINDINGS,
     BRIDGE_BOUND,
@@ -36,6 +37,8 @@ enum bridge_type {
     BRIDGE_GATEWAY, /* also unasked, at each change of the active set */
     BRIDGE_QUERY,   /* the control socket wants registrations or calls */
     BRIDGE_STOP,    /* drain or leave: refuse new calls and registrations with 503 */
+    BRIDGE_ADOPT,   /* these calls of another gateway, @node, are ours from now on */
+    BRIDGE_RELEASE, /* these calls of ours are another gateway's: forget them without a word */
 };
 
 struct bridge_gateway {
@@ -62,6 +65,13 @@ struct bridge_call {
     uint64_t since_wall_ms;
 };
 
+/** One call for the stand-bys (gateway/replica/): what the record says is the SIP side's secret. */
+struct bridge_record {
+    char token[64];
+    size_t record_len; /* 0: the call is over (CALLS); always in RELEASE */
+    size_t record_at;  /* in the message's @bytes */
+};
+
 enum bridge_query { BRIDGE_QUERY_REGISTRATIONS, BRIDGE_QUERY_CALLS };
 
 struct bridge_message {
@@ -72,7 +82,7 @@ struct bridge_message {
     char
         name[AOR_BYTES]; /* LOOKUP, BINDINGS: AOR; RESOLVE, ROUTES: domain asked; FORGET: overlay */
     char overlay[OVERLAY_NAME_BYTES]; /* ROUTES: the overlay that was found */
-    struct id node;                   /* FORGET: the gateway that failed */
+    struct id node;                   /* FORGET: the gateway that failed; ADOPT: former owner */
     uint32_t lifetime_ms;             /* BINDINGS, ROUTES: how long it may be cached */
     bool is_past_cache;               /* LOOKUP, RESOLVE: do not answer from a cache */
     size_t count;                     /* of what @data holds */
@@ -81,17 +91,24 @@ struct bridge_message {
         struct bridge_gateway *gateway;           /* ROUTES, GATEWAY: count */
         struct bridge_registration *registration; /* REPORT */
         struct bridge_call *call;                 /* REPORT */
+        struct bridge_record *record;             /* CALLS, ADOPT, RELEASE: count */
         void *data;                               /* freed with the message */
     };
     enum bridge_query query; /* QUERY, REPORT */
     uint32_t calls;          /* LOAD */
     uint32_t registrations;  /* LOAD */
+    unsigned char *bytes; /* CALLS, ADOPT: all records' bytes, malloc'ed; freed with the message */
+    size_t bytes_len;
 };
 
 /** bridge_new - an empty message; @count elements of @element_bytes are zeroed behind data. */
 struct bridge_message *bridge_new(enum bridge_type type, uint64_t token, size_t count,
                                   size_t element_bytes);
 void bridge_free(struct bridge_message *m);
+
+/** bridge_record_bytes - the record of entry @i; borrowed.  Empty: none, or one that would reach
+ *  beyond the message's bytes. */
+struct slice bridge_record_bytes(const struct bridge_message *m, size_t i);
 
 /** What a SIP thread is given to talk upwards; thread-safe, takes the message. */
 struct bridge_upward {
