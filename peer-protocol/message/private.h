@@ -21,6 +21,7 @@ enum private_subtype {
     PRIVATE_RESOLVE = 4,   /* node -> gateway: resolve a foreign domain */
     PRIVATE_NODE_INFO = 5, /* anyone -> node: address and RTT for `resolve` hops */
     PRIVATE_HANDOVER = 6,  /* leaving gateway -> first candidate: claim now */
+    PRIVATE_DIALOGS = 7,   /* gateway -> its heirs: my calls; heir -> gateway: calls nobody has */
 };
 
 /** private_write - subtype, version and @body; private_read splits them again. */
@@ -111,6 +112,46 @@ struct node_info {
 struct handover_req {
     uint32_t term; /* of the gateway that leaves; the claim is term + 1 */
 };
+
+/** DIALOGS: calls of a gateway, copied to or moved to another node (gateway/replica/replica.h). */
+#define DIALOGS_TOKEN_MAX   63
+#define DIALOGS_RECORD_MAX  32000
+#define DIALOGS_ENTRIES_MAX 2048
+
+enum dialogs_flag {
+    DIALOGS_FIRST = 1, /* the first of its stream: what was held of the sender is out of date */
+    DIALOGS_MOVE = 2,  /* all that is held of the sender, and these, are the receiver's now */
+    DIALOGS_OFFER = 4, /* alone, outside any stream: copies of a gateway that is gone */
+};
+struct dialogs_req {
+    uint64_t stream; /* random, not zero */
+    uint32_t number; /* grows with each request of a stream: a late one is known as such */
+    uint8_t flags;
+    uint32_t total;           /* calls that the sender has */
+    struct slice certificate; /* the sender's global one, DER; empty where it was shown before */
+    uint16_t count;
+    struct slice entries; /* count times what dialogs_entry_read() reads */
+};
+struct dialogs_entry {
+    struct slice token;  /* 1 to DIALOGS_TOKEN_MAX bytes, printable */
+    struct slice record; /* up to DIALOGS_RECORD_MAX bytes; empty: the call is over */
+};
+struct dialogs_ans {
+    uint64_t stream;
+    uint8_t wants_all; /* 1: I do not know this stream, begin a new one */
+    uint32_t held;     /* calls of the sender that are held now */
+};
+/** dialogs_req_read - every entry is checked, and as many as count says; they stay in @in. */
+NODISCARD enum status dialogs_req_read(struct slice in, struct dialogs_req *ret);
+void dialogs_req_write(struct writer *w, const struct dialogs_req *b);
+/** dialogs_entry_read - the next of entries; false at the end, or (r->failed) at one that is none.
+ */
+bool dialogs_entry_read(struct reader *r, struct dialogs_entry *ret);
+void dialogs_entry_write(struct writer *w, struct slice token, struct slice record);
+/** dialogs_entry_bytes - what dialogs_entry_write() will write. */
+size_t dialogs_entry_bytes(struct slice token, struct slice record);
+NODISCARD enum status dialogs_ans_read(struct slice in, struct dialogs_ans *ret);
+void dialogs_ans_write(struct writer *w, const struct dialogs_ans *b);
 
 NODISCARD enum status hello_req_read(struct slice in, struct hello_req *ret);
 void hello_req_write(struct writer *w, const struct hello_req *b);

@@ -98,6 +98,8 @@ const struct sample samples[] = {
     {"resolve_ans", ANS(EXP_A), sample_resolve_ans},
     {"node_info", ANS(EXP_A), sample_node_info},
     {"handover_req", REQ(EXP_A), sample_handover_req},
+    {"dialogs_req", REQ(EXP_A), sample_dialogs_req},
+    {"dialogs_ans", ANS(EXP_A), sample_dialogs_ans},
 };
 const size_t sample_count = sizeof(samples) / sizeof(samples[0]);
 

@@ -167,3 +167,30 @@ sample_handover_req(struct writer *w)
 
     PRIVATE(w, PRIVATE_HANDOVER, handover_req_write(&inner, &b));
 }
+
+void
+sample_dialogs_req(struct writer *w)
+{
+    struct dialogs_req b = {.stream = 0x52696e6777617900,
+                            .number = 1,
+                            .flags = DIALOGS_FIRST,
+                            .total = 2,
+                            .certificate = sample_certificate,
+                            .count = 2};
+    struct writer entries;
+
+    writer_init(&entries, MESSAGE_MAX_BYTES);
+    dialogs_entry_write(&entries, slice_text("k3j5h2v7q4z6m9t8w2x4"), slice_text("{\"from\":1}"));
+    dialogs_entry_write(&entries, slice_text("b6n8c3x5v7l9p2r4t6y8"), slice_of(NULL, 0));
+    b.entries = writer_slice(&entries);
+    PRIVATE(w, PRIVATE_DIALOGS, dialogs_req_write(&inner, &b));
+    writer_done(&entries);
+}
+
+void
+sample_dialogs_ans(struct writer *w)
+{
+    struct dialogs_ans b = {.stream = 0x52696e6777617900, .wants_all = 0, .held = 1};
+
+    PRIVATE(w, PRIVATE_DIALOGS, dialogs_ans_write(&inner, &b));
+}

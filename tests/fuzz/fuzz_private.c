@@ -21,6 +21,8 @@ PAIR(resolve_req)
 PAIR(resolve_ans)
 PAIR(node_info)
 PAIR(handover_req)
+PAIR(dialogs_req)
+PAIR(dialogs_ans)
 PAIR(in_progress)
 PAIR(binding_record)
 PAIR(gateway_record)
@@ -39,10 +41,26 @@ envelope(struct slice in, struct writer *w)
     return st;
 }
 
+/* The entries one by one, as the holder of copies walks them. */
+static enum status
+dialogs_entries(struct slice in, struct writer *w)
+{
+    struct dialogs_entry e;
+    struct reader r;
+
+    reader_init(&r, in);
+    while (dialogs_entry_read(&r, &e)) {
+        fuzz_must(e.token.len > 0 && e.token.len <= DIALOGS_TOKEN_MAX);
+        dialogs_entry_write(w, e.token, e.record);
+    }
+    return r.failed ? ST_MALFORMED : ST_OK;
+}
+
 static const fuzz_pair pairs[] = {
     hello_req,      hello_ans,      claim_req,        probe_gateway_req,   probe_gateway_ans,
     resolve_req,    resolve_ans,    node_info,        handover_req,        in_progress,
     binding_record, gateway_record, candidate_record, algorithm_extension, envelope,
+    dialogs_req,    dialogs_ans,    dialogs_entries,
 };
 
 int

@@ -187,6 +187,107 @@ START_TEST(in_progress_names_members)
 }
 END_TEST
 
+static struct slice
+some_entries(struct writer *e)
+{
+    writer_init(e, MESSAGE_MAX_BYTES);
+    dialogs_entry_write(e, slice_text("call-1"), slice_text("record of it"));
+    dialogs_entry_write(e, slice_text("call-2"), slice_of(NULL, 0));
+    return writer_slice(e);
+}
+
+START_TEST(dialogs_keep_their_entries)
+{
+    struct writer e;
+    struct dialogs_req b = {.stream = 0x1122334455667788,
+                            .number = 9,
+                            .flags = DIALOGS_FIRST | DIALOGS_MOVE,
+                            .total = 17,
+                            .certificate = slice_text("cert"),
+                            .count = 2,
+                            .entries = some_entries(&e)};
+    struct dialogs_req again;
+    struct dialogs_entry entry;
+    struct reader r;
+
+    dialogs_req_write(&w, &b);
+    ck_assert_uint_eq(w.len, 21 + 4 + e.len);
+    ck_assert_int_eq(dialogs_req_read(writer_slice(&w), &again), ST_OK);
+    ck_assert(again.stream == b.stream && again.number == 9 && again.flags == 3);
+    ck_assert_uint_eq(again.total, 17);
+    ck_assert(slice_equal(again.certificate, b.certificate));
+    reader_init(&r, again.entries);
+    ck_assert(dialogs_entry_read(&r, &entry));
+    ck_assert(slice_equal(entry.token, slice_text("call-1")));
+    ck_assert(slice_equal(entry.record, slice_text("record of it")));
+    ck_assert(dialogs_entry_read(&r, &entry));
+    ck_assert(slice_equal(entry.token, slice_text("call-2")));
+    ck_assert_uint_eq(entry.record.len, 0);
+    ck_assert(!dialogs_entry_read(&r, &entry) && !r.failed);
+    for (size_t len = 0; len < w.len; len++)
+        ck_assert_int_eq(dialogs_req_read(slice_of(w.data, len), &again), ST_MALFORMED);
+    writer_u8(&w, 0);
+    ck_assert_int_eq(dialogs_req_read(writer_slice(&w), &again), ST_MALFORMED);
+    writer_done(&e);
+}
+END_TEST
+
+START_TEST(dialogs_are_bounded)
+{
+    static const uint8_t zeros[DIALOGS_RECORD_MAX + 1];
+    struct writer e;
+    struct dialogs_req b = {.stream = 1, .count = 2, .entries = some_entries(&e)}, again;
+    struct dialogs_ans ans = {.stream = 0};
+
+    for (unsigned flags = 0; flags < 256; flags++) {
+        dialogs_req_write(&w, &b);
+        w.data[12] = (uint8_t)flags;
+        ck_assert_int_eq(dialogs_req_read(writer_slice(&w), &again),
+                         flags <= 4 ? ST_OK : ST_MALFORMED);
+        writer_reset(&w);
+    }
+    dialogs_req_write(&w, &b);
+    w.data[7] = 0; /* no stream */
+    ck_assert_int_eq(dialogs_req_read(writer_slice(&w), &again), ST_MALFORMED);
+    writer_reset(&w);
+    b.count = 1; /* more entries than it says */
+    dialogs_req_write(&w, &b);
+    ck_assert_int_eq(dialogs_req_read(writer_slice(&w), &again), ST_MALFORMED);
+
+    b.count = 1;
+    for (int bad = 0; bad < 4; bad++) {
+        writer_reset(&w);
+        writer_reset(&e);
+        writer_opaque(&e, slice_of("a\nb", bad == 0 ? 3 : bad == 1 ? 0 : 1), 1);
+        writer_opaque(&e, slice_of(zeros, bad == 2 ? DIALOGS_RECORD_MAX + 1 : DIALOGS_RECORD_MAX),
+                      2);
+        b.entries = writer_slice(&e);
+        dialogs_req_write(&w, &b);
+        ck_assert_int_eq(dialogs_req_read(writer_slice(&w), &again),
+                         bad == 3 ? ST_OK : ST_MALFORMED);
+    }
+    writer_reset(&e);
+    for (size_t i = 0; i <= DIALOGS_ENTRIES_MAX; i++)
+        dialogs_entry_write(&e, slice_text("x"), slice_of(NULL, 0));
+    b.entries = writer_slice(&e);
+    writer_reset(&w);
+    dialogs_req_write(&w, &b);
+    w.data[19] = (uint8_t)((DIALOGS_ENTRIES_MAX + 1) >> 8);
+    w.data[20] = (uint8_t)(DIALOGS_ENTRIES_MAX + 1);
+    ck_assert_int_eq(dialogs_req_read(writer_slice(&w), &again), ST_MALFORMED);
+    writer_done(&e);
+
+    writer_reset(&w);
+    dialogs_ans_write(&w, &ans);
+    ck_assert_int_eq(dialogs_ans_read(writer_slice(&w), &ans), ST_MALFORMED);
+    w.data[7] = w.data[8] = w.data[12] = 1;
+    ck_assert_int_eq(dialogs_ans_read(writer_slice(&w), &ans), ST_OK);
+    ck_assert(ans.stream == 1 && ans.wants_all == 1 && ans.held == 1);
+    w.data[8] = 2;
+    ck_assert_int_eq(dialogs_ans_read(writer_slice(&w), &ans), ST_MALFORMED);
+}
+END_TEST
+
 START_TEST(kinds_are_found_by_id)
 {
     ck_assert_ptr_null(kind_find(0));
@@ -212,6 +313,8 @@ main(void)
     tcase_add_test(tc, largest_records_fit_their_kinds);
     tcase_add_test(tc, binding_survives_the_wire);
     tcase_add_test(tc, in_progress_names_members);
+    tcase_add_test(tc, dialogs_keep_their_entries);
+    tcase_add_test(tc, dialogs_are_bounded);
     tcase_add_test(tc, kinds_are_found_by_id);
     suite_add_tcase(suite, tc);
 
