@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "gateway/heap.h"
 
 enum { LEAVE_MS = 8000, FLUSH_MS = 500, SECOND_MS = 1000 };
 
@@ -207,6 +208,7 @@ on_timer(evutil_socket_t fd, short what, void *ctx)
 
     (void)fd;
     (void)what;
+    heap_follow(); /* it may grow by steps a second */
     node_tick(d->node, daemon_now());
     daemon_settle(d);
 }

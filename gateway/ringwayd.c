@@ -1,15 +1,15 @@
 /* ringwayd: start-up.  See daemon.h. */
 #include <getopt.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "gateway/daemon.h"
+#include "gateway/heap.h"
 #include "gateway/settings.h"
 #include "gateway/version.h"
 
-enum { EXIT_USAGE = 2, HEAP_STEP_BYTES = 1 << 20, HEAP_KEPT_BYTES = 64 << 20 };
+enum { EXIT_USAGE = 2 };
 
 static void
 usage(FILE *out)
@@ -45,16 +45,6 @@ run(const struct config *c)
     daemon_run(d);
     daemon_free(d);
     return EXIT_SUCCESS;
-}
-
-/* Calls come and go in waves, and half of their memory is used by one thread: one heap that grows
- * in large steps and gives back late, rather than a system call for every few kilobytes. */
-static void
-tune_memory(void)
-{
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_TOP_PAD, HEAP_STEP_BYTES);
-    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
 }
 
 int
@@ -105,6 +95,6 @@ main(int argc, char **argv)
         printf("%s: good\n", file);
         return EXIT_SUCCESS;
     }
-    tune_memory();
+    heap_tune();
     return run(&config);
 }
