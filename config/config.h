@@ -44,10 +44,12 @@ struct config_overlay {
 
 struct config_election {
     bool candidate;
-    uint32_t hello_interval_ms; /* 100 */
-    uint32_t hello_misses;      /* 3 */
-    uint32_t threshold;         /* 200 */
-    uint32_t gateways;          /* 1 */
+    char role[16];                  /* "auto", "pinned", "barred" */
+    uint32_t hello_interval_ms;     /* 100 */
+    uint32_t hello_interval_max_ms; /* 0: ten times hello_interval_ms */
+    uint32_t hello_misses;          /* 3 */
+    uint32_t threshold;             /* 200 */
+    uint32_t gateways;              /* 1 */
     bool preempt;
     uint32_t margin;         /* 100 */
     uint32_t hold_s;         /* 60 */
@@ -55,6 +57,7 @@ struct config_election {
     uint32_t weight_online, weight_bandwidth, weight_cpu, weight_calls, weight_memory,
         weight_preference;
     uint32_t preference; /* 0..1000, the operator's */
+    uint32_t half_online_s, half_bandwidth_mbit, half_cores, half_calls, half_memory_mib;
 };
 
 struct config_sip {

@@ -188,6 +188,14 @@ check_limits(const struct check *c)
         mistake_add(c->mistakes, line_of(c, SECTION_CONTROL, "socket"), SECTION_CONTROL, "socket",
                     "found a path of %zu bytes, allowed are %zu", strlen(conf->control.socket),
                     room);
+    if (e->hello_interval_max_ms > 0 && e->hello_interval_max_ms < e->hello_interval_ms)
+        mistake_add(c->mistakes, line_of(c, SECTION_ELECTION, "hello-interval-max"),
+                    SECTION_ELECTION, "hello-interval-max",
+                    "found %u ms, allowed is hello-interval, %u ms, or more; 0 is ten times that",
+                    e->hello_interval_max_ms, e->hello_interval_ms);
+    if (!e->candidate && strcmp(e->role, "pinned") == 0)
+        mistake_add(c->mistakes, line_of(c, SECTION_ELECTION, "role"), SECTION_ELECTION, "role",
+                    "found \"pinned\" with candidate = false, allowed is one of them");
     if (e->weight_online + e->weight_bandwidth + e->weight_cpu + e->weight_calls +
             e->weight_memory + e->weight_preference ==
         0)

@@ -48,7 +48,7 @@ static void
 publish_claim(struct election *e)
 {
     record_publish(e, ELECTION_RECORD_GATEWAY);
-    e->env.publish_ring(e->env.ctx, e->term, e->conf.priority, e->claim_score);
+    e->env.publish_ring(e->env.ctx, e->term, e->conf.priority, gateways_weight(e->claim_score));
 }
 
 static uint32_t
@@ -61,7 +61,7 @@ void
 claim_make(struct election *e, const struct id *replaces, const char *reason)
 {
     struct election_gateway set[ELECTION_GATEWAYS_MAX];
-    uint16_t score = score_total(&e->score, &e->conf.score);
+    uint16_t score = election_own(e);
     uint32_t term = next_term(e);
     size_t count = 0;
 
@@ -123,7 +123,7 @@ gateway_of_claim(const struct election *e, const struct claim_req *claim)
         .ref = claim->ref,
         .term = claim->term,
         .score = claim->score,
-        .weight = claim->score,
+        .weight = gateways_weight(claim->score),
         .since_wall_ms = e->now.wall_ms,
     };
 
@@ -156,7 +156,7 @@ accept(struct election *e, const struct claim_req *claim)
         char reason[ELECTION_REASON_BYTES];
         char name[NODE_NAME_BYTES];
         snprintf(reason, sizeof(reason), "%s claimed term %u with score %u",
-                 election_name(e, &claim->ref.node, name), claim->term, claim->score);
+                 election_name(e, &claim->ref.node, name), claim->term, score_bare(claim->score));
         claim_step_down(e, ELECTION_CANDIDATE, reason);
     } else if (!gateways_has(e, &claim->ref.node)) {
         claim_tell_all(e); /* we won: whoever followed the loser must hear it */
@@ -173,7 +173,7 @@ claim_on_request(struct election *e, const struct election_event *ev)
 
     /* A claim that names somebody else than its signer is nobody's. */
     if (!id_equal(from, &claim->ref.node) || id_equal(from, &e->conf.self.node) ||
-        claim->term == 0 || claim->score > SCORE_MAX) {
+        claim->term == 0 || !score_is_good(claim->score)) {
         log_to(&e->env.log, LOG_LEVEL_REMOTE, "election: %s: a claim that is none",
                e->conf.overlay);
         hello_answer(e, ev->request.handle);
@@ -315,7 +315,7 @@ run_dead(struct election *e)
             continue;
         }
         snprintf(reason, sizeof(reason), "%s silent for %llu ms", election_name(e, &dead, name),
-                 (unsigned long long)(e->now.mono_ms - w->heard_ms));
+                 (unsigned long long)(e->now.mono_ms - (w->is_heard ? w->answer_ms : w->heard_ms)));
         ranking_gone(e, &dead);
         claim_make(e, &dead, reason);
         return;
@@ -350,7 +350,7 @@ run_preempt(struct election *e)
 {
     const struct election_gateway *worst = worst_gateway(e);
     const struct watched *w = gateways_watched(e, &worst->ref.node);
-    uint16_t score = score_total(&e->score, &e->conf.score);
+    uint16_t score = election_own(e);
     bool leads = e->conf.preempt && w->is_heard && w->trust == TRUST_OK && election_is_settled(e) &&
                  e->now.mono_ms >= e->patient_until_ms && worst->score > 0 &&
                  score >= worst->score + e->conf.margin && ranking_own(e) == 0;
@@ -360,8 +360,9 @@ run_preempt(struct election *e)
     if (!has_held(e, leads, &e->better_since_ms, e->conf.hold_ms))
         return;
     struct id replaced = worst->ref.node;
-    snprintf(reason, sizeof(reason), "score %u leads %s with %u for %u ms", score,
-             election_name(e, &replaced, name), worst->score, e->conf.hold_ms);
+    snprintf(reason, sizeof(reason), "score %u%s leads %s with %u for %u ms", score_bare(score),
+             e->conf.is_pinned ? ", pinned," : "", election_name(e, &replaced, name),
+             score_bare(worst->score), e->conf.hold_ms);
     claim_make(e, &replaced, reason);
 }
 

@@ -8,7 +8,9 @@
 
 #include "election/internal.h"
 
-#define RUN_MAX 16 /* rounds a step may take until nothing is due any more */
+#define RUN_MAX      16 /* rounds a step may take until nothing is due any more */
+#define LATE_MS      5  /* less is nothing */
+#define LATE_MOST_MS 10000
 
 const char *
 election_role_name(enum election_role role)
@@ -56,6 +58,9 @@ check_conf(const struct election_conf *conf, struct why *why)
     if (conf->gateways < 1 || conf->gateways > ELECTION_GATEWAYS_MAX)
         return why_set(why, ST_RANGE, "election: gateways %u, allowed 1 to %d", conf->gateways,
                        ELECTION_GATEWAYS_MAX);
+    if (conf->hello_max_ms > 0 && conf->hello_max_ms < conf->hello_ms)
+        return why_set(why, ST_RANGE, "election: hello-interval-max %u, allowed %u or more",
+                       conf->hello_max_ms, conf->hello_ms);
     if (conf->slow_hello_ms == 0 || conf->lifetime_s == 0 || conf->refresh_ms == 0)
         return why_set(why, ST_RANGE, "election: an interval of 0");
     return ST_OK;
@@ -74,6 +79,8 @@ election_new(const struct election_conf *conf, const struct election_env *env, s
     if (!e)
         return why_set(why, ST_NOMEM, "election: out of memory");
     e->conf = *conf;
+    if (e->conf.hello_max_ms == 0)
+        e->conf.hello_max_ms = 10 * conf->hello_ms;
     e->env = *env;
     e->now = now;
     e->deadline_ms = MOMENT_NEVER;
@@ -95,6 +102,14 @@ void
 election_free(struct election *e)
 {
     free(e);
+}
+
+uint16_t
+election_own(const struct election *e)
+{
+    uint16_t score = score_total(&e->score, &e->conf.score);
+
+    return e->conf.is_pinned ? score | SCORE_PINNED : score;
 }
 
 uint32_t
@@ -188,14 +203,16 @@ run_role(struct election *e)
 
     if (!e->conf.is_candidate || !e->conf.global_address[0] || e->is_leaving)
         return;
-    if (e->role == ELECTION_OBSERVER && e->score.is_measured && score >= e->conf.threshold &&
+    bool is_fit = e->conf.is_pinned || score >= e->conf.threshold;
+    if (e->role == ELECTION_OBSERVER && e->score.is_measured && is_fit &&
         e->up_since_ms != MOMENT_NEVER) {
-        election_become(e, ELECTION_CANDIDATE, "score %u", score);
+        election_become(e, ELECTION_CANDIDATE, "score %u%s", score,
+                        e->conf.is_pinned ? ", pinned" : "");
         ranking_self(e);
         record_publish(e, ELECTION_RECORD_CANDIDATE);
         record_read_candidates(e);
         record_read_gateways(e);
-    } else if (e->role == ELECTION_CANDIDATE && score < keep) {
+    } else if (e->role == ELECTION_CANDIDATE && score < keep && !e->conf.is_pinned) {
         record_withdraw(e, ELECTION_RECORD_CANDIDATE);
         election_become(e, ELECTION_OBSERVER, "score %u under the threshold of %u", score,
                         e->conf.threshold);
@@ -231,7 +248,7 @@ on_load(struct election *e, const struct election_load *load)
     score_measure(&e->score, &e->conf.score, load);
     e->calls = load->calls;
     uint16_t score = score_total(&e->score, &e->conf.score);
-    int step = (int)score - (int)e->published_score;
+    int step = (int)score - (int)score_bare(e->published_score);
     if (e->role != ELECTION_OBSERVER) {
         ranking_self(e);
         if (step >= SCORE_STEP || step <= -SCORE_STEP)
@@ -267,7 +284,7 @@ on_event(struct election *e, const struct election_event *ev)
         claim_on_request(e, ev);
         return;
     case ELECTION_PROBE:
-        hello_on_probe(e, ev);
+        suspicion_on_probe(e, ev);
         return;
     case ELECTION_HANDOVER:
         leave_on_handover(e, ev);
@@ -279,13 +296,13 @@ on_event(struct election *e, const struct election_event *ev)
         claim_on_answer(e, ev);
         return;
     case ELECTION_PROBE_ANSWER:
-        hello_on_probe_answer(e, ev);
+        suspicion_on_probe_answer(e, ev);
         return;
     case ELECTION_HANDOVER_ANSWER:
         leave_on_handover_answer(e, ev);
         return;
     case ELECTION_LINK:
-        hello_on_link(e, ev);
+        suspicion_on_link(e, ev);
         return;
     case ELECTION_LOAD:
         on_load(e, ev->load);
@@ -322,15 +339,31 @@ check_invariants(const struct election *e)
     assert(e->deadline_ms > e->now.mono_ms);
 }
 
-/* We did not hear the others because we did not run. */
+/* We did not hear the others because we did not run.  What was due while we slept is not done on
+ * waking: what came in meanwhile waits behind this step, and may say otherwise. */
 static void
 notice_sleep(struct election *e)
 {
-    uint32_t late_ms = e->conf.hello_ms < 100 ? 200 : 2 * e->conf.hello_ms;
+    uint32_t long_ms = e->conf.hello_ms < 100 ? 200 : 2 * e->conf.hello_ms;
+    uint64_t late_ms;
 
-    if (e->deadline_ms == MOMENT_NEVER || e->now.mono_ms < e->deadline_ms + late_ms)
+    if (e->deadline_ms == MOMENT_NEVER || e->now.mono_ms < e->deadline_ms)
         return;
+    late_ms = e->now.mono_ms - e->deadline_ms;
+    if (late_ms >= e->late_ms)
+        e->late_ms = late_ms < LATE_MOST_MS ? (uint32_t)late_ms : LATE_MOST_MS;
+    else
+        e->late_ms -= (e->late_ms - (uint32_t)late_ms + 7) / 8;
+    if (late_ms < long_ms) {
+        if (late_ms >= LATE_MS)
+            hello_forgive(e, (uint32_t)late_ms);
+        return;
+    }
     hello_listen_anew(e);
+    e->vacancy = VACANCY_NONE;
+    e->vacancy_at_ms = MOMENT_NEVER;
+    e->better_since_ms = MOMENT_NEVER;
+    e->extra_since_ms = MOMENT_NEVER;
     record_read_gateways(e);
 }
 

@@ -15,11 +15,17 @@
  *
  * A candidate's view of one gateway:
  *
- *     TRUSTED -- misses * interval silent, or link reset and silent for one more --> SUSPECT
+ *     TRUSTED -- link reset, or the last of so many HELLOs is nearly overdue --> SUSPECT
  *     SUSPECT -- another candidate still hears it --> SUSPECT, asked again a little later
- *     SUSPECT -- neither of two others hears it, or there is none --> DEAD
- *     DEAD    -- its turn comes: rank * stagger --> it claims
+ *     SUSPECT -- misses * interval silent (after a reset: a short wait), and neither of two others
+ *                hears it, or there is none --> DEAD
+ *     DEAD    -- its turn comes: rank * stagger, at once for the first --> it claims
  *     any     -- a HELLO is answered --> TRUSTED
+ *
+ * Who is asked for its view and has not just heard the gateway asks it too, and waits a little. The
+ * first conf.fast_ranks candidates send a HELLO every conf.hello_ms, less up to a quarter at
+ * random; each rank behind them half as often, down to conf.hello_max_ms; other gateways every
+ * hello_ms.
  *
  * Terms: a claim names a term, one more than the highest that was ever seen, the ring's included.
  * A term names the active set of up to conf.gateways nodes.  Among claims the highest (term, score
@@ -32,7 +38,9 @@
  * gateway that is cut off stays; it steps down when it hears a higher term in its own overlay.  A
  * higher term that it sees in the ring alone does not unseat it: it goes on serving its side.
  *
- * The node that slept (its tick came late) listens anew before it suspects anybody.
+ * What comes late to a node that slept (its tick came late) is no silence of others: the time is
+ * taken off.  After a longer sleep it listens anew, and reads the records, before it suspects
+ * anybody.
  *
  * It reads no clock, opens no socket, holds no timer: the shell brings the time and the events,
  * and arms one timer for election_deadline_ms().
@@ -77,13 +85,14 @@ struct election_conf {
     char global_address[NODE_ADDRESS_BYTES]; /* "": no global overlay, never a candidate */
     char sip_uri[SIP_URI_BYTES];             /* our peer-listen, told in claims and records */
     bool is_candidate;
-    uint32_t hello_ms;      /* 100; 10..60000 */
+    bool is_pinned;         /* ranks before all that are not, whatever the scores; no threshold */
+    uint32_t hello_ms;      /* 100; 10..60000: the lower bound */
+    uint32_t hello_max_ms;  /* the upper bound, at least hello_ms; 0: 10 times hello_ms */
     uint32_t hello_misses;  /* 3; 1..100 */
     uint32_t slow_hello_ms; /* 1000: of an ordinary peer with calls */
-    uint32_t
-        fast_ranks; /* 3: so many candidates send HELLO every hello_ms, the rest 10 times slower */
-    uint32_t threshold; /* 200 */
-    uint32_t gateways;  /* 1; 1..ELECTION_GATEWAYS_MAX */
+    uint32_t fast_ranks;    /* 3: so many candidates send HELLO every hello_ms */
+    uint32_t threshold;     /* 200 */
+    uint32_t gateways;      /* 1; 1..ELECTION_GATEWAYS_MAX */
     bool preempt;
     uint32_t margin;     /* 100 */
     uint32_t hold_ms;    /* 60000 */
@@ -101,7 +110,7 @@ void election_conf_defaults(struct election_conf *conf);
 struct election_gateway {
     struct node_ref ref;
     uint32_t term;
-    uint16_t score; /* at the claim */
+    uint16_t score; /* at the claim; may bear SCORE_PINNED */
     uint16_t priority;
     uint16_t weight;
     char sip_uri[SIP_URI_BYTES];
@@ -300,7 +309,8 @@ struct election_candidate {
     uint32_t rank; /* from 1 */
     struct node_ref ref;
     char global_address[NODE_ADDRESS_BYTES];
-    uint16_t score;
+    uint16_t score; /* bare */
+    bool is_pinned;
     uint16_t part[SCORE_PARTS];
     uint32_t rtt_ms;
     uint32_t missed;

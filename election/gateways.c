@@ -189,6 +189,12 @@ gateways_refute(struct election *e, const struct id *node, uint32_t term)
     e->refuted[slot].term = term;
 }
 
+uint16_t
+gateways_weight(uint16_t score)
+{
+    return score_bare(score) > 0 ? score_bare(score) : 1;
+}
+
 struct election_gateway
 gateways_self(const struct election *e)
 {
@@ -197,7 +203,7 @@ gateways_self(const struct election *e)
         .term = e->term,
         .score = e->claim_score,
         .priority = e->conf.priority,
-        .weight = e->claim_score,
+        .weight = gateways_weight(e->claim_score),
         .since_wall_ms = e->claimed_wall_ms,
         .is_self = true,
     };

@@ -2,14 +2,31 @@
 
 #include <string.h>
 
-#define PROBE_WAIT_MIN_MS 100
-#define PROBE_WAIT_MAX_MS 1000
-#define ASK_BACKOFF_MAX   5
+#define JITTER_SHARE   4 /* a HELLO goes up to a quarter of its interval early: RFC 5880 6.8.7 */
+#define LATE_INTERVALS 4 /* a slow candidate leaves its machine so many times the lateness */
 
 static bool
 is_self(const struct election *e, const struct watched *w)
 {
     return id_equal(&w->node, &e->conf.self.node);
+}
+
+/* The first in rank always keep the pace that detection needs.  Those behind them double the
+ * interval with each rank, and while their own machine is late; never over the upper bound. */
+static uint32_t
+interval_of_candidate(const struct election *e)
+{
+    size_t rank = ranking_own(e);
+    uint64_t interval_ms = e->conf.hello_ms;
+
+    if (rank < e->conf.fast_ranks)
+        return e->conf.hello_ms;
+    for (size_t i = e->conf.fast_ranks; i <= rank && interval_ms < e->conf.hello_max_ms; i++)
+        interval_ms *= 2;
+    while (interval_ms < LATE_INTERVALS * (uint64_t)e->late_ms &&
+           interval_ms < e->conf.hello_max_ms)
+        interval_ms *= 2;
+    return interval_ms < e->conf.hello_max_ms ? (uint32_t)interval_ms : e->conf.hello_max_ms;
 }
 
 /* How often this node says HELLO to a gateway; 0 for not at all. */
@@ -22,8 +39,7 @@ interval_for(const struct election *e, const struct watched *w)
     case ELECTION_OBSERVER:
         return e->calls > 0 ? e->conf.slow_hello_ms : 0;
     case ELECTION_CANDIDATE:
-        return ranking_own(e) < e->conf.fast_ranks ? e->conf.hello_ms
-                                                   : e->conf.hello_ms * SLOW_FACTOR;
+        return interval_of_candidate(e);
     case ELECTION_ACTIVE:
         return e->conf.hello_ms; /* another member of the active set */
     }
@@ -41,34 +57,12 @@ hello_silence_ms(const struct election *e, const struct watched *w)
     return e->conf.hello_misses * interval_ms;
 }
 
-/* When silence becomes a suspicion.  A reset alone is none: an idle link may have been closed; but
- * the HELLO that follows it at once must then be answered within one interval. */
-static uint64_t
-suspect_at_ms(const struct election *e, const struct watched *w)
-{
-    uint64_t at_ms = w->heard_ms + hello_silence_ms(e, w);
-
-    if (w->is_reset)
-        at_ms = moment_earlier_ms(at_ms, w->reset_ms + e->conf.hello_ms);
-    return at_ms;
-}
-
-static void
-trust(struct watched *w)
-{
-    w->trust = TRUST_OK;
-    w->judge_at_ms = MOMENT_NEVER;
-    w->claim_at_ms = MOMENT_NEVER;
-    w->probe_count = 0;
-    w->ask_count = 0;
-}
-
 static void
 listen_anew(struct election *e, struct watched *w)
 {
     w->heard_ms = e->now.mono_ms;
     w->is_reset = false;
-    trust(w);
+    suspicion_end(w);
 }
 
 void
@@ -89,6 +83,29 @@ hello_trust(struct election *e, const struct id *node)
         listen_anew(e, w);
 }
 
+static void
+later_ms(uint64_t *at_ms, uint32_t late_ms)
+{
+    if (*at_ms != MOMENT_NEVER)
+        *at_ms += late_ms;
+}
+
+void
+hello_forgive(struct election *e, uint32_t late_ms)
+{
+    for (size_t i = 0; i < e->gateway_count; i++) {
+        struct watched *w = &e->watched[i];
+
+        w->heard_ms += late_ms;
+        if (w->heard_ms > e->now.mono_ms)
+            w->heard_ms = e->now.mono_ms;
+        if (w->is_reset)
+            w->reset_ms += late_ms;
+        later_ms(&w->judge_at_ms, late_ms);
+        later_ms(&w->claim_at_ms, late_ms);
+    }
+}
+
 /* ---- sending -----------------------------------------------------------------------------------
  */
 
@@ -97,7 +114,7 @@ send_hello(struct election *e, struct watched *w)
 {
     struct hello_req req = {
         .term = e->term,
-        .score = e->role == ELECTION_OBSERVER ? 0 : score_total(&e->score, &e->conf.score),
+        .score = e->role == ELECTION_OBSERVER ? 0 : election_own(e),
         .is_candidate = e->role == ELECTION_CANDIDATE,
     };
     uint32_t token = election_token(e);
@@ -142,125 +159,8 @@ run_hello(struct election *e, struct watched *w)
     if (interval_ms == 0 || e->now.mono_ms < w->hello_at_ms)
         return;
     send_hello(e, w);
-    w->hello_at_ms += interval_ms;
-    if (w->hello_at_ms <= e->now.mono_ms)
-        w->hello_at_ms = e->now.mono_ms + interval_ms;
-}
-
-/* ---- suspicion ---------------------------------------------------------------------------------
- */
-
-static void
-give_up(struct election *e, struct watched *w)
-{
-    size_t rank = ranking_own(e);
-    bool was_heard = false;
-    char name[NODE_NAME_BYTES];
-
-    for (unsigned i = 0; i < w->probe_count; i++)
-        was_heard |= w->probe[i].is_heard;
-    w->trust = TRUST_DEAD;
-    w->judge_at_ms = MOMENT_NEVER;
-    w->claim_at_ms = e->now.mono_ms + rank * claim_stagger_ms(e);
-    /* Nobody at all answers, and the overlay is gone too: it may be us who are cut off.  Give the
-     * links a moment to come back. */
-    if (e->overlay == PEER_ALONE && w->probe_count > 0 && !was_heard)
-        w->claim_at_ms += election_settle_ms(e);
-    log_to(&e->env.log, LOG_LEVEL_INFO,
-           "election: %s: %s is taken for dead, our turn is in %llu ms", e->conf.overlay,
-           election_name(e, &w->node, name), (unsigned long long)(w->claim_at_ms - e->now.mono_ms));
-}
-
-static void
-ask(struct election *e, struct watched *w, const struct id *to)
-{
-    struct probe *p = &w->probe[w->probe_count++];
-    struct probe_gateway_req req = {.gateway = w->node, .term = e->term};
-    uint32_t wait_ms = (uint32_t)(w->judge_at_ms - e->now.mono_ms);
-
-    *p = (struct probe){.to = *to, .token = election_token(e)};
-    e->env.send_probe(e->env.ctx, to, p->token, &req, wait_ms);
-}
-
-static void
-suspect(struct election *e, struct watched *w)
-{
-    const struct candidate *order[ELECTION_PROBES + 1];
-    size_t count = ranking_order(e, order, ELECTION_PROBES + 1);
-    uint32_t wait_ms = 2 * e->conf.hello_ms;
-
-    if (wait_ms < PROBE_WAIT_MIN_MS)
-        wait_ms = PROBE_WAIT_MIN_MS;
-    if (wait_ms > PROBE_WAIT_MAX_MS)
-        wait_ms = PROBE_WAIT_MAX_MS;
-    w->trust = TRUST_SUSPECT;
-    w->judge_at_ms = e->now.mono_ms + wait_ms;
-    w->probe_count = 0;
-    w->ask_count++;
-    for (size_t i = 0; i < count && w->probe_count < ELECTION_PROBES; i++)
-        if (!order[i]->is_self)
-            ask(e, w, &order[i]->record.ref.node);
-    if (w->probe_count == 0)
-        give_up(e, w); /* nobody to ask */
-}
-
-static void
-judge(struct election *e, struct watched *w)
-{
-    bool is_alive = false;
-    bool was_heard = false;
-
-    if (w->probe_count == 0) {
-        suspect(e, w); /* asked before, and another still heard it */
-        return;
-    }
-    for (unsigned i = 0; i < w->probe_count; i++)
-        is_alive |= w->probe[i].is_alive;
-    for (unsigned i = 0; i < w->probe_count; i++)
-        was_heard |= w->probe[i].is_heard;
-    if (!was_heard && w->ask_count < 2) {
-        suspect(e, w); /* no answer at all says little: once more */
-        return;
-    }
-    if (!is_alive) {
-        give_up(e, w);
-        return;
-    }
-    /* It may only not have noticed yet: ask again soon, then less and less often. */
-    unsigned shift = w->ask_count < ASK_BACKOFF_MAX ? w->ask_count : ASK_BACKOFF_MAX;
-    w->judge_at_ms = e->now.mono_ms + 1 + ((uint64_t)e->conf.hello_ms << (shift - 1)) / 2;
-    w->probe_count = 0;
-}
-
-/* Not a candidate: nothing to decide, but where the gateway is may be read again. */
-static void
-look_again(struct election *e, struct watched *w)
-{
-    if (e->role == ELECTION_ACTIVE && e->now.mono_ms >= w->heard_ms + 3 * hello_silence_ms(e, w)) {
-        struct id node = w->node; /* no candidate is left to replace it */
-        gateways_refute(e, &node, e->term);
-        gateways_drop(e, &node);
-        return;
-    }
-    if (e->role == ELECTION_OBSERVER) {
-        record_read_gateways(e);
-        listen_anew(e, w);
-    }
-}
-
-static void
-run_trust(struct election *e, struct watched *w)
-{
-    if (w->interval_ms == 0)
-        return;
-    if (w->trust == TRUST_OK && e->now.mono_ms >= suspect_at_ms(e, w)) {
-        if (e->role == ELECTION_CANDIDATE)
-            suspect(e, w);
-        else
-            look_again(e, w);
-    } else if (w->trust == TRUST_SUSPECT && e->now.mono_ms >= w->judge_at_ms) {
-        judge(e, w);
-    }
+    w->hello_at_ms =
+        e->now.mono_ms + interval_ms - e->env.random(e->env.ctx) % (interval_ms / JITTER_SHARE + 1);
 }
 
 void
@@ -268,14 +168,15 @@ hello_run(struct election *e)
 {
     for (size_t i = e->gateway_count; i-- > 0;) {
         run_hello(e, &e->watched[i]);
-        run_trust(e, &e->watched[i]); /* may take the entry out: the walk is backwards */
+        suspicion_run(e, &e->watched[i]); /* may take the entry out: the walk is backwards */
     }
+    suspicion_run_looks(e);
 }
 
 uint64_t
 hello_deadline_ms(const struct election *e)
 {
-    uint64_t at_ms = MOMENT_NEVER;
+    uint64_t at_ms = suspicion_looks_deadline_ms(e);
 
     for (size_t i = 0; i < e->gateway_count; i++) {
         const struct watched *w = &e->watched[i];
@@ -284,12 +185,7 @@ hello_deadline_ms(const struct election *e)
         if (w->interval_ms == 0)
             continue;
         at_ms = moment_earlier_ms(at_ms, w->hello_at_ms);
-        at_ms = moment_earlier_ms(at_ms, w->judge_at_ms);
-        if (w->trust != TRUST_OK)
-            continue;
-        uint64_t silence_ms = e->role == ELECTION_ACTIVE ? w->heard_ms + 3 * hello_silence_ms(e, w)
-                                                         : suspect_at_ms(e, w);
-        at_ms = moment_earlier_ms(at_ms, silence_ms);
+        at_ms = moment_earlier_ms(at_ms, suspicion_deadline_ms(e, w));
     }
     return at_ms;
 }
@@ -302,7 +198,7 @@ hello_answer(struct election *e, uint64_t handle)
 {
     struct hello_ans ans = {.term = e->term, .is_active = e->role == ELECTION_ACTIVE};
 
-    ans.score = ans.is_active ? e->claim_score : score_total(&e->score, &e->conf.score);
+    ans.score = ans.is_active ? e->claim_score : election_own(e);
     if (ans.is_active)
         ans.active = e->conf.self.node;
     else if (e->gateway_count > 0)
@@ -324,10 +220,11 @@ hello_on_request(struct election *e, const struct election_event *ev)
 }
 
 static void
-measure(struct watched *w, uint32_t rtt_ms)
+measure(struct watched *w, uint64_t now_ms, uint32_t rtt_ms)
 {
     w->srtt_ms = w->is_heard ? (7 * w->srtt_ms + rtt_ms + 4) / 8 : rtt_ms;
     w->is_heard = true;
+    w->answer_ms = now_ms;
 }
 
 /* It says it is not active.  What it knows of the gateway is a lead, to be confirmed by a HELLO. */
@@ -389,69 +286,10 @@ hello_on_answer(struct election *e, const struct election_event *ev)
         slot++;
     if (slot == ELECTION_SENT_MAX)
         return; /* too old to tell us anything */
-    measure(w, (uint32_t)(e->now.mono_ms - w->sent[slot].at_ms));
+    measure(w, e->now.mono_ms, (uint32_t)(e->now.mono_ms - w->sent[slot].at_ms));
     election_saw_term(e, ans->term);
     if (ans->is_active)
         on_active_answer(e, w, ans);
     else
         follow_lead(e, &ev->answer.from, ans);
-}
-
-void
-hello_on_probe(struct election *e, const struct election_event *ev)
-{
-    const struct probe_gateway_req *req = ev->request.probe;
-    struct watched *w = gateways_watched(e, &req->gateway);
-    struct probe_gateway_ans ans = {.silent_ms = UINT32_MAX, .term = e->term};
-
-    if (w && is_self(e, w)) {
-        ans.is_alive = 1;
-        ans.silent_ms = 0;
-    } else if (w && w->is_heard) {
-        uint64_t silent_ms = e->now.mono_ms - w->heard_ms;
-        ans.silent_ms = silent_ms < UINT32_MAX ? (uint32_t)silent_ms : UINT32_MAX;
-        ans.is_alive =
-            w->interval_ms > 0 && w->trust == TRUST_OK && e->now.mono_ms < suspect_at_ms(e, w);
-    }
-    e->env.answer_probe(e->env.ctx, ev->request.handle, &ans);
-}
-
-void
-hello_on_probe_answer(struct election *e, const struct election_event *ev)
-{
-    for (size_t i = 0; i < e->gateway_count; i++) {
-        struct watched *w = &e->watched[i];
-        unsigned answered = 0;
-        bool is_ours = false;
-
-        for (unsigned j = 0; j < w->probe_count; j++) {
-            struct probe *p = &w->probe[j];
-            if (p->token == ev->answer.token) {
-                is_ours = true;
-                p->is_answered = true;
-                p->is_heard = ev->answer.st == ST_OK;
-                p->is_alive = p->is_heard && ev->answer.probe->is_alive &&
-                              ev->answer.probe->silent_ms < hello_silence_ms(e, w);
-            }
-            answered += p->is_answered;
-        }
-        if (is_ours && w->trust == TRUST_SUSPECT && answered == w->probe_count)
-            w->judge_at_ms = e->now.mono_ms;
-    }
-    if (ev->answer.st == ST_OK && ev->answer.probe->term > e->term)
-        record_read_gateways(e);
-}
-
-void
-hello_on_link(struct election *e, const struct election_event *ev)
-{
-    struct watched *w = gateways_watched(e, &ev->link.node);
-
-    if (!w || !w->is_linked || ev->link.is_up)
-        return;
-    if (w->is_reset)
-        return; /* links that cannot be built fail again and again: that is no news */
-    w->is_reset = true;
-    w->reset_ms = e->now.mono_ms;
-    w->hello_at_ms = e->now.mono_ms; /* ask at once whether it is only the link */
 }

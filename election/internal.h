@@ -4,7 +4,8 @@
  *     election.c   birth, step, become(), deadlines, what may be looked at
  *     ranking.c    the candidate table, followers, the order of candidates
  *     gateways.c   the active set: who is in it, and what is known of each
- *     hello.c      HELLO, silence, suspicion, indirect probe
+ *     hello.c      HELLO, its interval and what its answers tell
+ *     suspicion.c  silence, suspicion, indirect probe, verdict
  *     claim.c      when to claim, claims and conflicts, preemption
  *     leave.c      hand-over, planned or before a leave
  *     record.c     what is read from the overlay and kept in it
@@ -17,16 +18,16 @@
 
 #include "election/election.h"
 
-#define ELECTION_PROBES   2   /* others asked for their view (SWIM's k) */
-#define ELECTION_SENT_MAX 16  /* HELLOs whose tokens are remembered, for the RTT */
-#define SETTLE_HELLOS     10  /* no claim before the overlay was up for so many intervals */
-#define SLOW_FACTOR       10  /* candidates beyond conf.fast_ranks */
-#define FIRST_ANSWER_MS   333 /* the interval assumed for a gateway never heard, its RTT unknown */
-#define RETRY_MS          500
-#define READ_LOST_MS      10000
-#define SCORE_STEP        25 /* so much change of the score is published at once */
-#define HANDOVER_TRY_MS   500
-#define BLIND_RETRY_MS    1000
+#define ELECTION_PROBES    2 /* others asked for their view (SWIM's k) */
+#define ELECTION_LOOKS_MAX 16
+#define ELECTION_SENT_MAX  16  /* HELLOs whose tokens are remembered, for the RTT */
+#define SETTLE_HELLOS      10  /* no claim before the overlay was up for so many intervals */
+#define FIRST_ANSWER_MS    333 /* the interval assumed for a gateway never heard, its RTT unknown */
+#define RETRY_MS           500
+#define READ_LOST_MS       10000
+#define SCORE_STEP         25 /* so much change of the score is published at once */
+#define HANDOVER_TRY_MS    500
+#define BLIND_RETRY_MS     1000
 
 struct candidate {
     struct candidate_record record;
@@ -55,11 +56,20 @@ struct probe {
     bool is_alive;
 };
 
+/** Somebody asked for our view of a gateway, and we asked the gateway. */
+struct look {
+    struct id gateway;
+    uint64_t handle;
+    uint64_t since_ms;
+    uint64_t until_ms;
+};
+
 /** What this node knows of one gateway's health; runs parallel to e->gateway[]. */
 struct watched {
     struct id node;
     bool is_heard;
-    uint64_t heard_ms; /* last answer, or when we began to listen */
+    uint64_t heard_ms;  /* last answer, or when we began to listen; moved on where we slept */
+    uint64_t answer_ms; /* is_heard: last answer */
     uint64_t hello_at_ms;
     uint64_t hello_sent_ms;
     bool is_sent;
@@ -78,6 +88,11 @@ struct watched {
     struct probe probe[ELECTION_PROBES];
     unsigned probe_count;
     unsigned ask_count;   /* rounds of probes in this suspicion */
+    bool is_recess;       /* SUSPECT: another still hears it; judge_at_ms is the next round */
+    unsigned asked_count; /* probes in this suspicion, and how many had an answer */
+    unsigned answered_count;
+    uint64_t suspected_ms;
+    uint64_t dead_ms;
     uint64_t judge_at_ms; /* SUSPECT: when to judge, or to ask again */
     uint64_t claim_at_ms; /* DEAD: our turn */
 };
@@ -98,6 +113,7 @@ struct election {
     struct election_env env;
     struct moment now;
     uint64_t deadline_ms; /* as promised at the end of the last step */
+    uint32_t late_ms;     /* how late our ticks come, smoothed */
     uint32_t next_token;
 
     enum election_role role;
@@ -123,6 +139,8 @@ struct election {
     struct election_gateway gateway[ELECTION_GATEWAYS_MAX];
     struct watched watched[ELECTION_GATEWAYS_MAX];
     size_t gateway_count;
+    struct look look[ELECTION_LOOKS_MAX];
+    size_t look_count;
     struct {
         struct id node;
         uint32_t term; /* it said itself that it is active no more */
@@ -166,6 +184,8 @@ struct election {
 void election_become(struct election *e, enum election_role role, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 uint32_t election_token(struct election *e);
+/** election_own - our score as it is compared: with SCORE_PINNED where we are. */
+uint16_t election_own(const struct election *e);
 /** election_is_settled - has the overlay been joined or alone for the settling time? */
 bool election_is_settled(const struct election *e);
 uint64_t election_settle_ms(const struct election *e);
@@ -210,6 +230,8 @@ void gateways_set(struct election *e, uint32_t term, const struct election_gatew
 void gateways_drop(struct election *e, const struct id *node);
 bool gateways_is_refuted(const struct election *e, const struct id *node, uint32_t term);
 void gateways_refute(struct election *e, const struct id *node, uint32_t term);
+/** gateways_weight - by RFC 2782, never 0, which would be for emergencies. */
+uint16_t gateways_weight(uint16_t score);
 /** gateways_self - this node's own entry under its present claim. */
 struct election_gateway gateways_self(const struct election *e);
 
@@ -218,17 +240,28 @@ void hello_run(struct election *e);
 uint64_t hello_deadline_ms(const struct election *e);
 void hello_on_request(struct election *e, const struct election_event *ev);
 void hello_on_answer(struct election *e, const struct election_event *ev);
-void hello_on_probe(struct election *e, const struct election_event *ev);
-void hello_on_probe_answer(struct election *e, const struct election_event *ev);
-void hello_on_link(struct election *e, const struct election_event *ev);
 /** hello_listen_anew - forget all silence: we could not have heard. */
 void hello_listen_anew(struct election *e);
+/** hello_forgive - we did not run for @late_ms: silence in that time says nothing. */
+void hello_forgive(struct election *e, uint32_t late_ms);
 /** hello_trust - a gateway was heard of otherwise than by HELLO. */
 void hello_trust(struct election *e, const struct id *node);
 /** hello_answer - what we say of ourselves and of the gateway. */
 void hello_answer(struct election *e, uint64_t handle);
 /** hello_silence_ms - how long without an answer makes a suspicion. */
 uint32_t hello_silence_ms(const struct election *e, const struct watched *w);
+
+/* ---- suspicion.c ----------------------------------------------------------------------------- */
+void suspicion_run(struct election *e, struct watched *w);
+uint64_t suspicion_deadline_ms(const struct election *e, const struct watched *w);
+void suspicion_on_probe(struct election *e, const struct election_event *ev);
+void suspicion_on_probe_answer(struct election *e, const struct election_event *ev);
+void suspicion_on_link(struct election *e, const struct election_event *ev);
+/** suspicion_run_looks - answer those that asked for our view of a gateway. */
+void suspicion_run_looks(struct election *e);
+uint64_t suspicion_looks_deadline_ms(const struct election *e);
+/** suspicion_end - it is heard. */
+void suspicion_end(struct watched *w);
 
 /* ---- claim.c --------------------------------------------------------------------------------- */
 void claim_run(struct election *e);

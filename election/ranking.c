@@ -85,7 +85,7 @@ forget(struct election *e, struct candidate *c)
 static bool
 is_fresh(const struct election *e, const struct candidate *c)
 {
-    uint64_t interval_ms = (uint64_t)e->conf.hello_ms * SLOW_FACTOR;
+    uint64_t interval_ms = e->conf.hello_max_ms;
 
     if (c->is_gone)
         return false;
@@ -190,6 +190,15 @@ ranking_follow(struct election *e, const struct id *node)
     *oldest = (struct follower){*node, e->now.mono_ms};
 }
 
+/* One that comes soon after another, as after a reset, makes no fast sender. */
+static uint32_t
+smoothed_ms(uint32_t was_ms, uint64_t is_ms)
+{
+    if (is_ms >= was_ms)
+        return is_ms < UINT32_MAX ? (uint32_t)is_ms : UINT32_MAX;
+    return (uint32_t)((3 * (uint64_t)was_ms + is_ms) / 4);
+}
+
 void
 ranking_on_hello(struct election *e, const struct id *from, const struct hello_req *req)
 {
@@ -203,13 +212,13 @@ ranking_on_hello(struct election *e, const struct id *from, const struct hello_r
         ranking_follow(e, from);
         return;
     }
-    c = ranking_learn(e, &ref, req->score > SCORE_MAX ? SCORE_MAX : req->score);
+    c = ranking_learn(e, &ref, score_is_good(req->score) ? req->score : SCORE_MAX);
     if (!c)
         return;
     if (is_new)
         record_read_candidates(e); /* for its name and addresses */
     if (c->has_hello && e->now.mono_ms > c->fresh_ms)
-        c->interval_ms = (uint32_t)(e->now.mono_ms - c->fresh_ms);
+        c->interval_ms = smoothed_ms(c->interval_ms, e->now.mono_ms - c->fresh_ms);
     c->has_hello = true;
     c->fresh_ms = e->now.mono_ms;
 }
@@ -217,7 +226,7 @@ ranking_on_hello(struct election *e, const struct id *from, const struct hello_r
 void
 ranking_self(struct election *e)
 {
-    uint16_t score = score_total(&e->score, &e->conf.score);
+    uint16_t score = election_own(e);
     struct candidate *c = ranking_find(e, &e->conf.self.node);
 
     if (!c) {
@@ -346,7 +355,8 @@ election_candidates(const struct election *e, struct moment now, struct election
         ret[i].rank = (uint32_t)i + 1;
         ret[i].ref = r->ref;
         memcpy(ret[i].global_address, r->global_address, sizeof(ret[i].global_address));
-        ret[i].score = r->score;
+        ret[i].score = score_bare(r->score);
+        ret[i].is_pinned = r->score & SCORE_PINNED;
         memcpy(ret[i].part, r->part, sizeof(ret[i].part));
         ret[i].is_self = order[i]->is_self;
         show_hello(e, now.mono_ms, order[i], &ret[i]);

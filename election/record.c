@@ -166,7 +166,7 @@ meet_as_active(struct election *e, uint32_t term, struct election_gateway *found
     }
     if (term > was) {
         record_publish(e, ELECTION_RECORD_GATEWAY);
-        e->env.publish_ring(e->env.ctx, e->term, e->conf.priority, e->claim_score);
+        e->env.publish_ring(e->env.ctx, e->term, e->conf.priority, gateways_weight(e->claim_score));
     }
     for (size_t i = 0; i < count; i++)
         if (!gateways_has(e, &found[i].ref.node)) {
@@ -285,7 +285,7 @@ publish_gateway(struct election *e)
         .term = e->term,
         .score = e->claim_score,
         .priority = e->conf.priority,
-        .weight = e->claim_score,
+        .weight = gateways_weight(e->claim_score),
         .ref = e->conf.self,
         .since_wall_ms = e->claimed_wall_ms,
     };

@@ -2,11 +2,18 @@
 
 #include <assert.h>
 
-#define ONLINE_HALF_S       3600
-#define BANDWIDTH_HALF_MBIT 100
-#define CALLS_HALF          100
-#define MEMORY_HALF_KIB     (512U * 1024U)
-#define SMOOTHING           8 /* a new measurement counts for one eighth */
+#define SMOOTHING 8 /* a new measurement counts for one eighth */
+
+static const uint32_t default_half[SCORE_PARTS] = {
+    [SCORE_ONLINE] = 3600, [SCORE_BANDWIDTH] = 100, [SCORE_CPU] = 1,
+    [SCORE_CALLS] = 100,   [SCORE_MEMORY] = 512,
+};
+
+static uint64_t
+half_of(const struct score_conf *conf, enum score_part part)
+{
+    return conf->half[part] ? conf->half[part] : default_half[part];
+}
 
 /* 0 at 0, half of the most at @half, never quite the most. */
 static uint32_t
@@ -28,7 +35,7 @@ bandwidth_now(const struct score_conf *conf, const struct election_load *load)
         return 500000; /* loopback and tunnels tell no speed: neither praise nor blame */
     if (load->used_mbit >= link_mbit)
         return 0;
-    return saturate(link_mbit - load->used_mbit, BANDWIDTH_HALF_MBIT);
+    return saturate(link_mbit - load->used_mbit, half_of(conf, SCORE_BANDWIDTH));
 }
 
 static uint32_t
@@ -36,18 +43,19 @@ part_now(enum score_part part, const struct score_conf *conf, const struct elect
 {
     uint32_t idle = load->idle_thousandths > 1000 ? 1000 : load->idle_thousandths;
     uint64_t busy = (uint64_t)load->calls + load->registrations / 10;
+    uint64_t half = half_of(conf, part);
 
     switch (part) {
     case SCORE_ONLINE:
-        return saturate(load->online_s, ONLINE_HALF_S);
+        return saturate(load->online_s, half);
     case SCORE_BANDWIDTH:
         return bandwidth_now(conf, load);
     case SCORE_CPU:
-        return saturate((uint64_t)load->cpu_count * idle, 1000);
+        return saturate((uint64_t)load->cpu_count * idle, 1000 * half);
     case SCORE_CALLS:
-        return 1000000U - saturate(busy, CALLS_HALF);
+        return 1000000U - saturate(busy, half);
     case SCORE_MEMORY:
-        return saturate(load->memory_available_kib, MEMORY_HALF_KIB);
+        return saturate(load->memory_available_kib, 1024 * half);
     case SCORE_PREFERENCE:
         return (conf->preference > 1000 ? 1000 : conf->preference) * 1000U;
     }
@@ -100,6 +108,18 @@ score_total(const struct score *s, const struct score_conf *conf)
     uint64_t total = (sum / weights + 500U) / 1000U;
     assert(total <= SCORE_MAX);
     return (uint16_t)total;
+}
+
+uint16_t
+score_bare(uint16_t score)
+{
+    return score & (uint16_t)~SCORE_PINNED;
+}
+
+bool
+score_is_good(uint16_t score)
+{
+    return score_bare(score) <= SCORE_MAX;
 }
 
 const char *

@@ -9,13 +9,13 @@
  *     online      t / (t + 1 h)              bandwidth  free / (free + 100 Mbit/s), 500 if unknown
  *     cpu         idle cores / (idle + 1)    calls      100 / (100 + calls + registrations / 10)
  *     memory      free / (free + 512 MiB)    preference what the operator says
+ *
+ * A score that is compared may bear SCORE_PINNED; what is shown, and a weight, never does.
  */
 #ifndef ELECTION_SCORE_H
 #define ELECTION_SCORE_H
 
 #include "peer-protocol/message/private.h"
-
-#define SCORE_MAX 1000
 
 /** What the shell measures of this machine, about once a second.  Unknown is 0. */
 struct election_load {
@@ -32,6 +32,8 @@ struct election_load {
 
 struct score_conf {
     uint32_t weight[SCORE_PARTS]; /* all 0: every part counts the same */
+    uint32_t half[SCORE_PARTS];   /* what makes a part 500: s, Mbit/s, cores, calls, MiB; 0: as
+                                     above; the preference has none */
     uint32_t bandwidth_mbit;      /* 0: as measured */
     uint32_t preference;          /* 0..1000 */
 };
@@ -50,6 +52,10 @@ uint16_t score_part(const struct score *s, enum score_part part);
 
 /** score_total - the weighted mean of the parts, 0..1000; 0 before the first measurement. */
 uint16_t score_total(const struct score *s, const struct score_conf *conf);
+
+/** score_bare - without SCORE_PINNED; score_is_good - could that be a score? */
+uint16_t score_bare(uint16_t score);
+bool score_is_good(uint16_t score);
 
 /** score_part_name - "online", "bandwidth", "cpu", "calls", "memory", "preference". */
 const char *score_part_name(enum score_part part);

@@ -181,8 +181,10 @@ settings_election(const struct config *c, struct election_conf *ret)
     sip_uri(ret->sip_uri, c->sip.peer_listen);
     if (c->global.is_set)
         copy(ret->global_address, sizeof(ret->global_address), c->global.listen);
-    ret->is_candidate = e->candidate;
+    ret->is_candidate = e->candidate && strcmp(e->role, "barred") != 0;
+    ret->is_pinned = strcmp(e->role, "pinned") == 0;
     ret->hello_ms = e->hello_interval_ms;
+    ret->hello_max_ms = e->hello_interval_max_ms;
     ret->hello_misses = e->hello_misses;
     ret->threshold = e->threshold;
     ret->gateways = e->gateways;
@@ -195,6 +197,11 @@ settings_election(const struct config *c, struct election_conf *ret)
     ret->score.weight[SCORE_CALLS] = e->weight_calls;
     ret->score.weight[SCORE_MEMORY] = e->weight_memory;
     ret->score.weight[SCORE_PREFERENCE] = e->weight_preference;
+    ret->score.half[SCORE_ONLINE] = e->half_online_s;
+    ret->score.half[SCORE_BANDWIDTH] = e->half_bandwidth_mbit;
+    ret->score.half[SCORE_CPU] = e->half_cores;
+    ret->score.half[SCORE_CALLS] = e->half_calls;
+    ret->score.half[SCORE_MEMORY] = e->half_memory_mib;
     ret->score.bandwidth_mbit = e->bandwidth_mbit;
     ret->score.preference = e->preference;
 }

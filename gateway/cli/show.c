@@ -121,6 +121,12 @@ static const char *const part_name[] = {"online", "bandwidth", "cpu",
                                         "calls",  "memory",    "preference"};
 #define PART_COUNT (sizeof(part_name) / sizeof(part_name[0]))
 
+static const char *
+pin_of(const json_t *node)
+{
+    return json_is_true(json_object_get(node, "is_pinned")) ? " pinned" : "";
+}
+
 static void
 show_gateways(const json_t *gateways)
 {
@@ -133,7 +139,7 @@ show_gateways(const json_t *gateways)
         table_cell(t, COLOUR_GOOD, "%s%s", text_of(g, "name"),
                    json_is_true(json_object_get(g, "is_self")) ? " *" : "");
         table_cell(t, COLOUR_NONE, "%s", text_of(g, "address"));
-        table_cell(t, COLOUR_NONE, "%lld", number_of(g, "score"));
+        table_cell(t, COLOUR_NONE, "%lld%s", number_of(g, "score"), pin_of(g));
         table_cell(t, COLOUR_NONE, "%lld", number_of(g, "term"));
         table_cell(t, COLOUR_NONE, "%s", text_of(g, "since"));
         table_cell(t, COLOUR_DIM, "%s", text_of(g, "node_id"));
@@ -162,7 +168,7 @@ show_candidates(const json_t *candidates)
         table_cell(t, COLOUR_NONE, "%s%s", text_of(c, "name"),
                    json_is_true(json_object_get(c, "is_self")) ? " *" : "");
         table_cell(t, COLOUR_NONE, "%s", text_of(c, "address"));
-        table_cell(t, COLOUR_BOLD, "%lld", number_of(c, "score"));
+        table_cell(t, COLOUR_BOLD, "%lld%s", number_of(c, "score"), pin_of(c));
         for (size_t part = 0; part < PART_COUNT; part++)
             table_cell(t, COLOUR_NONE, "%lld", number_of(parts, part_name[part]));
         milliseconds_cell(t, json_object_get(hello, "rtt_ms"));

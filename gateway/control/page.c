@@ -64,7 +64,7 @@ add_gateways(const struct control *c, struct evbuffer *out)
         evbuffer_add_printf(out, "<tr>");
         add_cell(out, gateway[i].ref.name);
         add_cell(out, gateway[i].ref.address);
-        evbuffer_add_printf(out, "<td class=\"n\">%u</td>", (unsigned)gateway[i].score);
+        evbuffer_add_printf(out, "<td class=\"n\">%u</td>", (unsigned)score_bare(gateway[i].score));
         add_cell(out, report_time(gateway[i].since_wall_ms, since));
         evbuffer_add_printf(out, "</tr>\n");
     }

@@ -97,12 +97,12 @@ report_status(const struct control *c)
 static json_t *
 gateway_json(const struct election_gateway *g)
 {
-    return json_pack("{s:o, s:o, s:o, s:i, s:o, s:I, s:i, s:i, s:o, s:b}", "node_id",
+    return json_pack("{s:o, s:o, s:o, s:i, s:o, s:I, s:i, s:i, s:o, s:b, s:b}", "node_id",
                      id_json(&g->ref.node), "name", text_json(g->ref.name), "address",
-                     text_json(g->ref.address), "score", (int)g->score, "since",
+                     text_json(g->ref.address), "score", (int)score_bare(g->score), "since",
                      time_json(g->since_wall_ms), "term", (json_int_t)g->term, "priority",
                      (int)g->priority, "weight", (int)g->weight, "sip_uri", text_json(g->sip_uri),
-                     "is_self", g->is_self);
+                     "is_self", g->is_self, "is_pinned", (g->score & SCORE_PINNED) != 0);
 }
 
 static json_t *
@@ -118,13 +118,13 @@ parts_json(const uint16_t part[SCORE_PARTS])
 static json_t *
 candidate_json(const struct election_candidate *c)
 {
-    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:{s:o, s:I, s:o}, s:b}", "rank",
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:{s:o, s:I, s:o}, s:b, s:b}", "rank",
                      (json_int_t)c->rank, "node_id", id_json(&c->ref.node), "name",
                      text_json(c->ref.name), "address", text_json(c->ref.address), "global_address",
                      text_json(c->global_address), "score", (int)c->score, "parts",
                      parts_json(c->part), "hello", "rtt_ms", milliseconds_json(c->rtt_ms), "missed",
                      (json_int_t)c->missed, "last_ms", milliseconds_json(c->last_ms), "is_self",
-                     c->is_self);
+                     c->is_self, "is_pinned", c->is_pinned);
 }
 
 static json_t *

@@ -31,6 +31,16 @@ private_read(struct slice in, uint16_t *ret_subtype, struct slice *ret_body)
     return ST_OK;
 }
 
+uint16_t
+score_read(struct reader *r)
+{
+    uint16_t v = reader_u16(r);
+
+    if ((v & ~SCORE_PINNED) > SCORE_MAX)
+        reader_fail(r);
+    return v;
+}
+
 void
 node_ref_read(struct reader *r, struct node_ref *ret)
 {

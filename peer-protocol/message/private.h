@@ -28,6 +28,11 @@ enum private_subtype {
 void private_write(struct writer *w, uint16_t subtype, struct slice body);
 NODISCARD enum status private_read(struct slice in, uint16_t *ret_subtype, struct slice *ret_body);
 
+#define SCORE_MAX 1000
+/** On a score, here and wherever scores are compared: its operator pinned the node.  Compared as
+ *  numbers all that are pinned come before all that are not. */
+#define SCORE_PINNED 0x8000
+
 #define NODE_NAME_BYTES    64
 #define NODE_ADDRESS_BYTES 64 /* "IP" or "IP:PORT" with its zero */
 #define SIP_URI_BYTES      256
@@ -46,7 +51,7 @@ struct node_ref {
 
 struct hello_req {
     uint32_t term;  /* highest the sender has seen */
-    uint16_t score; /* 0..1000; 0 when the sender is no candidate */
+    uint16_t score; /* 0..1000, and SCORE_PINNED; 0 when the sender is no candidate */
     uint8_t is_candidate;
 };
 struct hello_candidate {

@@ -69,7 +69,7 @@ gateway_record_read(struct slice in, struct gateway_record *ret)
 
     reader_init(&r, in);
     b.term = reader_u32(&r);
-    b.score = wire_number_read(&r, SCORE_MAX);
+    b.score = score_read(&r);
     b.priority = reader_u16(&r);
     b.weight = reader_u16(&r);
     node_ref_read(&r, &b.ref);
@@ -102,7 +102,7 @@ candidate_record_read(struct slice in, struct candidate_record *ret)
 
     reader_init(&r, in);
     node_ref_read(&r, &b.ref);
-    b.score = wire_number_read(&r, SCORE_MAX);
+    b.score = score_read(&r);
     for (size_t i = 0; i < SCORE_PARTS; i++)
         b.part[i] = wire_number_read(&r, SCORE_MAX);
     wire_text_read(&r, b.global_address, sizeof(b.global_address));

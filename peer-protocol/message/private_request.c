@@ -15,7 +15,7 @@ hello_req_read(struct slice in, struct hello_req *ret)
 
     reader_init(&r, in);
     b.term = reader_u32(&r);
-    b.score = wire_number_read(&r, SCORE_MAX);
+    b.score = score_read(&r);
     b.is_candidate = reader_bool(&r);
     if (reader_is_done(&r))
         *ret = b;
@@ -39,14 +39,14 @@ hello_ans_read(struct slice in, struct hello_ans *ret)
     reader_init(&r, in);
     b.term = reader_u32(&r);
     b.is_active = reader_bool(&r);
-    b.score = wire_number_read(&r, SCORE_MAX);
+    b.score = score_read(&r);
     b.active = reader_id(&r);
     b.candidate_count = reader_u8(&r);
     if (b.candidate_count > HELLO_CANDIDATES_MAX)
         reader_fail(&r);
     for (uint8_t i = 0; i < b.candidate_count && !r.failed; i++) {
         node_ref_read(&r, &b.candidate[i].ref);
-        b.candidate[i].score = wire_number_read(&r, SCORE_MAX);
+        b.candidate[i].score = score_read(&r);
     }
     b.ring_count = reader_u8(&r);
     if (b.ring_count > RING_NEIGHBOURS_MAX)
@@ -86,7 +86,7 @@ claim_req_read(struct slice in, struct claim_req *ret)
 
     reader_init(&r, in);
     b.term = reader_u32(&r);
-    b.score = wire_number_read(&r, SCORE_MAX);
+    b.score = score_read(&r);
     node_ref_read(&r, &b.ref);
     b.replaces = reader_id(&r);
     wire_text_read(&r, b.sip_uri, sizeof(b.sip_uri));

@@ -1,46 +1,29 @@
-#include "tests/sim/election_world.h"
+/* Several nodes on one clock: time, and what happens to them. */
+#include "tests/sim/election_world_internal.h"
 
+#include <assert.h>
 #include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLAIM_DEADLINE_MS = 1000, LIFETIME_MS = 60000, STORE_MS = 2 };
-#define WALL_MS 1700000000000ULL
-
-/** Something that reaches a node at a time.  Bodies are copied: events borrow them. */
-struct world_event {
-    uint64_t at_ms;
-    uint64_t serial;
-    int to;
-    struct election_event ev;
-    union {
-        struct hello_req hello;
-        struct claim_req claim;
-        struct probe_gateway_req probe;
-        struct handover_req handover;
-        struct hello_ans hello_ans;
-        struct probe_gateway_ans probe_ans;
-    } body;
-    int fetch; /* 1 + enum election_record: read the records when it is due; 0 for none */
-};
-
-static struct moment
-moment_now(const struct world *w)
+struct moment
+world_moment(const struct world_node *n)
 {
-    return (struct moment){w->now_ms, WALL_MS + w->now_ms};
+    return (struct moment){n->world->now_ms,
+                           WALL_MS + n->world->now_ms + (uint64_t)n->wall_jump_ms};
 }
 
-static uint64_t
-draw(struct world *w)
+uint64_t
+world_draw(struct world *w)
 {
     w->seed = w->seed * 6364136223846793005ULL + 1442695040888963407ULL;
     return w->seed >> 33;
 }
 
-static int
-index_of(const struct id *node)
+int
+world_index(const struct id *node)
 {
     return node->bytes[0] - 'a';
 }
@@ -54,11 +37,12 @@ world_id(char name)
 static struct world_node *
 node_of(struct world *w, char name)
 {
-    ck_assert_int_lt(name - 'a', w->count);
+    assert(name - 'a' < w->count);
     return &w->node[name - 'a'];
 }
 
-static void PRINTF_LIKE(2, 3) tracef(struct world *w, const char *fmt, ...)
+void
+world_trace(struct world *w, const char *fmt, ...)
 {
     size_t used = strlen(w->trace);
     va_list ap;
@@ -66,288 +50,33 @@ static void PRINTF_LIKE(2, 3) tracef(struct world *w, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(w->trace + used, sizeof(w->trace) - used, fmt, ap);
     va_end(ap);
+    if (w->is_loud)
+        fputs(w->trace + used, stdout);
 }
 
-/* ---- events --------------------------------------------------------------------------------- */
-
-static struct world_event *
-later(struct world *w, uint64_t delay_ms, int to, enum election_event_type type)
+void
+world_break(struct world *w, const char *fmt, ...)
 {
-    struct world_event *x;
+    va_list ap;
 
-    ck_assert_uint_lt(w->event_count, WORLD_EVENTS);
-    x = &w->event[w->event_count++];
-    memset(x, 0, sizeof(*x));
-    x->at_ms = w->now_ms + delay_ms;
-    x->serial = w->event_serial++;
-    x->to = to;
-    x->ev.type = type;
-    return x;
+    if (w->broken[0])
+        return;
+    va_start(ap, fmt);
+    vsnprintf(w->broken, sizeof(w->broken), fmt, ap);
+    va_end(ap);
+    world_trace(w, "[%6llu] BROKEN: %s\n", (unsigned long long)w->now_ms, w->broken);
+    if (!w->is_lenient)
+        ck_abort_msg("%s, now %llu\n%s", w->broken, (unsigned long long)w->now_ms, w->trace);
 }
+
+/* ---- the clockwork -----------------------------------------------------------------------------
+ */
 
 static bool
-is_reached(struct world *w, const struct world_node *from, int to)
+is_stopped(const struct world_node *n)
 {
-    if (to < 0 || to >= w->count || !w->node[to].is_up)
-        return false;
-    if (w->is_cut && from->side != w->node[to].side)
-        return false;
-    return draw(w) % 1000 >= w->loss_thousandths;
+    return !n->is_up || n->is_asleep;
 }
-
-/* A request on its way; NULL if it is lost, and then its failure is. */
-static struct world_event *
-request(struct world_node *from, const struct id *to, uint32_t token, uint32_t deadline_ms,
-        enum election_event_type type)
-{
-    struct world *w = from->world;
-    int at = index_of(to);
-    struct world_event *x;
-
-    w->messages++;
-    if (!is_reached(w, from, at)) {
-        x = later(w, deadline_ms, from->name - 'a',
-                  ELECTION_HELLO_ANSWER + (type - ELECTION_HELLO));
-        x->ev.answer.token = token;
-        x->ev.answer.st = ST_TIMEOUT;
-        return NULL;
-    }
-    x = later(w, w->latency_ms, at, type);
-    x->ev.request.from = from->conf.self.node;
-    x->ev.request.handle = (uint64_t)type << 48 | (uint64_t)(from->name - 'a') << 32 | token;
-    return x;
-}
-
-static struct world_event *
-answer(struct world_node *from, uint64_t handle, enum status st)
-{
-    struct world *w = from->world;
-    int to = (int)(handle >> 32 & 0xffff);
-    enum election_event_type type = (enum election_event_type)(handle >> 48);
-    struct world_event *x;
-
-    w->messages++;
-    bool is_lost = !is_reached(w, from, to);
-    x = later(w, is_lost ? CLAIM_DEADLINE_MS : w->latency_ms, to,
-              ELECTION_HELLO_ANSWER + (type - ELECTION_HELLO));
-    x->ev.answer.token = (uint32_t)handle;
-    x->ev.answer.st = is_lost ? ST_TIMEOUT : st;
-    x->ev.answer.from = from->conf.self.node;
-    return x;
-}
-
-/* ---- what an election asks for -------------------------------------------------------------- */
-
-static void
-on_send_hello(void *ctx, const struct id *to, uint32_t token, const struct hello_req *req,
-              uint32_t deadline_ms)
-{
-    struct world_event *x = request(ctx, to, token, deadline_ms, ELECTION_HELLO);
-
-    if (x)
-        x->body.hello = *req;
-}
-
-static void
-on_send_claim(void *ctx, const struct id *to, uint32_t token, const struct claim_req *req)
-{
-    struct world_event *x = request(ctx, to, token, CLAIM_DEADLINE_MS, ELECTION_CLAIM);
-
-    if (x)
-        x->body.claim = *req;
-}
-
-static void
-on_send_probe(void *ctx, const struct id *to, uint32_t token, const struct probe_gateway_req *req,
-              uint32_t deadline_ms)
-{
-    struct world_event *x = request(ctx, to, token, deadline_ms, ELECTION_PROBE);
-
-    if (x)
-        x->body.probe = *req;
-}
-
-static void
-on_send_handover(void *ctx, const struct id *to, uint32_t token, const struct handover_req *req)
-{
-    struct world_event *x = request(ctx, to, token, CLAIM_DEADLINE_MS, ELECTION_HANDOVER);
-
-    if (x)
-        x->body.handover = *req;
-}
-
-static void
-on_answer_hello(void *ctx, uint64_t handle, const struct hello_ans *ans)
-{
-    answer(ctx, handle, ST_OK)->body.hello_ans = *ans;
-}
-
-static void
-on_answer_probe(void *ctx, uint64_t handle, const struct probe_gateway_ans *ans)
-{
-    answer(ctx, handle, ST_OK)->body.probe_ans = *ans;
-}
-
-static void
-on_answer_handover(void *ctx, uint64_t handle, enum status st)
-{
-    answer(ctx, handle, st);
-}
-
-static struct world_record *
-record_of(struct world_node *n, enum election_record which)
-{
-    return &n->world->record[n->world->is_cut ? n->side : 0][which][n->name - 'a'];
-}
-
-static void
-stored(struct world_node *n, enum election_record which)
-{
-    struct world_event *x = later(n->world, STORE_MS, n->name - 'a', ELECTION_STORED);
-
-    x->ev.stored.which = which;
-}
-
-static void
-on_publish_candidate(void *ctx, const struct candidate_record *rec, uint32_t lifetime_s)
-{
-    struct world_record *r = record_of(ctx, ELECTION_RECORD_CANDIDATE);
-
-    (void)lifetime_s;
-    *r = (struct world_record){.exists = true,
-                               .stored_ms = ((struct world_node *)ctx)->world->now_ms};
-    r->candidate = *rec;
-    stored(ctx, ELECTION_RECORD_CANDIDATE);
-}
-
-static void
-on_publish_gateway(void *ctx, const struct gateway_record *rec, uint32_t lifetime_s)
-{
-    struct world_record *r = record_of(ctx, ELECTION_RECORD_GATEWAY);
-
-    (void)lifetime_s;
-    *r = (struct world_record){.exists = true,
-                               .stored_ms = ((struct world_node *)ctx)->world->now_ms};
-    r->gateway = *rec;
-    stored(ctx, ELECTION_RECORD_GATEWAY);
-}
-
-static void
-on_withdraw(void *ctx, enum election_record which)
-{
-    struct world_record *r = record_of(ctx, which);
-
-    r->exists = false;
-    r->stored_ms = ((struct world_node *)ctx)->world->now_ms;
-}
-
-static void
-on_fetch_candidates(void *ctx)
-{
-    struct world_node *n = ctx;
-
-    later(n->world, STORE_MS, n->name - 'a', ELECTION_CANDIDATES)->fetch =
-        1 + ELECTION_RECORD_CANDIDATE;
-}
-
-static void
-on_fetch_gateways(void *ctx)
-{
-    struct world_node *n = ctx;
-
-    later(n->world, STORE_MS, n->name - 'a', ELECTION_GATEWAYS)->fetch =
-        1 + ELECTION_RECORD_GATEWAY;
-}
-
-static void
-on_fetch_ring(void *ctx)
-{
-    struct world_node *n = ctx;
-    struct world *w = n->world;
-    struct world_event *x = later(w, STORE_MS, n->name - 'a', ELECTION_RING);
-
-    x->ev.ring.st = w->is_ring_down ? ST_STATE : ST_OK;
-    for (int i = 0; i < WORLD_NODES; i++)
-        if (&w->node[i] != n && w->ring_term[i] > x->ev.ring.term)
-            x->ev.ring.term = w->ring_term[i];
-}
-
-static void
-on_aim_ring(void *ctx, enum peer_aim aim)
-{
-    ((struct world_node *)ctx)->aim = aim;
-}
-
-static void
-on_publish_ring(void *ctx, uint32_t term, uint16_t priority, uint16_t weight)
-{
-    struct world_node *n = ctx;
-
-    (void)priority;
-    ck_assert_uint_gt(weight, 0);
-    ck_assert_int_eq(n->aim, PEER_AIM_MEMBER);
-    n->world->ring_term[n->name - 'a'] = term;
-}
-
-static void
-on_withdraw_ring(void *ctx)
-{
-    struct world_node *n = ctx;
-
-    n->world->ring_term[n->name - 'a'] = 0;
-}
-
-static void
-on_watch(void *ctx, const struct id *node)
-{
-    ((struct world_node *)ctx)->watches[index_of(node)] = true;
-}
-
-static void
-on_unwatch(void *ctx, const struct id *node)
-{
-    ((struct world_node *)ctx)->watches[index_of(node)] = false;
-}
-
-static void
-on_gateways_changed(void *ctx, const struct election_gateway *gateway, size_t count)
-{
-    struct world_node *n = ctx;
-
-    n->gateway_changes++;
-    ck_assert_uint_le(count, n->conf.gateways);
-    for (size_t i = 0; i < count; i++)
-        ck_assert_int_eq(gateway[i].is_self, index_of(&gateway[i].ref.node) == n->name - 'a');
-}
-
-static void
-on_role_changed(void *ctx, enum election_role was, enum election_role is, uint32_t term,
-                const char *reason)
-{
-    struct world_node *n = ctx;
-
-    tracef(n->world, "[%6llu] %c: %s -> %s, term %u, reason: %s\n",
-           (unsigned long long)n->world->now_ms, n->name, election_role_name(was),
-           election_role_name(is), term, reason);
-}
-
-static void
-on_left(void *ctx)
-{
-    struct world_node *n = ctx;
-
-    ck_assert(!n->has_left);
-    n->has_left = true;
-    tracef(n->world, "[%6llu] %c: left\n", (unsigned long long)n->world->now_ms, n->name);
-}
-
-static uint64_t
-on_random(void *ctx)
-{
-    return draw(((struct world_node *)ctx)->world);
-}
-
-/* ---- the clockwork -------------------------------------------------------------------------- */
 
 static void
 check_world(struct world *w)
@@ -356,20 +85,42 @@ check_world(struct world *w)
         uint32_t allowed = w->node[0].conf.gateways;
         if (world_actives(w, w->is_cut ? side : -1) <= (int)allowed)
             w->many_since_ms[side] = w->now_ms;
-        ck_assert_msg(w->now_ms <= w->many_since_ms[side] + WORLD_HEAL_MS,
-                      "too many gateways for too long, now %llu\n%s", (unsigned long long)w->now_ms,
-                      w->trace);
+        if (w->now_ms > w->many_since_ms[side] + w->heal_ms)
+            world_break(w, "too many gateways for %u ms", w->heal_ms);
     }
+}
+
+/* A node that is late sleeps that long after its deadline. */
+static void
+plan_tick(struct world_node *n)
+{
+    uint64_t deadline_ms = election_deadline_ms(n->election);
+
+    n->tick_ms = deadline_ms;
+    if (n->late_ms > 0 && deadline_ms != MOMENT_NEVER)
+        n->tick_ms += world_draw(n->world) % (n->late_ms + 1);
+}
+
+static void
+after_step(struct world_node *n)
+{
+    struct world *w = n->world;
+    uint32_t term = election_term(n->election);
+
+    if (term < n->term_before)
+        world_break(w, "%c's term fell from %u to %u", n->name, n->term_before, term);
+    n->term_before = term;
+    if (election_deadline_ms(n->election) <= w->now_ms)
+        world_break(w, "%c's deadline has passed", n->name);
+    plan_tick(n);
+    check_world(w);
 }
 
 static void
 step(struct world_node *n, const struct election_event *ev)
 {
-    election_step(n->election, moment_now(n->world), ev);
-    ck_assert_uint_ge(election_term(n->election), n->term_before);
-    n->term_before = election_term(n->election);
-    ck_assert_uint_gt(election_deadline_ms(n->election), n->world->now_ms);
-    check_world(n->world);
+    election_step(n->election, world_moment(n), ev);
+    after_step(n);
 }
 
 void
@@ -378,38 +129,61 @@ world_step(struct world *w, char name, const struct election_event *ev)
     step(node_of(w, name), ev);
 }
 
-static void
-deliver_fetch(struct world *w, struct world_event *x)
+/* How many nodes that are up a node can reach, itself included. */
+static int
+company(const struct world *w, const struct world_node *n)
 {
-    struct world_node *n = &w->node[x->to];
+    int count = 0;
+
+    for (int i = 0; i < w->count; i++)
+        count += w->node[i].is_up && (!w->is_cut || w->node[i].side == n->side);
+    return count;
+}
+
+static void
+fill_overlay(struct world_node *n, struct election_event *ev)
+{
+    int others = company(n->world, n) - 1;
+
+    ev->overlay.state = others > 0 ? PEER_JOINED : PEER_ALONE;
+    ev->overlay.neighbour_count = (size_t)others;
+}
+
+static void
+deliver_looked_up(struct world_node *n, struct world_event *x)
+{
+    struct world *w = n->world;
+    int side = w->is_cut ? n->side : 0;
     struct candidate_record candidate[WORLD_NODES];
     struct gateway_record gateway[WORLD_NODES];
     size_t count = 0;
 
-    for (int i = 0; i < WORLD_NODES; i++) {
-        const struct world_record *r = &w->record[w->is_cut ? n->side : 0][x->fetch - 1][i];
-        if (!r->exists || w->now_ms >= r->stored_ms + LIFETIME_MS)
-            continue;
-        candidate[count] = r->candidate;
-        gateway[count++] = r->gateway;
-    }
-    if (x->ev.type == ELECTION_CANDIDATES) {
+    if (x->lookup == WORLD_LOOKUP_CANDIDATES) {
+        for (int i = 0; i < w->count; i++)
+            if (world_is_record(w, side, ELECTION_RECORD_CANDIDATE, i))
+                candidate[count++] = w->record[side][ELECTION_RECORD_CANDIDATE][i].candidate;
         x->ev.candidates.record = candidate;
         x->ev.candidates.count = count;
-    } else {
+    } else if (x->lookup == WORLD_LOOKUP_GATEWAYS) {
+        for (int i = 0; i < w->count; i++)
+            if (world_is_record(w, side, ELECTION_RECORD_GATEWAY, i))
+                gateway[count++] = w->record[side][ELECTION_RECORD_GATEWAY][i].gateway;
         x->ev.gateways.record = gateway;
         x->ev.gateways.count = count;
+    } else if (x->lookup == WORLD_LOOKUP_OVERLAY) {
+        fill_overlay(n, &x->ev);
+    } else {
+        x->ev.ring.st =
+            w->is_ring_down || (w->is_cut && side == w->ringless_side) ? ST_STATE : ST_OK;
+        if (x->ev.ring.st == ST_OK)
+            x->ev.ring.term = world_ring_term(n);
     }
     step(n, &x->ev);
 }
 
 static void
-deliver(struct world *w, struct world_event *x)
+deliver(struct world_node *n, struct world_event *x)
 {
-    struct world_node *n = &w->node[x->to];
-
-    if (!n->is_up)
-        return;
     switch (x->ev.type) {
     case ELECTION_HELLO:
         x->ev.request.hello = &x->body.hello;
@@ -433,32 +207,29 @@ deliver(struct world *w, struct world_event *x)
     default:
         break;
     }
-    if (x->fetch)
-        deliver_fetch(w, x);
+    if (x->lookup != WORLD_LOOKUP_NONE)
+        deliver_looked_up(n, x);
     else
         step(n, &x->ev);
 }
 
-static bool
-is_stopped(const struct world_node *n)
+static void
+take_event(struct world *w)
 {
-    return !n->is_up || n->is_asleep;
-}
+    struct world_event *x = world_take(w);
+    struct world_node *n = &w->node[x->to];
 
-static struct world_event *
-next_event(struct world *w)
-{
-    struct world_event *next = NULL;
-
-    for (size_t i = 0; i < w->event_count; i++) {
-        struct world_event *x = &w->event[i];
-        if (w->node[x->to].is_up && w->node[x->to].is_asleep)
-            continue;
-        if (!next || x->at_ms < next->at_ms ||
-            (x->at_ms == next->at_ms && x->serial < next->serial))
-            next = x;
+    if (x->at_ms > w->now_ms) /* what waited for a sleeper is late */
+        w->now_ms = x->at_ms;
+    if (n->is_up && n->life == x->life && n->is_asleep) {
+        world_park(w, x);
+        return;
     }
-    return next;
+    if (n->is_up && n->life == x->life)
+        deliver(n, x);
+    else
+        world_fail_request(w, x);
+    world_give_back(w, x);
 }
 
 static struct world_node *
@@ -468,11 +239,19 @@ next_tick(struct world *w)
 
     for (int i = 0; i < w->count; i++) {
         struct world_node *n = &w->node[i];
-        if (!is_stopped(n) &&
-            (!next || election_deadline_ms(n->election) < election_deadline_ms(next->election)))
+        if (!is_stopped(n) && (!next || n->tick_ms < next->tick_ms))
             next = n;
     }
     return next;
+}
+
+void
+world_forget(struct world *w)
+{
+    while (w->event_count > 0)
+        world_give_back(w, world_take(w));
+    while (w->parked_count > 0)
+        world_give_back(w, w->parked[--w->parked_count]);
 }
 
 void
@@ -480,37 +259,39 @@ world_run_until(struct world *w, uint64_t until_ms)
 {
     const struct election_event tick = {.type = ELECTION_TICK};
 
-    for (;;) {
-        struct world_event *x = next_event(w);
+    while (!w->broken[0]) {
         struct world_node *n = next_tick(w);
-        uint64_t tick_ms = n ? election_deadline_ms(n->election) : MOMENT_NEVER;
-        uint64_t event_ms = x ? x->at_ms : MOMENT_NEVER;
-        uint64_t at_ms = moment_earlier_ms(tick_ms, event_ms);
+        uint64_t tick_ms = n ? n->tick_ms : MOMENT_NEVER;
+        uint64_t event_ms = world_next_ms(w);
 
-        if (at_ms > until_ms)
+        if (moment_earlier_ms(tick_ms, event_ms) > until_ms)
             break;
-        if (at_ms > w->now_ms) /* what waited for a sleeper is late */
-            w->now_ms = at_ms;
         if (event_ms <= tick_ms) {
-            struct world_event taken = *x;
-            *x = w->event[--w->event_count];
-            deliver(w, &taken);
+            take_event(w);
         } else {
+            if (tick_ms > w->now_ms)
+                w->now_ms = tick_ms;
             step(n, &tick);
         }
     }
-    w->now_ms = until_ms;
+    if (w->now_ms < until_ms)
+        w->now_ms = until_ms;
 }
 
-/* ---- what happens to nodes ------------------------------------------------------------------ */
+/* ---- what happens to nodes ---------------------------------------------------------------------
+ */
 
 void
 world_init(struct world *w, const uint16_t *score, int count,
            void (*adjust)(struct election_conf *conf, int index))
 {
     memset(w, 0, sizeof(*w));
-    w->event = calloc(WORLD_EVENTS, sizeof(*w->event));
-    ck_assert_ptr_nonnull(w->event);
+    w->event = calloc(3 * WORLD_EVENTS, sizeof(struct world_event *));
+    assert(w->event);
+    w->parked = w->event + WORLD_EVENTS;
+    w->idle = w->parked + WORLD_EVENTS;
+    w->heal_ms = WORLD_HEAL_MS;
+    w->ringless_side = -1;
     w->seed = 1;
     w->latency_ms = 1;
     w->count = count;
@@ -540,37 +321,34 @@ world_done(struct world *w)
 {
     for (int i = 0; i < w->count; i++)
         election_free(w->node[i].election);
+    world_forget(w);
+    while (w->idle_count > 0)
+        free(w->idle[--w->idle_count]);
     free(w->event);
 }
 
 static void
-tell_overlay(struct world *w, struct world_node *n, enum peer_state state)
+tell_overlay(struct world_node *n)
 {
     struct election_event ev = {.type = ELECTION_OVERLAY};
 
-    (void)w;
-    ev.overlay.state = state;
+    fill_overlay(n, &ev);
     step(n, &ev);
 }
 
-/* How many nodes that are up a node can reach, itself included. */
-static int
-company(const struct world *w, const struct world_node *n)
-{
-    int count = 0;
-
-    for (int i = 0; i < w->count; i++)
-        count += w->node[i].is_up && (!w->is_cut || w->node[i].side == n->side);
-    return count;
-}
-
+/* Who has died or is cut off is noticed after a while. */
 static void
 tell_all_overlay(struct world *w)
 {
     for (int i = 0; i < w->count; i++) {
         struct world_node *n = &w->node[i];
-        if (!is_stopped(n))
-            tell_overlay(w, n, company(w, n) > 1 ? PEER_JOINED : PEER_ALONE);
+        if (is_stopped(n))
+            continue;
+        if (w->overlay_late_ms == 0)
+            tell_overlay(n);
+        else
+            world_later(w, world_draw(w) % w->overlay_late_ms, i, ELECTION_OVERLAY)->lookup =
+                WORLD_LOOKUP_OVERLAY;
     }
 }
 
@@ -587,41 +365,22 @@ void
 world_start(struct world *w, char name)
 {
     struct world_node *n = node_of(w, name);
-    struct election_env env = {
-        .ctx = n,
-        .send_hello = on_send_hello,
-        .send_claim = on_send_claim,
-        .send_probe = on_send_probe,
-        .send_handover = on_send_handover,
-        .answer_hello = on_answer_hello,
-        .answer_probe = on_answer_probe,
-        .answer_handover = on_answer_handover,
-        .publish_candidate = on_publish_candidate,
-        .publish_gateway = on_publish_gateway,
-        .withdraw = on_withdraw,
-        .fetch_candidates = on_fetch_candidates,
-        .fetch_gateways = on_fetch_gateways,
-        .fetch_ring = on_fetch_ring,
-        .aim_ring = on_aim_ring,
-        .publish_ring = on_publish_ring,
-        .withdraw_ring = on_withdraw_ring,
-        .watch = on_watch,
-        .unwatch = on_unwatch,
-        .gateways_changed = on_gateways_changed,
-        .role_changed = on_role_changed,
-        .left = on_left,
-        .random = on_random,
-    };
+    struct election_env env;
 
+    world_env(n, &env);
     election_free(n->election);
     n->election = NULL;
     n->is_up = true;
+    n->is_asleep = false;
+    n->life++;
     n->has_left = false;
+    n->claimed_term = 0;
     n->term_before = 0;
     memset(n->watches, 0, sizeof(n->watches));
-    ck_assert_int_eq(election_new(&n->conf, &env, moment_now(w), &n->election, NULL), ST_OK);
+    enum status st = election_new(&n->conf, &env, world_moment(n), &n->election, NULL);
+    assert(st == ST_OK);
     send_load(n);
-    tell_overlay(w, n, company(w, n) > 1 ? PEER_JOINED : PEER_ALONE);
+    tell_overlay(n);
 }
 
 void
@@ -646,7 +405,7 @@ break_links(struct world *w, const struct world_node *gone, bool is_side)
         if (is_stopped(n) || n == gone || !n->watches[gone->name - 'a'] ||
             (is_side && n->side == gone->side))
             continue;
-        struct world_event *x = later(w, 1, i, ELECTION_LINK);
+        struct world_event *x = world_later(w, 1, i, ELECTION_LINK);
         x->ev.link.node = gone->conf.self.node;
     }
 }
@@ -664,10 +423,12 @@ world_cut_power(struct world *w, char name)
     struct world_node *n = node_of(w, name);
 
     n->is_up = false;
-    tracef(w, "[%6llu] %c: killed\n", (unsigned long long)w->now_ms, name);
-    for (int i = 0; i < w->count; i++)
+    world_trace(w, "[%6llu] %c: killed\n", (unsigned long long)w->now_ms, name);
+    if (w->overlay_late_ms > 0)
+        tell_all_overlay(w);
+    for (int i = 0; w->overlay_late_ms == 0 && i < w->count; i++)
         if (!is_stopped(&w->node[i]) && company(w, &w->node[i]) == 1)
-            tell_overlay(w, &w->node[i], PEER_ALONE);
+            tell_overlay(&w->node[i]);
 }
 
 void
@@ -680,6 +441,7 @@ void
 world_wake(struct world *w, char name)
 {
     node_of(w, name)->is_asleep = false;
+    world_unpark(w, name - 'a');
 }
 
 void
@@ -690,8 +452,8 @@ world_partition(struct world *w, const char *names)
     memcpy(w->record[1], w->record[0], sizeof(w->record[0]));
     w->is_cut = true;
     w->many_since_ms[0] = w->many_since_ms[1] = w->now_ms;
-    tracef(w, "[%6llu] partition: %s\n", (unsigned long long)w->now_ms, names);
-    for (int i = 0; i < w->count; i++)
+    world_trace(w, "[%6llu] partition: %s\n", (unsigned long long)w->now_ms, names);
+    for (int i = 0; !w->is_cut_silent && i < w->count; i++)
         break_links(w, &w->node[i], true);
     tell_all_overlay(w);
 }
@@ -701,7 +463,7 @@ world_heal(struct world *w)
 {
     w->is_cut = false;
     w->many_since_ms[0] = w->now_ms;
-    tracef(w, "[%6llu] healed\n", (unsigned long long)w->now_ms);
+    world_trace(w, "[%6llu] healed\n", (unsigned long long)w->now_ms);
     for (int which = 0; which < 2; which++)
         for (int i = 0; i < WORLD_NODES; i++)
             if (w->record[1][which][i].stored_ms > w->record[0][which][i].stored_ms)
@@ -742,7 +504,11 @@ world_leave(struct world *w, char name)
 enum status
 world_handover(struct world *w, char from, const char *to)
 {
-    return election_handover(node_of(w, from)->election, moment_now(w), to, NULL);
+    struct world_node *n = node_of(w, from);
+    enum status st = election_handover(n->election, world_moment(n), to, NULL);
+
+    after_step(n);
+    return st;
 }
 
 void

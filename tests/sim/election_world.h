@@ -4,7 +4,9 @@
  * Up to WORLD_NODES nodes named a, b, c, ...; one clock, one network with a latency, losses and two
  * sides that a partition can cut apart; each side's copy of the overlay's records; one global ring.
  * The trace holds each change of role.  After every event the world checks that no node's term runs
- * back, and that one side has no two gateways too many for longer than WORLD_HEAL_MS.
+ * back, that each claim has a higher term than the node's last, that nobody knows more gateways
+ * than are configured, and that one side has no two gateways too many for longer than
+ * WORLD_HEAL_MS.
  */
 #ifndef TESTS_SIM_ELECTION_WORLD_H
 #define TESTS_SIM_ELECTION_WORLD_H
@@ -13,7 +15,7 @@
 
 #define WORLD_NODES   12
 #define WORLD_HEAL_MS 7000
-#define WORLD_EVENTS  8192
+#define WORLD_EVENTS  16384
 
 struct world;
 struct world_event;
@@ -27,10 +29,20 @@ struct world_node {
     bool is_up;
     bool is_asleep;
     bool has_left;
+    unsigned life;       /* how often it was started */
+    uint32_t latency_ms; /* of its own, on top of the world's, each way */
+    uint32_t late_ms;    /* its ticks come up to so much late */
+    int64_t wall_jump_ms;
+    bool is_deaf_to_me[WORLD_NODES]; /* one-way loss: what goes from here to there is lost */
     bool watches[WORLD_NODES];
     enum peer_aim aim;
+    uint64_t tick_ms;
     uint32_t term_before;
+    uint32_t claimed_term;
+    unsigned changes; /* of role or claim */
+    unsigned claims;
     unsigned gateway_changes;
+    unsigned hellos; /* sent */
     struct election_load load;
 };
 
@@ -45,19 +57,32 @@ struct world {
     uint64_t now_ms;
     uint64_t seed;
     uint32_t latency_ms;
+    uint32_t jitter_ms; /* up to so much more, at random */
     uint32_t loss_thousandths;
+    uint32_t overlay_late_ms; /* 0: who comes or goes is noticed at once */
+    uint32_t heal_ms;         /* WORLD_HEAL_MS: most that too many gateways are borne */
     int count;
     struct world_node node[WORLD_NODES];
     struct world_record record[2][2][WORLD_NODES]; /* side, which, node */
     uint32_t ring_term[WORLD_NODES];
+    uint64_t ring_ms[WORLD_NODES];
     bool is_ring_down;
     bool is_cut;
-    struct world_event *event; /* an unordered bag */
+    bool is_cut_silent;         /* a partition breaks no link: it is only silent */
+    int ringless_side;          /* of a partition: it does not reach the ring; -1: both do */
+    struct world_event **event; /* a heap */
     size_t event_count;
+    struct world_event **parked; /* for nodes that sleep */
+    size_t parked_count;
+    struct world_event **idle;
+    size_t idle_count;
     uint64_t event_serial;
     uint64_t many_since_ms[2];
     unsigned messages;
-    char trace[16384];
+    bool is_loud;     /* the trace and log lines also go to stdout at once */
+    bool is_lenient;  /* a broken invariant ends the run, not the program */
+    char broken[128]; /* the first one */
+    char trace[32768];
 };
 
 /** world_init - nodes "a".."z" by @scores; none is started. @adjust may be NULL. */
@@ -68,6 +93,8 @@ void world_done(struct world *w);
 /** world_start - a node comes up and joins its side at once; with a loss of all it knew before. */
 void world_start(struct world *w, char name);
 void world_start_all(struct world *w);
+/** world_forget - whatever is under way gets lost, its senders hear nothing. */
+void world_forget(struct world *w);
 void world_run_until(struct world *w, uint64_t until_ms);
 
 /** world_kill - the process dies; its links are reset. world_cut_power - it falls silent. */

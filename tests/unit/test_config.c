@@ -139,6 +139,8 @@ START_TEST(what_is_not_given_has_a_default)
     ck_assert_uint_eq(config.election.hello_interval_ms, 100);
     ck_assert_uint_eq(config.election.hello_misses, 3);
     ck_assert_uint_eq(config.election.threshold, 200);
+    ck_assert_str_eq(config.election.role, "auto");
+    ck_assert_uint_eq(config.election.half_online_s, 3600);
     ck_assert_uint_eq(config.election.gateways, 1);
     ck_assert_uint_eq(config.sip.max_expires_s, 7200);
     ck_assert_uint_eq(config.sip.listen.count, 2);
@@ -292,6 +294,15 @@ START_TEST(what_does_not_fit_together_is_told)
                            "\"/0123456789012345678901234567890123456789012345678901234567890123456"
                            "7890123456789012345678901234567890123456789\" }\n",
                 "3: control.socket: found a path of 111 bytes, allowed are 107");
+    expect_only(
+        NODE LOCAL "election { hello-interval = 500 hello-interval-max = 400 }\n",
+        "3: election.hello-interval-max: found 400 ms, allowed is hello-interval, 500 ms, or "
+        "more; 0 is ten times that");
+    expect_only(
+        NODE LOCAL "election { candidate = false role = \"pinned\" }\n",
+        "3: election.role: found \"pinned\" with candidate = false, allowed is one of them");
+    expect_only(NODE LOCAL "election { role = \"king\" }\n",
+                "3: election.role: found \"king\", allowed is one of auto|pinned|barred");
 }
 END_TEST
 

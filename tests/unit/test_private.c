@@ -77,6 +77,15 @@ START_TEST(counts_and_scores_are_bounded)
 
     hello_req_write(&w, &b);
     ck_assert_int_eq(hello_req_read(writer_slice(&w), &again), ST_MALFORMED);
+    b.score = 1001 | SCORE_PINNED;
+    writer_reset(&w);
+    hello_req_write(&w, &b);
+    ck_assert_int_eq(hello_req_read(writer_slice(&w), &again), ST_MALFORMED);
+    b.score = 1000 | SCORE_PINNED;
+    writer_reset(&w);
+    hello_req_write(&w, &b);
+    ck_assert_int_eq(hello_req_read(writer_slice(&w), &again), ST_OK);
+    ck_assert_uint_eq(again.score, 0x83e8);
     writer_reset(&w);
     hello_ans_write(&w, &ans);
     w.data[4 + 1 + 2 + ID_BYTES] = HELLO_CANDIDATES_MAX + 1;

@@ -114,6 +114,36 @@ START_TEST(bandwidth_may_be_configured_or_unknown)
 }
 END_TEST
 
+START_TEST(the_halves_may_be_configured)
+{
+    struct score_conf conf = even;
+    struct election_load load = good_machine();
+    struct score s = {0};
+
+    conf.half[SCORE_ONLINE] = 10800;
+    conf.half[SCORE_BANDWIDTH] = 900;
+    conf.half[SCORE_CPU] = 3;
+    conf.half[SCORE_CALLS] = 300;
+    conf.half[SCORE_MEMORY] = 1536;
+    score_measure(&s, &conf, &load);
+    ck_assert_uint_eq(score_part(&s, SCORE_ONLINE), 250);
+    ck_assert_uint_eq(score_part(&s, SCORE_BANDWIDTH), 100);
+    ck_assert_uint_eq(score_part(&s, SCORE_CPU), 500);
+    ck_assert_uint_eq(score_part(&s, SCORE_CALLS), 750);
+    ck_assert_uint_eq(score_part(&s, SCORE_MEMORY), 250);
+}
+END_TEST
+
+START_TEST(a_pin_is_no_part_of_what_is_shown)
+{
+    ck_assert_uint_eq(score_bare(430 | SCORE_PINNED), 430);
+    ck_assert_uint_eq(score_bare(430), 430);
+    ck_assert(score_is_good(1000 | SCORE_PINNED));
+    ck_assert(!score_is_good(1001 | SCORE_PINNED));
+    ck_assert(!score_is_good(0x4001));
+}
+END_TEST
+
 START_TEST(parts_have_names)
 {
     ck_assert_str_eq(score_part_name(SCORE_ONLINE), "online");
@@ -132,6 +162,8 @@ main(void)
     tcase_add_test(tc, peaks_are_smoothed_and_lasting_change_is_seen);
     tcase_add_test(tc, weights_choose_what_counts);
     tcase_add_test(tc, bandwidth_may_be_configured_or_unknown);
+    tcase_add_test(tc, the_halves_may_be_configured);
+    tcase_add_test(tc, a_pin_is_no_part_of_what_is_shown);
     tcase_add_test(tc, parts_have_names);
     suite_add_tcase(suite, tc);
 

@@ -1,0 +1,242 @@
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/election_world.h"
+
+/* Who ranks first, how often HELLO goes, and whom silence makes suspect. */
+
+static struct world w;
+static const uint16_t falling[WORLD_NODES] = {900, 800, 700, 600, 550, 500,
+                                              480, 460, 440, 420, 410, 405};
+
+static void
+begin(const uint16_t *score, int count, void (*adjust)(struct election_conf *conf, int index))
+{
+    world_init(&w, score, count, adjust);
+    world_start_all(&w);
+    world_run_until(&w, 5000);
+    w.trace[0] = '\0';
+}
+
+static void
+expect_followed(char gateway)
+{
+    for (int i = 0; i < w.count; i++)
+        if (w.node[i].is_up && !w.node[i].is_asleep)
+            ck_assert_msg(world_gateway(&w, w.node[i].name) == gateway,
+                          "%c follows %c, not %c, at %llu\n%s", w.node[i].name,
+                          world_gateway(&w, w.node[i].name), gateway, (unsigned long long)w.now_ms,
+                          w.trace);
+}
+
+static void
+teardown(void)
+{
+    world_done(&w);
+}
+
+/* ---- rank --------------------------------------------------------------------------------------
+ */
+
+static void
+pin_c(struct election_conf *conf, int index)
+{
+    conf->is_pinned = index == 2;
+}
+
+static void
+pin_c_and_preempt(struct election_conf *conf, int index)
+{
+    conf->is_pinned = index == 2;
+    conf->preempt = true;
+    conf->hold_ms = 2000;
+}
+
+START_TEST(a_pinned_node_ranks_first_and_needs_no_threshold)
+{
+    static const uint16_t scores[4] = {900, 800, 150, 700};
+    struct election_candidate shown[4];
+    size_t count;
+
+    begin(scores, 4, pin_c);
+    expect_followed('c');
+    const struct election_gateway *g = election_gateways(world_election(&w, 'a'), &count);
+    ck_assert_uint_eq(g[0].score, 150 | SCORE_PINNED);
+    ck_assert_uint_eq(g[0].weight, 150);
+    world_kill(&w, 'c');
+    world_run_until(&w, 5100);
+    expect_followed('a'); /* of those that are not pinned the best */
+    world_start(&w, 'c');
+    world_run_until(&w, 40000);
+    expect_followed('a'); /* and it is left where it is */
+    ck_assert_uint_eq(
+        election_candidates(world_election(&w, 'a'), (struct moment){w.now_ms, 0}, shown, 4), 3);
+    ck_assert_str_eq(shown[0].ref.name, "c");
+    ck_assert(shown[0].is_pinned);
+    ck_assert_uint_eq(shown[0].score, 150);
+    ck_assert(!shown[1].is_pinned);
+}
+END_TEST
+
+START_TEST(a_pinned_node_preempts_where_that_is_allowed)
+{
+    static const uint16_t scores[3] = {900, 800, 250};
+
+    world_init(&w, scores, 3, pin_c_and_preempt);
+    world_start(&w, 'a');
+    world_start(&w, 'b');
+    world_run_until(&w, 5000);
+    expect_followed('a');
+    world_start(&w, 'c');
+    world_run_until(&w, 20000);
+    expect_followed('c');
+    world_run_until(&w, 60000); /* nobody else leads it, whatever its score */
+    expect_followed('c');
+}
+END_TEST
+
+START_TEST(equal_scores_are_ordered_by_node_id)
+{
+    static const uint16_t scores[4] = {700, 700, 700, 700};
+
+    begin(scores, 4, NULL);
+    expect_followed('d'); /* the highest Node-ID */
+    world_kill(&w, 'd');
+    world_run_until(&w, 5100);
+    expect_followed('c');
+}
+END_TEST
+
+/* ---- pace --------------------------------------------------------------------------------------
+ */
+
+/* HELLOs in ten seconds: at most every 75 ms, at least every 100 ms; each rank further half. */
+START_TEST(the_first_in_rank_are_fast_and_the_others_ever_slower)
+{
+    unsigned before[8];
+
+    begin(falling, 8, NULL);
+    for (int i = 0; i < 8; i++)
+        before[i] = w.node[i].hellos;
+    world_run_until(&w, 15000);
+    ck_assert_uint_eq(w.node[0].hellos, before[0]);
+    for (unsigned i = 1; i < 8; i++) {
+        unsigned sent = w.node[i].hellos - before[i];
+        unsigned interval_ms = i <= 3 ? 100 : i <= 6 ? 100U << (i - 3) : 1000;
+        ck_assert_msg(sent >= 10000 / interval_ms - 1 && sent <= 10000 / (interval_ms * 3 / 4) + 1,
+                      "rank %u sent %u HELLOs", i, sent);
+    }
+}
+END_TEST
+
+START_TEST(a_late_machine_slows_down_only_where_nobody_waits_for_it)
+{
+    begin(falling, 6, NULL);
+    w.node[1].late_ms = w.node[5].late_ms = 90;
+    world_run_until(&w, 15000);
+    unsigned first = w.node[1].hellos, last = w.node[5].hellos;
+    world_run_until(&w, 25000);
+    ck_assert_uint_ge(w.node[1].hellos - first, 60); /* as fast as its ticks come */
+    ck_assert_uint_le(w.node[5].hellos - last, 26);  /* 400 ms by rank */
+    expect_followed('a');
+    ck_assert_str_eq(w.trace, "");
+}
+END_TEST
+
+/* ---- suspicion ---------------------------------------------------------------------------------
+ */
+
+START_TEST(a_starved_candidate_takes_nobody_for_dead)
+{
+    begin(falling, 4, NULL);
+    for (uint64_t at_ms = 5000; at_ms < 25000; at_ms += 400) {
+        world_sleep(&w, 'b');
+        world_sleep(&w, 'c');
+        world_run_until(&w, at_ms + 190);
+        world_wake(&w, 'b');
+        world_wake(&w, 'c');
+        world_run_until(&w, at_ms + 400);
+    }
+    ck_assert_str_eq(w.trace, "");
+    expect_followed('a');
+    world_cut_power(&w, 'a'); /* and yet it finds the dead */
+    world_run_until(&w, 26500);
+    expect_followed('b');
+}
+END_TEST
+
+START_TEST(one_that_alone_hears_nothing_waits_for_the_others)
+{
+    begin(falling, 4, NULL);
+    w.node[0].is_deaf_to_me[1] = true; /* b hears nothing of a */
+    world_run_until(&w, 30000);
+    ck_assert_str_eq(w.trace, "");
+    w.node[0].is_deaf_to_me[1] = false;
+    world_run_until(&w, 32000);
+    world_cut_power(&w, 'a');
+    world_run_until(&w, 32303);
+    expect_followed('b');
+}
+END_TEST
+
+/* What a slow candidate is asked it finds out now, not at its own pace. */
+START_TEST(who_is_asked_looks)
+{
+    begin(falling, 8, NULL);
+    for (char name = 'b'; name <= 'f'; name++)
+        world_kill(&w, name);
+    world_run_until(&w, 5050); /* g does not know yet that it is first */
+    w.node[0].is_deaf_to_me[6] = true;
+    world_run_until(&w, 20000);
+    w.trace[0] = '\0';
+    expect_followed('a'); /* h, at its own pace, still hears it */
+    world_cut_power(&w, 'a');
+    world_run_until(&w, 20600);
+    ck_assert(world_gateway(&w, 'h') != 'a');
+}
+END_TEST
+
+START_TEST(silence_is_seen_in_three_intervals_whatever_the_phase)
+{
+    for (unsigned phase_ms = 0; phase_ms < 100; phase_ms += 7) {
+        world_init(&w, falling, 4, NULL);
+        w.seed = phase_ms + 1;
+        world_start_all(&w);
+        world_run_until(&w, 5000 + phase_ms);
+        world_cut_power(&w, 'a');
+        world_run_until(&w, 5000 + phase_ms + 198);
+        expect_followed('a');
+        world_run_until(&w, 5000 + phase_ms + 303);
+        expect_followed('b');
+        world_done(&w);
+    }
+    world_init(&w, falling, 1, NULL);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("election, pace");
+    TCase *tc = tcase_create("pace");
+
+    tcase_add_checked_fixture(tc, NULL, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, a_pinned_node_ranks_first_and_needs_no_threshold);
+    tcase_add_test(tc, a_pinned_node_preempts_where_that_is_allowed);
+    tcase_add_test(tc, equal_scores_are_ordered_by_node_id);
+    tcase_add_test(tc, the_first_in_rank_are_fast_and_the_others_ever_slower);
+    tcase_add_test(tc, a_late_machine_slows_down_only_where_nobody_waits_for_it);
+    tcase_add_test(tc, a_starved_candidate_takes_nobody_for_dead);
+    tcase_add_test(tc, one_that_alone_hears_nothing_waits_for_the_others);
+    tcase_add_test(tc, who_is_asked_looks);
+    tcase_add_test(tc, silence_is_seen_in_three_intervals_whatever_the_phase);
+    suite_add_tcase(suite, tc);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
