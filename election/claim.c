@@ -70,7 +70,7 @@ claim_make(struct election *e, const struct id *replaces, const char *reason)
     e->replaces = replaces ? *replaces : (struct id){0};
     e->is_blind = e->gateway_count == 0 && (e->ring.read_ms == MOMENT_NEVER || e->ring.has_failed);
     for (size_t i = 0; e->conf.gateways > 1 && i < e->gateway_count; i++)
-        if (!id_equal(&e->gateway[i].ref.node, &e->replaces))
+        if (!id_equal(&e->gateway[i].ref.node, &e->replaces) && e->watched[i].trust != TRUST_DEAD)
             set[count++] = e->gateway[i];
     if (count == e->conf.gateways)
         count--; /* in order: the last is the least wanted */
@@ -85,13 +85,23 @@ claim_make(struct election *e, const struct id *replaces, const char *reason)
     record_read_candidates(e);
 }
 
-/* The same claim under a higher term. */
+void
+claim_restate(struct election *e)
+{
+    struct id nobody = {0};
+
+    e->replaces = nobody;
+    publish_claim(e);
+}
+
+/* The same claim under a higher term; @without is no member any more, or NULL. */
 static void
-raise(struct election *e, const char *reason)
+raise(struct election *e, const struct id *without, const char *reason)
 {
     struct election_gateway set[ELECTION_GATEWAYS_MAX];
     size_t count = e->gateway_count;
 
+    e->replaces = without ? *without : (struct id){0};
     e->term = next_term(e);
     election_saw_term(e, e->term);
     memcpy(set, e->gateway, count * sizeof(set[0]));
@@ -99,6 +109,41 @@ raise(struct election *e, const char *reason)
     gateways_set(e, e->term, set, count);
     publish_claim(e);
     claim_tell_all(e);
+}
+
+void
+claim_was_told(struct election *e, uint32_t term)
+{
+    if (e->role != ELECTION_ACTIVE)
+        return;
+    if (e->told_term <= e->term)
+        e->told_ms = e->now.mono_ms;
+    if (term > e->told_term)
+        e->told_term = term;
+}
+
+void
+claim_on_read(struct election *e)
+{
+    if (e->role != ELECTION_ACTIVE || e->told_term <= e->term ||
+        e->now.mono_ms < e->told_ms + REMEMBER_MS)
+        return;
+    election_saw_term(e, e->told_term);
+    raise(e, NULL, "a higher term is remembered");
+}
+
+void
+claim_go_on_without(struct election *e, const struct id *silent)
+{
+    const struct watched *w = gateways_watched(e, silent);
+    struct id node = *silent;
+    char reason[ELECTION_REASON_BYTES];
+    char name[NODE_NAME_BYTES];
+
+    snprintf(reason, sizeof(reason), "%s silent for %llu ms, nobody replaces it",
+             election_name(e, &node, name), (unsigned long long)(e->now.mono_ms - w->heard_ms));
+    gateways_drop(e, &node);
+    raise(e, &node, reason);
 }
 
 void
@@ -131,26 +176,37 @@ gateway_of_claim(const struct election *e, const struct claim_req *claim)
     return g;
 }
 
-/* Take a claim into the set: one gateway is replaced whole, of several only the one it names. */
+/* The set with a claim in it: one gateway is replaced whole, of several only the one it names.  A
+ * claim of a higher term is in it, whatever its score. */
 static void
-accept(struct election *e, const struct claim_req *claim)
+take_in(struct election *e, const struct claim_req *claim)
 {
     struct election_gateway set[ELECTION_GATEWAYS_MAX + 1];
-    bool was_active = e->role == ELECTION_ACTIVE;
-    bool keeps_others = e->conf.gateways > 1 || claim->term == e->term;
+    bool is_raised = claim->term > e->term;
+    bool keeps_others = e->conf.gateways > 1 || !is_raised;
     size_t count = 0;
 
     for (size_t i = 0; keeps_others && i < e->gateway_count; i++)
         if (!id_equal(&e->gateway[i].ref.node, &claim->replaces) &&
             !id_equal(&e->gateway[i].ref.node, &claim->ref.node))
             set[count++] = e->gateway[i];
+    if (is_raised)
+        count = gateways_arrange(set, count, e->conf.gateways - 1);
     set[count++] = gateway_of_claim(e, claim);
-
-    bool is_raised = claim->term > e->term;
     gateways_set(e, claim->term, set, count);
     if (gateways_has(e, &claim->ref.node))
         hello_trust(e, &claim->ref.node);
-    if (!was_active)
+    if (is_raised) /* found dead, or handed over: then its HELLO brings it back */
+        ranking_gone(e, &claim->replaces);
+}
+
+static void
+accept(struct election *e, const struct claim_req *claim)
+{
+    bool is_raised = claim->term > e->term;
+
+    take_in(e, claim);
+    if (e->role != ELECTION_ACTIVE)
         return;
     if (!gateways_has(e, &e->conf.self.node)) {
         char reason[ELECTION_REASON_BYTES];
@@ -158,11 +214,12 @@ accept(struct election *e, const struct claim_req *claim)
         snprintf(reason, sizeof(reason), "%s claimed term %u with score %u",
                  election_name(e, &claim->ref.node, name), claim->term, score_bare(claim->score));
         claim_step_down(e, ELECTION_CANDIDATE, reason);
-    } else if (!gateways_has(e, &claim->ref.node)) {
-        claim_tell_all(e); /* we won: whoever followed the loser must hear it */
-    } else if (is_raised) {
-        publish_claim(e); /* of several: we store again under the set's new term */
+        return;
     }
+    if (is_raised)
+        claim_restate(e); /* of several: we store again under the set's new term */
+    if (!gateways_has(e, &claim->ref.node))
+        claim_tell_all(e); /* we won: whoever followed the loser must hear it */
 }
 
 void
@@ -220,7 +277,7 @@ claim_on_answer(struct election *e, const struct election_event *ev)
         return;
     tell_newcomers(e, ans);
     if (ans->term > e->term && id_is_zero(&ans->active))
-        raise(e, "a higher term is remembered");
+        raise(e, NULL, "a higher term is remembered");
     else if (ans->term > e->term)
         record_read_gateways(e);
 }
@@ -245,7 +302,7 @@ claim_on_ring(struct election *e, enum status st, uint32_t term)
     if (term < e->term)
         return;
     snprintf(reason, sizeof(reason), "the ring remembers term %u", term);
-    raise(e, reason);
+    raise(e, NULL, reason);
 }
 
 /* ---- when to claim -----------------------------------------------------------------------------

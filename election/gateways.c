@@ -62,9 +62,8 @@ is_before(const struct election_gateway *a, const struct election_gateway *b)
     return ranking_beats(a->score, &a->ref.node, b->score, &b->ref.node);
 }
 
-/* Put in order; drop the worst by claim while there are too many.  Returns how many are left. */
-static size_t
-arrange(struct election_gateway *g, size_t count, size_t wanted)
+size_t
+gateways_arrange(struct election_gateway *g, size_t count, size_t wanted)
 {
     while (count > wanted) {
         size_t worst = 0;
@@ -93,6 +92,7 @@ watched_for(struct election *e, const struct id *node)
     return (struct watched){
         .node = *node,
         .heard_ms = e->now.mono_ms,
+        .news_ms = e->now.mono_ms,
         .hello_at_ms = e->now.mono_ms,
         .judge_at_ms = MOMENT_NEVER,
         .claim_at_ms = MOMENT_NEVER,
@@ -141,7 +141,7 @@ gateways_set(struct election *e, uint32_t term, const struct election_gateway *g
             next[next_count] = merged(e, &gateway[i]);
             next[next_count++].term = term;
         }
-    next_count = arrange(next, next_count, e->conf.gateways);
+    next_count = gateways_arrange(next, next_count, e->conf.gateways);
     for (size_t i = 0; i < next_count; i++)
         watched[i] = watched_for(e, &next[i].ref.node);
     for (size_t i = 0; i < e->gateway_count; i++)
@@ -157,6 +157,17 @@ gateways_set(struct election *e, uint32_t term, const struct election_gateway *g
     note_vacancy(e);
     if (changed)
         e->env.gateways_changed(e->env.ctx, e->gateway, e->gateway_count);
+}
+
+bool
+gateways_is_lively(const struct election *e, size_t at)
+{
+    const struct watched *w = &e->watched[at];
+    uint64_t silence_ms = hello_silence_ms(e, w);
+
+    if (silence_ms < RECORD_GRACE_MS)
+        silence_ms = RECORD_GRACE_MS; /* its record may still be under way */
+    return e->gateway[at].is_self || e->now.mono_ms <= w->news_ms + silence_ms;
 }
 
 void

@@ -57,8 +57,8 @@ hello_silence_ms(const struct election *e, const struct watched *w)
     return e->conf.hello_misses * interval_ms;
 }
 
-static void
-listen_anew(struct election *e, struct watched *w)
+void
+hello_listen(struct election *e, struct watched *w)
 {
     w->heard_ms = e->now.mono_ms;
     w->is_reset = false;
@@ -69,7 +69,7 @@ void
 hello_listen_anew(struct election *e)
 {
     for (size_t i = 0; i < e->gateway_count; i++) {
-        listen_anew(e, &e->watched[i]);
+        hello_listen(e, &e->watched[i]);
         e->watched[i].hello_at_ms = e->now.mono_ms;
     }
 }
@@ -79,8 +79,10 @@ hello_trust(struct election *e, const struct id *node)
 {
     struct watched *w = gateways_watched(e, node);
 
-    if (w)
-        listen_anew(e, w);
+    if (!w)
+        return;
+    hello_listen(e, w);
+    w->news_ms = e->now.mono_ms;
 }
 
 static void
@@ -127,6 +129,15 @@ send_hello(struct election *e, struct watched *w)
     e->env.send_hello(e->env.ctx, &w->node, token, &req, hello_silence_ms(e, w));
 }
 
+void
+hello_tell(struct election *e, const struct id *gateway)
+{
+    struct watched *w = gateways_watched(e, gateway);
+
+    if (w)
+        send_hello(e, w);
+}
+
 /* The fast ones keep a direct link, so that a crash is seen as a reset. */
 static void
 run_link(struct election *e, struct watched *w)
@@ -150,7 +161,7 @@ run_hello(struct election *e, struct watched *w)
 
     if (interval_ms != w->interval_ms) {
         if (w->interval_ms == 0 || interval_ms < w->interval_ms) {
-            listen_anew(e, w); /* silence so far was measured by another yardstick */
+            hello_listen(e, w); /* silence so far was measured by another yardstick */
             w->hello_at_ms = w->is_sent ? w->hello_sent_ms + interval_ms : e->now.mono_ms;
         }
         w->interval_ms = interval_ms;
@@ -213,9 +224,10 @@ hello_on_request(struct election *e, const struct election_event *ev)
     const struct hello_req *req = ev->request.hello;
 
     ranking_on_hello(e, &ev->request.from, req);
-    if (req->term > e->term)
-        record_read_gateways(
-            e); /* somebody knows of a later claim: a word is no proof, a record is */
+    if (req->term > e->term) { /* it knows of a later claim: a word is no proof, a record is */
+        record_read_gateways(e);
+        claim_was_told(e, req->term);
+    }
     hello_answer(e, ev->request.handle);
 }
 
@@ -225,6 +237,7 @@ measure(struct watched *w, uint64_t now_ms, uint32_t rtt_ms)
     w->srtt_ms = w->is_heard ? (7 * w->srtt_ms + rtt_ms + 4) / 8 : rtt_ms;
     w->is_heard = true;
     w->answer_ms = now_ms;
+    w->news_ms = now_ms;
 }
 
 /* It says it is not active.  What it knows of the gateway is a lead, to be confirmed by a HELLO. */
@@ -253,7 +266,7 @@ on_active_answer(struct election *e, struct watched *w, const struct hello_ans *
 {
     size_t at = (size_t)(w - e->watched);
 
-    listen_anew(e, w);
+    hello_listen(e, w);
     /* Of several gateways the first one's list is the one that all candidates go by. */
     if (at == 0 || !e->watched[0].is_heard || e->watched[0].trust != TRUST_OK)
         ranking_heard(e, ans);
@@ -268,9 +281,12 @@ on_active_answer(struct election *e, struct watched *w, const struct hello_ans *
     size_t count = e->gateway_count;
     memcpy(known, e->gateway, count * sizeof(known[0]));
     known[at].score = ans->score;
-    if (ans->term > e->term)
-        record_read_gateways(e); /* it raised its term */
-    gateways_set(e, ans->term > e->term ? ans->term : e->term, known, count);
+    if (ans->term <= e->term) {
+        gateways_set(e, e->term, known, count);
+        return;
+    }
+    record_read_gateways(e); /* it raised its term: who else is of the new set is to be read */
+    gateways_set(e, ans->term, &known[at], 1);
 }
 
 void

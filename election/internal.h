@@ -23,7 +23,9 @@
 #define ELECTION_SENT_MAX  16  /* HELLOs whose tokens are remembered, for the RTT */
 #define SETTLE_HELLOS      10  /* no claim before the overlay was up for so many intervals */
 #define FIRST_ANSWER_MS    333 /* the interval assumed for a gateway never heard, its RTT unknown */
+#define REMEMBER_MS        2000 /* so long a term that is told may still show up in a record */
 #define RETRY_MS           500
+#define RECORD_GRACE_MS    2000 /* a claim is heard, and only then its record can be read */
 #define READ_LOST_MS       10000
 #define SCORE_STEP         25 /* so much change of the score is published at once */
 #define HANDOVER_TRY_MS    500
@@ -70,6 +72,7 @@ struct watched {
     bool is_heard;
     uint64_t heard_ms;  /* last answer, or when we began to listen; moved on where we slept */
     uint64_t answer_ms; /* is_heard: last answer */
+    uint64_t news_ms;   /* last answer or claim, or when it was first heard of */
     uint64_t hello_at_ms;
     uint64_t hello_sent_ms;
     bool is_sent;
@@ -122,6 +125,9 @@ struct election {
     uint16_t claim_score;  /* ACTIVE: frozen */
     uint64_t claimed_wall_ms;
     bool is_blind;      /* claimed without having heard the ring */
+    uint32_t told_term; /* ACTIVE: somebody remembers it; over ours, and no record has it */
+    uint64_t told_ms;   /* when it was first told */
+    bool is_behind;     /* OBSERVER: who had our term is gone, and we follow a lower one */
     struct id replaces; /* in our claim; zero for none */
 
     enum peer_state overlay;
@@ -223,12 +229,18 @@ void ranking_follow(struct election *e, const struct id *node);
 /* ---- gateways.c ------------------------------------------------------------------------------ */
 bool gateways_has(const struct election *e, const struct id *node);
 struct watched *gateways_watched(struct election *e, const struct id *node);
+/** gateways_arrange - put in order, and drop the worst by claim while there are more than @wanted.
+ *  Returns how many are left. */
+size_t gateways_arrange(struct election_gateway *g, size_t count, size_t wanted);
+/** gateways_is_lively - a member of whom no record was read: was it heard, or of it, just now? */
+bool gateways_is_lively(const struct election *e, size_t at);
 /** gateways_set - the set under @term becomes these (at most conf.gateways are kept, the best). */
 void gateways_set(struct election *e, uint32_t term, const struct election_gateway *gateway,
                   size_t count);
 /** gateways_drop - one is active no more. */
 void gateways_drop(struct election *e, const struct id *node);
 bool gateways_is_refuted(const struct election *e, const struct id *node, uint32_t term);
+/** gateways_refute - its records up to @term do not count any more: it said so itself. */
 void gateways_refute(struct election *e, const struct id *node, uint32_t term);
 /** gateways_weight - by RFC 2782, never 0, which would be for emergencies. */
 uint16_t gateways_weight(uint16_t score);
@@ -244,8 +256,12 @@ void hello_on_answer(struct election *e, const struct election_event *ev);
 void hello_listen_anew(struct election *e);
 /** hello_forgive - we did not run for @late_ms: silence in that time says nothing. */
 void hello_forgive(struct election *e, uint32_t late_ms);
+/** hello_listen - forget its silence, though nothing was heard. */
+void hello_listen(struct election *e, struct watched *w);
 /** hello_trust - a gateway was heard of otherwise than by HELLO. */
 void hello_trust(struct election *e, const struct id *node);
+/** hello_tell - one HELLO out of turn. */
+void hello_tell(struct election *e, const struct id *gateway);
 /** hello_answer - what we say of ourselves and of the gateway. */
 void hello_answer(struct election *e, uint64_t handle);
 /** hello_silence_ms - how long without an answer makes a suspicion. */
@@ -274,6 +290,15 @@ void claim_tell(struct election *e, const struct id *to);
 void claim_tell_all(struct election *e);
 void claim_on_request(struct election *e, const struct election_event *ev);
 void claim_on_answer(struct election *e, const struct election_event *ev);
+/** claim_restate - store our claim again, under the term of the set that others changed. */
+void claim_restate(struct election *e);
+/** claim_go_on_without - of several, one is silent and no candidate is left to replace it: what is
+ *  still read of it is outranked.  It may join again where it is alive. */
+void claim_go_on_without(struct election *e, const struct id *silent);
+/** claim_was_told - somebody remembers @term, which is higher than ours. */
+void claim_was_told(struct election *e, uint32_t term);
+/** claim_on_read - the records were read, and what was told is in none of them: claim over it. */
+void claim_on_read(struct election *e);
 /** claim_step_down - active no more; another gateway is, or we leave. */
 void claim_step_down(struct election *e, enum election_role to, const char *reason);
 void claim_on_ring(struct election *e, enum status st, uint32_t term);

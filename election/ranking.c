@@ -85,13 +85,17 @@ forget(struct election *e, struct candidate *c)
 static bool
 is_fresh(const struct election *e, const struct candidate *c)
 {
-    uint64_t interval_ms = e->conf.hello_max_ms;
+    uint64_t interval_ms = e->conf.hello_ms;
+    uint64_t silence_ms;
 
     if (c->is_gone)
         return false;
-    if (c->has_hello && c->interval_ms > 0 && c->interval_ms < interval_ms)
-        interval_ms = c->interval_ms > e->conf.hello_ms ? c->interval_ms : e->conf.hello_ms;
-    return e->now.mono_ms <= c->fresh_ms + 2 * e->conf.hello_misses * interval_ms;
+    if (c->has_hello && c->interval_ms > interval_ms)
+        interval_ms = c->interval_ms < e->conf.hello_max_ms ? c->interval_ms : e->conf.hello_max_ms;
+    silence_ms = 2 * e->conf.hello_misses * interval_ms;
+    if (!c->has_hello || c->interval_ms == 0) /* its first ones are still to come */
+        silence_ms += e->conf.hello_max_ms;
+    return e->now.mono_ms <= c->fresh_ms + silence_ms;
 }
 
 /* The overlay keeps the records of the dead until they expire; a gateway that answers knows better

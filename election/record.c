@@ -64,7 +64,7 @@ plan_gateways(struct election *e, bool has_failed)
 
     if (e->role == ELECTION_OBSERVER)
         period_ms *= OBSERVER_SLOWER;
-    if (e->gateway_count == 0 && period_ms > NO_GATEWAY_RETRY_MS)
+    if ((e->gateway_count == 0 || e->is_behind) && period_ms > NO_GATEWAY_RETRY_MS)
         period_ms = NO_GATEWAY_RETRY_MS;
     for (size_t i = 0; i < e->gateway_count; i++)
         if (!e->gateway[i].sip_uri[0])
@@ -142,11 +142,21 @@ pick(const struct election *e, const struct gateway_record *record, size_t count
     return picked;
 }
 
+/* Under one term what was heard and what was read belong together, ourselves included. */
+static size_t
+add_known(const struct election *e, uint32_t term, struct election_gateway *set, size_t count)
+{
+    for (size_t i = 0; term == e->term && i < e->gateway_count; i++)
+        if (gateways_is_lively(e, i))
+            set[count++] = e->gateway[i];
+    return count;
+}
+
 /* We are active and the overlay has records of our own term or of a higher one. */
 static void
 meet_as_active(struct election *e, uint32_t term, struct election_gateway *found, size_t count)
 {
-    struct election_gateway set[ELECTION_GATEWAYS_MAX + 1];
+    struct election_gateway set[2 * ELECTION_GATEWAYS_MAX];
     char reason[ELECTION_REASON_BYTES];
     char name[NODE_NAME_BYTES];
     size_t set_count = 0;
@@ -154,8 +164,9 @@ meet_as_active(struct election *e, uint32_t term, struct election_gateway *found
 
     for (size_t i = 0; i < count; i++)
         set[set_count++] = found[i];
+    set_count = add_known(e, term, set, set_count);
     /* Under a higher term we stay only where there is room: our own record is then stored again. */
-    if (term == e->term || set_count < e->conf.gateways)
+    if (term > e->term && set_count < e->conf.gateways)
         set[set_count++] = gateways_self(e);
     gateways_set(e, term, set, set_count);
     if (!gateways_has(e, &e->conf.self.node)) {
@@ -164,10 +175,8 @@ meet_as_active(struct election *e, uint32_t term, struct election_gateway *found
         claim_step_down(e, ELECTION_CANDIDATE, reason);
         return;
     }
-    if (term > was) {
-        record_publish(e, ELECTION_RECORD_GATEWAY);
-        e->env.publish_ring(e->env.ctx, e->term, e->conf.priority, gateways_weight(e->claim_score));
-    }
+    if (term > was)
+        claim_restate(e);
     for (size_t i = 0; i < count; i++)
         if (!gateways_has(e, &found[i].ref.node)) {
             claim_tell_all(e); /* it lost to us: all hear who won */
@@ -194,6 +203,22 @@ tell_losers(struct election *e, const struct gateway_record *record, size_t coun
     }
 }
 
+/*
+ * Who had the highest term is gone without a successor that knew of it: this node alone remembers.
+ * It follows whoever there is, and tells it, so that it claims over that term.
+ */
+static void
+follow_lower(struct election *e, const struct election_gateway *found, size_t count)
+{
+    for (size_t i = 0; i < e->gateway_count; i++)
+        if (gateways_is_lively(e, i))
+            return;
+    e->is_behind = true;
+    gateways_set(e, e->term, found, count);
+    for (size_t i = 0; i < e->gateway_count; i++)
+        hello_tell(e, &e->gateway[i].ref.node);
+}
+
 static void
 take_records(struct election *e, const struct gateway_record *record, size_t count)
 {
@@ -201,19 +226,24 @@ take_records(struct election *e, const struct gateway_record *record, size_t cou
     uint32_t term = 0;
     size_t picked;
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         election_saw_term(e, record[i].term);
+        /* Of an earlier life of this node, or a removal that got lost: nobody may follow it. */
+        if (e->role != ELECTION_ACTIVE && id_equal(&record[i].ref.node, &e->conf.self.node))
+            e->env.withdraw(e->env.ctx, ELECTION_RECORD_GATEWAY);
+    }
     picked = pick(e, record, count, found, &term);
+    if (term >= e->term)
+        e->is_behind = false;
+    else if (picked > 0 && e->role == ELECTION_OBSERVER)
+        follow_lower(e, found, picked);
     if (picked > 0 && term >= e->term) {
         if (e->role == ELECTION_ACTIVE) {
             meet_as_active(e, term, found, picked);
         } else {
             struct election_gateway set[2 * ELECTION_GATEWAYS_MAX];
             memcpy(set, found, picked * sizeof(found[0]));
-            /* Under one term what was heard and what was read belong together. */
-            for (size_t i = 0; term == e->term && i < e->gateway_count; i++)
-                set[picked++] = e->gateway[i];
-            gateways_set(e, term, set, picked);
+            gateways_set(e, term, set, add_known(e, term, set, picked));
         }
     }
     if (e->role == ELECTION_ACTIVE)
@@ -224,8 +254,10 @@ void
 record_on_gateways(struct election *e, const struct election_event *ev)
 {
     ended(&e->gateways, ev->gateways.st);
-    if (ev->gateways.st == ST_OK)
+    if (ev->gateways.st == ST_OK) {
         take_records(e, ev->gateways.record, ev->gateways.count);
+        claim_on_read(e);
+    }
     plan_gateways(e, ev->gateways.st != ST_OK);
 }
 

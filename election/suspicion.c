@@ -188,14 +188,12 @@ static void
 look_again(struct election *e, struct watched *w)
 {
     if (e->role == ELECTION_ACTIVE && e->now.mono_ms >= w->heard_ms + 3 * hello_silence_ms(e, w)) {
-        struct id node = w->node; /* no candidate is left to replace it */
-        gateways_refute(e, &node, e->term);
-        gateways_drop(e, &node);
+        claim_go_on_without(e, &w->node);
         return;
     }
     if (e->role == ELECTION_OBSERVER) {
         record_read_gateways(e);
-        hello_trust(e, &w->node);
+        hello_listen(e, w);
     }
 }
 
@@ -204,6 +202,8 @@ suspicion_run(struct election *e, struct watched *w)
 {
     if (w->interval_ms == 0)
         return;
+    if (w->trust != TRUST_OK && e->role != ELECTION_CANDIDATE)
+        suspicion_end(w); /* a matter of candidates */
     if (w->trust == TRUST_OK && e->now.mono_ms >= suspect_at_ms(e, w)) {
         if (e->role == ELECTION_CANDIDATE)
             suspect(e, w);

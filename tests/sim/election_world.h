@@ -39,7 +39,7 @@ struct world_node {
     uint64_t tick_ms;
     uint32_t term_before;
     uint32_t claimed_term;
-    unsigned changes; /* of role or claim */
+    unsigned changes; /* of role */
     unsigned claims;
     unsigned gateway_changes;
     unsigned hellos; /* sent */

@@ -357,6 +357,10 @@ on_gateways_changed(void *ctx, const struct election_gateway *gateway, size_t co
     struct world_node *n = ctx;
 
     n->gateway_changes++;
+    if (n->world->is_loud)
+        printf("[%6llu] %c: knows", (unsigned long long)n->world->now_ms, n->name);
+    for (size_t i = 0; n->world->is_loud && i <= count; i++)
+        printf(i < count ? " %c" : "\n", gateway[i].ref.node.bytes[0]);
     if (count > n->conf.gateways)
         world_break(n->world, "%c has %zu gateways", n->name, count);
     for (size_t i = 0; i < count; i++)
@@ -375,7 +379,7 @@ on_role_changed(void *ctx, enum election_role was, enum election_role is, uint32
     if (is == ELECTION_ACTIVE)
         n->claimed_term = term;
     n->claims += is == ELECTION_ACTIVE;
-    n->changes++;
+    n->changes += was != is;
     world_trace(n->world, "[%6llu] %c: %s -> %s, term %u, reason: %s\n",
                 (unsigned long long)n->world->now_ms, n->name, election_role_name(was),
                 election_role_name(is), term, reason);

@@ -1,0 +1,46 @@
+/**
+ * DOC: elections under random misfortune
+ *
+ * A run draws from its seed a little world (3 to 10 nodes, one or two gateways, preemption or not,
+ * scores, pins, pace, latency) and three phases.  In each phase some misfortunes follow one
+ * another: crash, power cut, pause and resume, one-way loss, lossy or slow network, partition,
+ * silent or not, with or without the ring, jumps of the wall clock, late ticks, broken links,
+ * changed scores, ordered hand-over, a leave, a restart of all.  Then all is mended, most of the
+ * dead start again, and the design's promises are held against what follows:
+ *
+ *     - at most the configured number of gateways, WORLD_HEAL_MS after the network is whole
+ *     - a gateway again within CHAOS_VACANT_MS, and all that are wanted within CHAOS_SETTLED_MS, as
+ *       far as there are candidates
+ *     - then all candidates and gateways have the same active set under the same term, and it is
+ *       those that are active; ordinary peers, that read it rarely, within CHAOS_ALL_MS
+ *     - from then on nothing changes, but where preemption is on: there not any more after its hold
+ *       time
+ *     - and always: terms only grow, on each node and of its claims
+ *
+ * The same seed is the same run.
+ */
+#ifndef TESTS_SIM_CHAOS_H
+#define TESTS_SIM_CHAOS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CHAOS_VACANT_MS  5000
+#define CHAOS_SETTLED_MS 12000
+#define CHAOS_ALL_MS     45000
+
+struct chaos_verdict {
+    bool is_broken;
+    char what[128];
+    char drawn[256];
+    char *story; /* of the phase that broke; the caller's; NULL if none did */
+    uint64_t now_ms;
+    unsigned misfortunes;
+    unsigned claims;
+    uint64_t digest; /* of all that happened */
+};
+
+/** chaos_run - one run.  @is_loud: each change, misfortune and log line goes to stdout at once. */
+void chaos_run(uint64_t seed, bool is_loud, struct chaos_verdict *ret);
+
+#endif
