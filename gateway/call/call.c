@@ -20,8 +20,9 @@ struct branches {
     size_t count;
     int best; /* status of the response kept, 0 for none */
     uint8_t group;
-    bool has_searched_again;
-    bool has_given_up; /* the caller has its answer: whatever comes is not for him */
+    unsigned searches;     /* after the first */
+    uint64_t search_at_ms; /* the next; MOMENT_NEVER while none is waited for */
+    bool has_given_up;     /* the caller has its answer: whatever comes is not for him */
     uint64_t hop_deadline_ms;
     uint64_t answer_deadline_ms;
     struct branch branch[CALL_BRANCHES_MAX];
@@ -140,6 +141,7 @@ call_new(enum call_kind kind, const struct call_conf *conf, const struct call_ou
     c->deadline_ms = now.mono_ms + conf->search_ms;
     c->ack_deadline_ms = MOMENT_NEVER;
     c->branches->hop_deadline_ms = MOMENT_NEVER;
+    c->branches->search_at_ms = MOMENT_NEVER;
     c->branches->answer_deadline_ms =
         kind == CALL_SESSION ? now.mono_ms + conf->answer_ms : MOMENT_NEVER;
     return c;
@@ -215,6 +217,7 @@ finish(struct call *c, struct moment now, int status, const char *reason)
     c->branches->has_given_up = true;
     c->branches->hop_deadline_ms = MOMENT_NEVER;
     c->branches->answer_deadline_ms = MOMENT_NEVER;
+    c->branches->search_at_ms = MOMENT_NEVER;
     c->invite = INVITE_NONE;
     c->out->finish(c->ctx, status);
     cancel_branches(c);
@@ -280,6 +283,21 @@ next_group(const struct branches *b, uint8_t *ret_group)
     return found;
 }
 
+static void
+search_again(struct call *c, struct moment now)
+{
+    struct branches *b = c->branches;
+    uint32_t pause_ms = b->searches > 0 ? c->conf->search_pause_ms : 0;
+
+    b->searches++;
+    become(c, now, CALL_SEARCHING, "nobody could be reached");
+    c->deadline_ms = now.mono_ms + pause_ms + c->conf->search_ms;
+    if (pause_ms > 0)
+        b->search_at_ms = now.mono_ms + pause_ms;
+    else
+        c->out->search_again(c->ctx);
+}
+
 /** No branch runs any more: on to the next group, to another search, or to the final answer. */
 static void
 go_on(struct call *c, struct moment now)
@@ -293,11 +311,8 @@ go_on(struct call *c, struct moment now)
             finish(c, now, b->best == 503 ? 500 : CALL_PASS, "refused");
         } else if (next_group(b, &group)) {
             start_group(c, now, group);
-        } else if (c->conf->may_search_again && !b->has_searched_again) {
-            b->has_searched_again = true;
-            become(c, now, CALL_SEARCHING, "nobody could be reached");
-            c->deadline_ms = now.mono_ms + c->conf->search_ms;
-            c->out->search_again(c->ctx);
+        } else if (b->searches < c->conf->searches) {
+            search_again(c, now);
             return;
         } else {
             finish(c, now, b->best == 503 ? 500 : c->conf->unreachable_status,
@@ -349,7 +364,7 @@ on_final(struct call *c, struct moment now, unsigned index, const struct call_re
         if (is_silent || branch->is_hop)
             c->out->forget(c->ctx, index);
     } else {
-        branch->is_reached = !response->is_stale || b->has_searched_again;
+        branch->is_reached = !response->is_stale || b->searches > 0;
     }
     if (!is_silent && (b->best == 0 || rank(response->status) < rank(b->best))) {
         b->best = response->status;
@@ -484,6 +499,74 @@ call_hang_up(struct call *c, struct moment now, const char *reason)
         hang_up(c, now, reason);
     else if (c->state < CALL_CONFIRMED)
         finish(c, now, 503, reason);
+    settle(c, now);
+}
+
+/* ---- from gateway to gateway ---- */
+
+struct call *
+call_adopt(const struct call_conf *conf, const struct call_out *out, void *ctx, struct moment now,
+           const struct call_adopted *how)
+{
+    struct call *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->conf = conf;
+    c->out = out;
+    c->ctx = ctx;
+    c->kind = CALL_SESSION;
+    c->state = CALL_SEARCHING; /* until become() */
+    c->winner = 0;
+    c->lifetime_s = how->lifetime_s;
+    c->invite = how->awaits_ack ? INVITE_ANSWERED : INVITE_ACKNOWLEDGED;
+    c->invite_from = (uint8_t)how->invite_from;
+    c->ack_deadline_ms = how->awaits_ack ? now.mono_ms + conf->ack_ms : MOMENT_NEVER;
+    become(c, now, CALL_CONFIRMED, "taken over");
+    check_invariants(c);
+    return c;
+}
+
+void
+call_release(struct call *c, struct moment now)
+{
+    if (c->state != CALL_CONFIRMED)
+        return;
+    c->invite = INVITE_NONE;
+    c->ack_deadline_ms = MOMENT_NEVER;
+    c->subscriptions = 0;
+    c->byes = 1U << CALL_CALLER | 1U << CALL_CALLEE; /* none is ours to say */
+    become(c, now, CALL_ENDING, "another gateway has it");
+    settle(c, now);
+}
+
+uint32_t
+call_lifetime_s(const struct call *c)
+{
+    return c->lifetime_s;
+}
+
+enum call_leg
+call_invite_from(const struct call *c)
+{
+    return c->invite_from;
+}
+
+bool
+call_begin_invite(struct call *c, enum call_leg leg)
+{
+    if (c->state != CALL_CONFIRMED || c->invite == INVITE_PENDING || c->invite == INVITE_ANSWERED)
+        return false;
+    c->invite = INVITE_PENDING;
+    c->invite_from = (uint8_t)other(leg);
+    return true;
+}
+
+void
+call_end_invite(struct call *c, struct moment now, bool is_accepted)
+{
+    if (c->invite == INVITE_PENDING)
+        c->invite = is_accepted ? INVITE_ACKNOWLEDGED : INVITE_NONE;
     settle(c, now);
 }
 
@@ -650,6 +733,10 @@ call_tick(struct call *c, struct moment now)
     }
     if (c->branches && c->branches->hop_deadline_ms <= now.mono_ms)
         on_hop_deadline(c, now);
+    if (c->branches && c->branches->search_at_ms <= now.mono_ms) {
+        c->branches->search_at_ms = MOMENT_NEVER;
+        c->out->search_again(c->ctx);
+    }
     if (c->branches && c->branches->answer_deadline_ms <= now.mono_ms)
         finish(c, now, 408, "no answer");
     if (c->deadline_ms <= now.mono_ms)
@@ -666,6 +753,7 @@ call_deadline_ms(const struct call *c)
     if (c->branches) {
         at_ms = moment_earlier_ms(at_ms, c->branches->hop_deadline_ms);
         at_ms = moment_earlier_ms(at_ms, c->branches->answer_deadline_ms);
+        at_ms = moment_earlier_ms(at_ms, c->branches->search_at_ms);
     }
     return at_ms;
 }

@@ -19,6 +19,9 @@
  * where a response has none.  The winner is the dialog of the first 2xx; others are acknowledged
  * and hung up.
  *
+ * A call may change its gateway while it is up: call_adopt() makes one that another gateway had,
+ * call_release() ends one here that another gateway has; neither end is told by the machine.
+ *
  * Subscriptions and single requests (MESSAGE, OPTIONS, anything unknown) take the same way: a
  * SUBSCRIBE or REFER leaves a dialog behind, a single request ends with its answer.
  *
@@ -64,7 +67,10 @@ struct call_conf {
     uint32_t ack_ms;        /* a 2xx waits this long for its ACK: 64*T1 */
     uint32_t ending_ms;     /* cancelled branches and open exchanges may take this long */
     int unreachable_status; /* when no target could be reached: 503 or 480 */
-    bool may_search_again;  /* ask the overlay once more, past its cache, when none could */
+    unsigned searches;      /* how often the overlay is asked once more, past its cache, when none
+                               could: at once, then each time search_pause_ms later, for a gateway
+                               that has just changed may not be known yet */
+    uint32_t search_pause_ms;
 };
 
 struct call_target {
@@ -169,6 +175,35 @@ int call_on_request(struct call *c, struct moment now, enum call_leg leg, enum c
  */
 int call_on_answer(struct call *c, struct moment now, unsigned exchange,
                    const struct call_response *response, bool is_last);
+
+/** What another gateway had of a call that is up. */
+struct call_adopted {
+    uint32_t lifetime_s; /* as call_lifetime_s(); begins anew */
+    bool awaits_ack;     /* the last INVITE's 2xx has none yet */
+    enum call_leg invite_from;
+};
+
+/** call_adopt - a call that is up already: CONFIRMED, its winner dialog 0; else as call_new(). */
+struct call *call_adopt(const struct call_conf *conf, const struct call_out *out, void *ctx,
+                        struct moment now, const struct call_adopted *how);
+
+/** call_release - another gateway has it: nothing is asked for any more but call_out.changed(), and
+ * it ends as soon as the exchanges that are open have ended. */
+void call_release(struct call *c, struct moment now);
+
+uint32_t call_lifetime_s(const struct call *c);
+
+/** call_invite_from - who sent the last INVITE. */
+enum call_leg call_invite_from(const struct call *c);
+
+/**
+ * call_begin_invite - an INVITE of the gateway itself towards @leg: a target refresh
+ * Returns: false where another INVITE is under way: to be tried later.
+ */
+bool call_begin_invite(struct call *c, enum call_leg leg);
+
+/** call_end_invite - it was answered; @is_accepted by a 2xx, which the shell has acknowledged. */
+void call_end_invite(struct call *c, struct moment now, bool is_accepted);
 
 /** call_hang_up - end it from here: shutdown, or the operator. */
 void call_hang_up(struct call *c, struct moment now, const char *reason);

@@ -118,7 +118,7 @@ static const struct call_conf conf = {.search_ms = 5000,
                                       .ack_ms = 32000,
                                       .ending_ms = 40000,
                                       .unreachable_status = 503,
-                                      .may_search_again = true};
+                                      .searches = 1};
 
 static void
 begin(enum call_kind kind)
@@ -264,6 +264,35 @@ START_TEST(all_gateways_dead_then_search_past_the_cache)
     targets(1, true);
     failure(1, 503);
     expect("-> trying: sent on\nsend 1\nforget 1\nfinish 503\n"
+           "-> ending: nobody could be reached\n-> ended: all is quiet\n");
+}
+END_TEST
+
+/* A gateway that changes is unknown for a moment: the second search waits. */
+START_TEST(the_second_search_comes_after_a_pause)
+{
+    static const struct call_conf patient = {.search_ms = 5000,
+                                             .hop_ms = 2000,
+                                             .answer_ms = 60000,
+                                             .unreachable_status = 503,
+                                             .searches = 2,
+                                             .search_pause_ms = 400};
+
+    call_free(call);
+    call = call_new(CALL_SESSION, &patient, &out, NULL, now);
+    targets(1, true);
+    failure(0, 503);
+    targets(1, true);
+    failure(1, 503);
+    expect("-> trying: sent on\nsend 0\nforget 0\n"
+           "-> searching: nobody could be reached\nsearch again\n"
+           "-> trying: sent on\nsend 1\nforget 1\n-> searching: nobody could be reached\n");
+    ck_assert_uint_eq(call_deadline_ms(call), 1400);
+    wait_until(1400);
+    expect("search again\n");
+    targets(1, true);
+    failure(2, 503);
+    expect("-> trying: sent on\nsend 2\nforget 2\nfinish 503\n"
            "-> ending: nobody could be reached\n-> ended: all is quiet\n");
 }
 END_TEST
@@ -560,6 +589,92 @@ START_TEST(shutdown_ends_calls)
 }
 END_TEST
 
+static void
+adopt(uint32_t lifetime_s, bool awaits_ack)
+{
+    struct call_adopted how = {
+        .lifetime_s = lifetime_s, .awaits_ack = awaits_ack, .invite_from = CALL_CALLER};
+
+    call_free(call);
+    call = call_adopt(&conf, &out, NULL, now, &how);
+    ck_assert_ptr_nonnull(call);
+    expect("-> confirmed: taken over\n");
+}
+
+START_TEST(an_adopted_call_is_up_and_ends_as_any)
+{
+    unsigned exchange;
+
+    adopt(0, false);
+    ck_assert_uint_eq(call_winner(call), 0);
+    ck_assert(!call_awaits_ack(call));
+    ck_assert_uint_eq(call_deadline_ms(call), MOMENT_NEVER);
+    ck_assert_int_eq(call_on_request(call, now, CALL_CALLEE, CALL_BYE, &exchange), CALL_PASS);
+    ck_assert_int_eq(
+        call_on_answer(call, now, exchange, &(struct call_response){.status = 200}, false),
+        CALL_PASS);
+    expect("-> ending: callee hung up\n-> ended: all is quiet\n");
+}
+END_TEST
+
+/* The 2xx had passed the gateway before, its ACK comes to this one. */
+START_TEST(an_adopted_call_may_wait_for_its_ack)
+{
+    adopt(0, true);
+    ck_assert(call_awaits_ack(call));
+    call_on_ack(call, now, CALL_CALLER);
+    expect("ack callee\n");
+    adopt(0, true);
+    wait_until(33000);
+    expect("ack callee\nbye caller\nbye callee\n-> ending: no ACK\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(an_adopted_session_lives_as_long_as_it_did)
+{
+    adopt(90, false);
+    ck_assert_uint_eq(call_lifetime_s(call), 90);
+    wait_until(91000);
+    expect("bye caller\nbye callee\n-> ending: session expired\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(a_released_call_ends_without_a_word)
+{
+    unsigned exchange;
+
+    adopt(0, false);
+    call_release(call, now);
+    expect("-> ending: another gateway has it\n-> ended: all is quiet\n");
+    adopt(0, false);
+    ck_assert_int_eq(call_on_request(call, now, CALL_CALLER, CALL_INVITE, &exchange), CALL_PASS);
+    call_release(call, now);
+    expect("-> ending: another gateway has it\n"); /* what is under way comes to its end */
+    ck_assert_int_eq(
+        call_on_answer(call, now, exchange, &(struct call_response){.status = 488}, false),
+        CALL_PASS);
+    expect("-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(an_invite_of_the_gateway_itself)
+{
+    unsigned exchange;
+
+    adopt(0, false);
+    ck_assert(call_begin_invite(call, CALL_CALLER));
+    ck_assert(!call_begin_invite(call, CALL_CALLEE)); /* one at a time */
+    ck_assert_int_eq(call_on_request(call, now, CALL_CALLER, CALL_INVITE, &exchange), 491);
+    call_end_invite(call, now, true);
+    ck_assert_int_eq(call_on_answered_again(call, now, CALL_CALLER), CALL_SWALLOW);
+    expect("ack caller\n");
+    ck_assert(call_begin_invite(call, CALL_CALLEE));
+    call_end_invite(call, now, false);
+    ck_assert_int_eq(call_on_request(call, now, CALL_CALLER, CALL_INVITE, &exchange), CALL_PASS);
+    ck_assert(!call_begin_invite(call, CALL_CALLEE)); /* the phone's comes first */
+}
+END_TEST
+
 int
 main(void)
 {
@@ -570,7 +685,13 @@ main(void)
     tcase_add_test(tc, plain_call);
     tcase_add_test(tc, next_gateway_when_one_is_dead);
     tcase_add_test(tc, all_gateways_dead_then_search_past_the_cache);
+    tcase_add_test(tc, the_second_search_comes_after_a_pause);
     tcase_add_test(tc, a_503_from_downstream_goes_up_as_500);
+    tcase_add_test(tc, an_adopted_call_is_up_and_ends_as_any);
+    tcase_add_test(tc, an_adopted_call_may_wait_for_its_ack);
+    tcase_add_test(tc, an_adopted_session_lives_as_long_as_it_did);
+    tcase_add_test(tc, a_released_call_ends_without_a_word);
+    tcase_add_test(tc, an_invite_of_the_gateway_itself);
     tcase_add_test(tc, nothing_can_be_sent);
     tcase_add_test(tc, overlay_says_nothing);
     tcase_add_test(tc, fork_first_2xx_wins);

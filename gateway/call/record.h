@@ -1,0 +1,72 @@
+/**
+ * DOC: a confirmed call as bytes, for the gateway that takes it over
+ *
+ * What another gateway of the overlay has to know of a call that is up, to be in its place towards
+ * both ends: names and tags of both dialogs, sequence numbers, where each end is reached, what it
+ * said last of its media, and how long the session lasts without a refresh.
+ *
+ *     version, flags, the call, the caller's leg, the callee's leg
+ *
+ * byte by byte in docs/protocol.md.  A leg's @sdp is what that end sent: the other end is offered
+ * it again where it can only be told by an INVITE where its requests have to go from now on.
+ *
+ * Source: the design's "Calls survive"; RFC 3261 section 12.
+ * Left out on purpose: what is under way (transactions, exchanges); subscriptions.
+ */
+#ifndef GATEWAY_CALL_RECORD_H
+#define GATEWAY_CALL_RECORD_H
+
+#include "base/bytes.h"
+#include "gateway/call/call.h"
+
+#define CALL_RECORD_VERSION   1
+#define CALL_RECORD_BYTES_MAX 32000 /* of a whole record */
+#define CALL_TEXT_BYTES_MAX   1023  /* of each text but @sdp */
+
+enum call_side { CALL_SIDE_PHONES, CALL_SIDE_PEERS, CALL_SIDE_GATEWAYS };
+
+/** One end of the call, as the gateway speaks with it.  All texts are borrowed. */
+struct call_record_leg {
+    uint8_t side;      /* enum call_side: what lies at the next hop */
+    bool is_stream;    /* reached over a connection */
+    bool knows_update; /* its Allow names UPDATE */
+    uint32_t cseq;     /* of our last request */
+    uint32_t peer_cseq;
+    uint32_t invite_cseq; /* of the last INVITE, whoever sent it */
+    struct slice call_id;
+    struct slice local_tag;
+    struct slice remote_tag;
+    struct slice target;   /* its Contact */
+    struct slice route;    /* route set as the value of Route; "" if none */
+    struct slice next_hop; /* where neither of them says it; "" if they do */
+    struct slice known;    /* where it was reached before; "" */
+    struct slice sdp;      /* the last body of type application/sdp that it sent; "" if none */
+};
+
+struct call_record {
+    bool is_inward;
+    bool awaits_ack;     /* the last INVITE was answered by 2xx and not acknowledged yet */
+    uint8_t invite_from; /* enum call_leg: who sent that INVITE */
+    uint8_t refresher;   /* enum call_leg: who refreshes the session (RFC 4028), if session_s */
+    uint32_t session_s;  /* Session-Expires; 0 without session timer */
+    uint32_t lifetime_s; /* how long the call lives without a refresh; 0 without limit */
+    uint64_t since_wall_ms;
+    struct slice token;    /* user of our Contact */
+    struct slice from_uri; /* of the initial request, as it was written */
+    struct slice to_uri;
+    struct slice far_overlay;      /* which the leg of side GATEWAYS belongs to; "" if none does */
+    struct call_record_leg leg[2]; /* by enum call_leg */
+};
+
+/** call_record_write - append a record; the writer fails where a text is too long */
+void call_record_write(struct writer *w, const struct call_record *record);
+
+/**
+ * call_record_read - read one record
+ * @in:  a whole record; what @ret holds borrows from it
+ * Returns: ST_OK; ST_UNSUPPORTED for another version; ST_TOO_LARGE; ST_MALFORMED, also for a text
+ *          with a control character, a tag or target that is missing, or a value out of range.
+ */
+NODISCARD enum status call_record_read(struct slice in, struct call_record *ret);
+
+#endif

@@ -1,0 +1,178 @@
+#include <check.h>
+#include <string.h>
+
+#include "gateway/call/record.h"
+
+static struct writer w;
+
+static void
+setup(void)
+{
+    writer_init(&w, CALL_RECORD_BYTES_MAX);
+}
+
+static void
+teardown(void)
+{
+    writer_done(&w);
+}
+
+/** A call of alice, behind us, to bob of another island; every field differs from zero. */
+static struct call_record
+sample(void)
+{
+    return (struct call_record){.is_inward = true,
+                                .awaits_ack = true,
+                                .invite_from = CALL_CALLEE,
+                                .refresher = CALL_CALLEE,
+                                .session_s = 1800,
+                                .lifetime_s = 1832,
+                                .since_wall_ms = 1700000000123,
+                                .token = slice_text("token"),
+                                .from_uri = slice_text("sip:alice@pastry"),
+                                .to_uri = slice_text("sip:bob@can"),
+                                .far_overlay = slice_text("can"),
+                                .leg = {{.side = CALL_SIDE_PEERS,
+                                         .is_stream = true,
+                                         .cseq = 3,
+                                         .peer_cseq = 4,
+                                         .invite_cseq = 5,
+                                         .call_id = slice_text("call-a"),
+                                         .local_tag = slice_text("our-a"),
+                                         .remote_tag = slice_text("alice"),
+                                         .target = slice_text("sip:alice@127.0.0.9"),
+                                         .route = slice_text("<sip:127.0.0.2:5062;lr>"),
+                                         .sdp = slice_text("v=0\r\n")},
+                                        {.side = CALL_SIDE_GATEWAYS,
+                                         .knows_update = true,
+                                         .cseq = 6,
+                                         .peer_cseq = 7,
+                                         .invite_cseq = 8,
+                                         .call_id = slice_text("call-b"),
+                                         .local_tag = slice_text("our-b"),
+                                         .remote_tag = slice_text("bob"),
+                                         .target = slice_text("sip:t@127.0.0.3:5061"),
+                                         .next_hop = slice_text("sip:127.0.0.3:5061;transport=tls"),
+                                         .known = slice_text("sip:127.0.0.4")}}};
+}
+
+static void
+expect_same_leg(const struct call_record_leg *a, const struct call_record_leg *b)
+{
+    ck_assert_uint_eq(a->side, b->side);
+    ck_assert_int_eq(a->is_stream, b->is_stream);
+    ck_assert_int_eq(a->knows_update, b->knows_update);
+    ck_assert_uint_eq(a->cseq, b->cseq);
+    ck_assert_uint_eq(a->peer_cseq, b->peer_cseq);
+    ck_assert_uint_eq(a->invite_cseq, b->invite_cseq);
+    ck_assert(slice_equal(a->call_id, b->call_id));
+    ck_assert(slice_equal(a->local_tag, b->local_tag));
+    ck_assert(slice_equal(a->remote_tag, b->remote_tag));
+    ck_assert(slice_equal(a->target, b->target));
+    ck_assert(slice_equal(a->route, b->route));
+    ck_assert(slice_equal(a->next_hop, b->next_hop));
+    ck_assert(slice_equal(a->known, b->known));
+    ck_assert(slice_equal(a->sdp, b->sdp));
+}
+
+START_TEST(a_record_comes_back_as_it_was)
+{
+    struct call_record in = sample(), out;
+
+    call_record_write(&w, &in);
+    ck_assert_int_eq(w.failed, ST_OK);
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_OK);
+    ck_assert(out.is_inward);
+    ck_assert(out.awaits_ack);
+    ck_assert_uint_eq(out.invite_from, CALL_CALLEE);
+    ck_assert_uint_eq(out.refresher, CALL_CALLEE);
+    ck_assert_uint_eq(out.session_s, 1800);
+    ck_assert_uint_eq(out.lifetime_s, 1832);
+    ck_assert_uint_eq(out.since_wall_ms, 1700000000123);
+    ck_assert(slice_equal(out.token, in.token));
+    ck_assert(slice_equal(out.from_uri, in.from_uri));
+    ck_assert(slice_equal(out.to_uri, in.to_uri));
+    ck_assert(slice_equal(out.far_overlay, in.far_overlay));
+    expect_same_leg(&out.leg[0], &in.leg[0]);
+    expect_same_leg(&out.leg[1], &in.leg[1]);
+}
+END_TEST
+
+START_TEST(a_record_cut_short_or_too_long_is_refused)
+{
+    struct call_record in = sample(), out;
+
+    call_record_write(&w, &in);
+    for (size_t len = 0; len < w.len; len++)
+        ck_assert_int_eq(call_record_read(slice_of(w.data, len), &out), ST_MALFORMED);
+    writer_u8(&w, 0);
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(another_version_and_unknown_flags_are_refused)
+{
+    struct call_record in = sample(), out;
+
+    call_record_write(&w, &in);
+    w.data[0] = CALL_RECORD_VERSION + 1;
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_UNSUPPORTED);
+    w.data[0] = CALL_RECORD_VERSION;
+    w.data[1] |= 0x80;
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_MALFORMED);
+}
+END_TEST
+
+/* What goes into a header field must not end one. */
+START_TEST(control_characters_and_missing_names_are_refused)
+{
+    struct call_record in = sample(), out;
+
+    in.leg[0].target = slice_text("sip:a@b\r\nEvil: yes");
+    call_record_write(&w, &in);
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_MALFORMED);
+    in = sample();
+    in.leg[1].local_tag = slice_text("");
+    writer_reset(&w);
+    call_record_write(&w, &in);
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(a_text_that_is_too_long_is_not_written)
+{
+    static char text[CALL_TEXT_BYTES_MAX + 1];
+    struct call_record in = sample(), out;
+
+    memset(text, 'a', sizeof(text));
+    in.leg[0].target = slice_of(text, CALL_TEXT_BYTES_MAX);
+    call_record_write(&w, &in);
+    ck_assert_int_eq(w.failed, ST_OK);
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_OK);
+    in.leg[0].target = slice_of(text, sizeof(text));
+    writer_reset(&w);
+    call_record_write(&w, &in);
+    ck_assert_int_eq(w.failed, ST_RANGE);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("call_record");
+    TCase *tc = tcase_create("record");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_record_comes_back_as_it_was);
+    tcase_add_test(tc, a_record_cut_short_or_too_long_is_refused);
+    tcase_add_test(tc, another_version_and_unknown_flags_are_refused);
+    tcase_add_test(tc, control_characters_and_missing_names_are_refused);
+    tcase_add_test(tc, a_text_that_is_too_long_is_not_written);
+    suite_add_tcase(suite, tc);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
