@@ -153,6 +153,18 @@ on_question(struct daemon *d, struct bridge_message *m)
 }
 
 static void
+on_confirmed(void *ctx)
+{
+    struct daemon *d = ctx;
+    struct bridge_message *m = bridge_new(BRIDGE_CONFIRMED, d->confirm_token, 0, 0);
+
+    if (m && d->sip)
+        sip_post(d->sip, m);
+    else
+        bridge_free(m);
+}
+
+static void
 on_bridge_message(struct daemon *d, struct bridge_message *m)
 {
     switch (m->type) {
@@ -169,6 +181,10 @@ on_bridge_message(struct daemon *d, struct bridge_message *m)
         break;
     case BRIDGE_LOCATE:
         node_locate(d->node, daemon_now());
+        break;
+    case BRIDGE_CONFIRM:
+        d->confirm_token = m->token;
+        node_confirm(d->node, daemon_now(), &(struct node_confirmed){on_confirmed, d});
         break;
     case BRIDGE_LOAD:
         d->load.calls = m->calls;

@@ -31,6 +31,7 @@ struct daemon {
     struct sip *sip;
     struct bridge_queue *queue;
     struct control *control;
+    uint64_t confirm_token; /* of the SIP side's last question */
     struct measure *measure;
     struct event_base *base;
     struct event *timer; /* the node's next deadline */

@@ -29,6 +29,8 @@ enum bridge_type {
     BRIDGE_LOCATE,  /* our gateway did not answer: read its record again -> BRIDGE_GATEWAY */
     BRIDGE_REPORT,  /* answer to BRIDGE_QUERY */
     BRIDGE_LOAD,    /* calls up and registrations, once a second: for the score, and slow HELLOs */
+    BRIDGE_CONFIRM, /* the thread had been stopped: is this node still the gateway?
+                       -> BRIDGE_CONFIRMED, behind whatever has changed */
     BRIDGE_CALLS,   /* these calls of a gateway changed; without record, they are over */
     /* overlay -> SIP */
     BRIDGE_BINDINGS,
@@ -37,6 +39,7 @@ enum bridge_type {
     BRIDGE_GATEWAY, /* also unasked, at each change of the active set */
     BRIDGE_QUERY,   /* the control socket wants registrations or calls */
     BRIDGE_STOP,    /* drain or leave: refuse new calls and registrations with 503 */
+    BRIDGE_CONFIRMED,
     BRIDGE_ADOPT,   /* these calls of another gateway, @node, are ours from now on */
     BRIDGE_RELEASE, /* these calls of ours are another gateway's: forget them without a word */
 };
@@ -85,6 +88,7 @@ struct bridge_message {
     struct id node;                   /* FORGET: the gateway that failed; ADOPT: former owner */
     uint32_t lifetime_ms;             /* BINDINGS, ROUTES: how long it may be cached */
     bool is_past_cache;               /* LOOKUP, RESOLVE: do not answer from a cache */
+    bool is_moved;                    /* ADOPT: the owner lives and gave them away */
     size_t count;                     /* of what @data holds */
     union {
         struct binding_record *binding;           /* BIND: 1; BINDINGS: count */

@@ -169,6 +169,7 @@ node_settle(struct node *n, struct moment now)
         on_report(n, now, r);
         free(r);
     }
+    node_confirm_settle(n, now);
     go_on_leaving(n, now);
     n->is_settling = false;
 }
@@ -379,6 +380,9 @@ node_deadline_ms(const struct node *n)
     if (n->directory)
         deadline_ms = moment_earlier_ms(deadline_ms, directory_deadline_ms(n->directory));
     deadline_ms = moment_earlier_ms(deadline_ms, node_ring_deadline_ms(n));
+    if (n->confirm.is_under_way)
+        deadline_ms = moment_earlier_ms(
+            deadline_ms, moment_earlier_ms(n->confirm.ask_at_ms, n->confirm.until_ms));
     if (n->leaving == NODE_DEPARTS)
         deadline_ms = moment_earlier_ms(deadline_ms, n->leave_deadline_ms);
     return list_is_empty(&n->reports) ? deadline_ms : 0;

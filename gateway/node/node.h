@@ -66,6 +66,18 @@ void node_leave(struct node *n, struct moment now);
  *  There is no way back but a new start. */
 void node_drain(struct node *n, struct moment now);
 
+/** How a node_confirm() ended: whatever had changed has been told before. */
+struct node_confirmed {
+    void (*done)(void *ctx);
+    void *ctx;
+};
+/**
+ * node_confirm - this process was stopped: ask two stand-bys whether the gateway it takes itself
+ * for has been replaced meanwhile, and read the record if one of them says so
+ * @done: called once, within 1.5 s; not for a question that a later one comes after
+ */
+void node_confirm(struct node *n, struct moment now, const struct node_confirmed *done);
+
 struct peer *node_peer(struct node *n, enum node_overlay which); /* NULL without that overlay */
 struct election *node_election(struct node *n);
 

@@ -24,6 +24,18 @@ struct node_side {
     enum node_overlay which;
 };
 
+/** A question of node_confirm(): one at a time, the last that was asked. */
+struct confirm {
+    bool is_under_way;
+    bool is_agreed;   /* a stand-by knows of no later term */
+    bool is_outdated; /* one does */
+    unsigned open;    /* answers that are still to come */
+    uint32_t round;
+    uint64_t ask_at_ms; /* the next try; MOMENT_NEVER while answers are still to come */
+    uint64_t until_ms;
+    struct node_confirmed done;
+};
+
 struct node {
     struct node_conf conf;
     struct node_env env;
@@ -41,6 +53,7 @@ struct node {
     bool is_settling;
     bool is_ending; /* node_free: completions only give their memory back */
     uint64_t leave_deadline_ms;
+    struct confirm confirm;
     struct id verified[NODE_VERIFIED_MAX]; /* nodes whose certificate overlay@NAME was checked */
     size_t verified_count;
     size_t verified_next;
@@ -54,6 +67,10 @@ NODISCARD enum status node_election_new(struct node *n, struct moment now, struc
 /** node_on_private - one of our private requests came over the local overlay or the ring. */
 void node_on_private(struct node *n, struct moment now, enum node_overlay which,
                      const struct peer_request *req);
+
+/* node_confirm.c */
+/** node_confirm_settle - has the question found its answer, or its end? */
+void node_confirm_settle(struct node *n, struct moment now);
 
 /* node_directory.c */
 NODISCARD enum status node_directory_new(struct node *n, struct why *why);

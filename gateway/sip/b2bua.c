@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/fence.h"
 #include "gateway/sip/refused.h"
 
 #define TAGS_OF_A_CALL  4 /* on average at most: ours, and the early dialogs' */
 #define ACK_MS          32000
 #define ENDING_MS       40000
 #define ANSWER_S_LEAST  30
+#define SEARCH_PAUSE_MS 400
 #define SEARCH_SLACK_MS 1000 /* ask.h gives up by itself */
 
 /* ---- calls by their deadline ---- */
@@ -84,7 +86,10 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 
     (void)magic;
     (void)timer;
+    if (fence_is_up(b->sip))
+        return; /* deadlines passed while the thread stood still */
     tell_trying(b);
+    b2bua_exchange_tick(b, now.mono_ms);
     if (until > b->slot_at + B2BUA_SLOTS)
         b->slot_at = until - B2BUA_SLOTS;
     while (b->slot_at < until) {
@@ -95,11 +100,13 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 
 /* ---- one call ---- */
 
-static void
-free_call(struct b2bua_call *c)
+void
+b2bua_call_free(struct b2bua_call *c)
 {
     struct b2bua *b = c->b2bua;
 
+    b2bua_over(c);
+    b2bua_refresh_free(c);
     list_remove(&c->link);
     list_remove(&c->slot_link);
     list_remove(&c->trying.link);
@@ -118,6 +125,8 @@ free_call(struct b2bua_call *c)
     if (c->irq)
         nta_incoming_destroy(c->irq);
     msg_destroy(c->ack);
+    free(c->end[CALL_CALLER].sdp);
+    free(c->end[CALL_CALLEE].sdp);
     call_free(c->core);
     free(c->from_uri);
     free(c->to_uri);
@@ -161,7 +170,7 @@ b2bua_call_release(struct b2bua_call *c)
         b2bua_initial_start(c);
     c->holds--;
     if (call_state(c->core) == CALL_ENDED) {
-        free_call(c);
+        b2bua_call_free(c);
         return;
     }
     if (c->is_unacknowledged != call_awaits_ack(c->core)) {
@@ -284,6 +293,7 @@ new_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct si
     list_init(&c->slot_link);
     list_init(&c->link);
     list_init(&c->trying.link);
+    list_init(&c->changed_link);
     c->irq = irq;
     c->is_inward = sender->side == SIP_GATEWAYS;
     c->since_wall_ms = now.wall_ms;
@@ -292,9 +302,10 @@ new_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct si
         b->count++;
     if (!c->core || !fill_call(c, sip, sender) || !b2bua_initial_new(c, sip, sender)) {
         c->irq = NULL; /* answered by whoever asked for the call */
-        free_call(c);
+        b2bua_call_free(c);
         return NULL;
     }
+    b2bua_learn(c, CALL_CALLER, sip);
     nta_incoming_tag(irq, c->answer_tag);
     if (kind == CALL_SESSION)
         nta_incoming_bind(irq, on_cancel, (nta_incoming_magic_t *)(void *)c);
@@ -304,10 +315,11 @@ new_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct si
 
 /* ---- what comes in ---- */
 
-/** Contact carries the port others reach; for phones that of the first listening address. */
-static void
-learn_ports(struct b2bua *b)
+void
+b2bua_learn_ports(struct b2bua *b)
 {
+    if (b->has_ports)
+        return;
     for (unsigned side = 0; side < SIP_SIDES; side++) {
         const struct sip_agent *agent = &b->sip->agent[side];
         const char *port = agent->host[0] ? strstr(agent->uri, agent->host) : NULL;
@@ -348,8 +360,7 @@ start_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct 
     struct b2bua_call *c = NULL;
     int status = admit(b, sip);
 
-    if (!b->has_ports)
-        learn_ports(b);
+    b2bua_learn_ports(b);
     if (status == 0)
         c = new_call(b, irq, sip, sender);
     if (!c) {
@@ -414,6 +425,7 @@ b2bua_on_ack(struct sip *s, msg_t *msg, const sip_t *sip, const struct sip_sende
         (leg == CALL_CALLEE || key->dialog == call_winner(c->core))) {
         b2bua_call_hold(c);
         c->in_hand = msg;
+        b2bua_learn(c, leg, sip); /* the answer to a late offer */
         call_on_ack(c->core, sip_moment(s), leg);
         c->in_hand = NULL;
         if (c->irq && !call_awaits_ack(c->core)) {
@@ -485,8 +497,10 @@ set_conf(struct b2bua *b, const struct sip_conf *conf)
                                     .ack_ms = ACK_MS,
                                     .ending_ms = ENDING_MS,
                                     .unreachable_status = 503,
-                                    .may_search_again = true};
+                                    .searches = 2,
+                                    .search_pause_ms = SEARCH_PAUSE_MS};
     b->inward = b->outward;
+    b->inward.searches = 1;                                     /* bindings that were old */
     b->inward.search_ms = 2 * ASK_TIMEOUT_MS + SEARCH_SLACK_MS; /* From, then the bindings */
     b->inward.unreachable_status = 480;
 }
@@ -502,6 +516,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     (void)refused_count();
     list_init(&b->calls);
     list_init(&b->untold);
+    list_init(&b->silent);
     for (size_t i = 0; i < B2BUA_SLOTS; i++)
         list_init(&b->slot[i]);
     for (size_t i = 0; i < 3; i++)
@@ -510,7 +525,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     b->slot_at = sip_moment(s).mono_ms / B2BUA_SLOT_MS;
     b->tags = map_new(s->seed, s->conf.limits.calls * (size_t)(TAGS_OF_A_CALL + 1));
     b->timer = su_timer_create(su_root_task(s->root), B2BUA_SLOT_MS);
-    if (!b->tags || !b->timer ||
+    if (!b->tags || !b->timer || b2bua_copy_new(b) || b2bua_refresh_new(b) ||
         su_timer_run(b->timer, on_timer, (su_timer_arg_t *)(void *)b) < 0) {
         b2bua_free(b);
         return ST_NOMEM;
@@ -525,7 +540,9 @@ b2bua_free(struct b2bua *b)
     if (!b)
         return;
     while (!list_is_empty(&b->calls))
-        free_call(list_entry(b->calls.next, struct b2bua_call, link));
+        b2bua_call_free(list_entry(b->calls.next, struct b2bua_call, link));
+    b2bua_copy_free(b);
+    b2bua_refresh_end(b);
     if (b->timer)
         su_timer_destroy(b->timer);
     map_free(b->tags);

@@ -41,6 +41,9 @@ bool b2bua_on_ack(struct sip *s, msg_t *msg, const sip_t *sip, const struct sip_
 bool b2bua_on_response(struct sip *s, msg_t *msg, const sip_t *sip,
                        const struct sip_sender *sender);
 
+/** b2bua_on_bridge - BRIDGE_ADOPT, BRIDGE_RELEASE: calls that become ours, or another gateway's. */
+void b2bua_on_bridge(struct sip *s, const struct bridge_message *m);
+
 /** b2bua_tick - once a second. */
 void b2bua_tick(struct sip *s);
 

@@ -139,6 +139,7 @@ acknowledge(void *ctx, enum call_leg leg)
     struct b2bua_call *c = ctx;
 
     b2bua_acknowledge(c, leg, call_winner(c->core));
+    b2bua_changed(c);
 }
 
 static void
@@ -164,7 +165,12 @@ hang_up(void *ctx, enum call_leg leg)
 static void
 changed(void *ctx, enum call_state was, enum call_state state, const char *reason)
 {
-    const struct b2bua_call *c = ctx;
+    struct b2bua_call *c = ctx;
+
+    if (state == CALL_CONFIRMED && c->in_hand) {
+        b2bua_learn_timer(c, CALL_CALLER, sip_object(c->in_hand));
+        b2bua_changed(c);
+    }
 
     if (log_is_written(LOG_LEVEL_DEBUG))
         log_write(LOG_LEVEL_DEBUG, "call", "%s: %s -> %s, reason: %s", c->token,
@@ -227,6 +233,8 @@ learn_dialog(struct b2bua_branch *b, uint8_t dialog, const sip_t *sip)
         return;
     b2bua_peer_from_target(&d->peer, &b->target);
     b2bua_peer_from_response(b->call->b2bua->sip, &d->peer, sip, true);
+    if (call_winner(b->call->core) == CALL_NO_DIALOG)
+        b2bua_learn(b->call, CALL_CALLEE, sip);
 }
 
 static void

@@ -20,6 +20,7 @@
 #define GATEWAY_SIP_B2BUA_CALL_H
 
 #include "gateway/call/call.h"
+#include "gateway/call/record.h"
 #include "gateway/sip/ask.h"
 #include "gateway/sip/b2bua.h"
 
@@ -31,7 +32,19 @@
 #define B2BUA_SLOT_MS     100
 #define B2BUA_LOOKUPS_MAX 5 /* contacts that are users of this domain again */
 
+#define B2BUA_COPY_MS       20  /* changed calls are told to the overlay thread so often */
+#define B2BUA_COPIES_MAX    256 /* in one message */
+#define B2BUA_SDP_BYTES_MAX 12000
+#define B2BUA_CSEQ_STEP     256 /* a copy is old by fewer requests than that */
+
 struct b2bua_call;
+
+/** A list of our tags that grows. */
+struct b2bua_tag_list {
+    char (*tag)[B2BUA_TAG_CHARS + 1];
+    size_t count;
+    size_t cap;
+};
 
 struct b2bua {
     struct sip *sip;
@@ -47,6 +60,19 @@ struct b2bua {
     uint64_t slot_at; /* number of the last slot served */
     su_timer_t *timer;
     struct list_node untold; /* struct b2bua_trying: requests whose sender waits for a 100 */
+    struct list_node silent; /* struct b2bua_exchange: sent to a far gateway, oldest first */
+    /* what the stand-bys have to hear of: b2bua_copy.c */
+    struct list_node changed;   /* calls, by changed_link */
+    struct b2bua_tag_list over; /* of calls that had been copied, and are no more */
+    su_timer_t *copy_timer;
+    bool is_copy_armed;
+    /* calls of another gateway that are to hear of us: b2bua_refresh.c */
+    struct list_node refreshes; /* struct b2bua_refresh */
+    su_timer_t *refresh_timer;
+    bool is_refresh_armed;
+    unsigned refreshing; /* requests under way */
+    uint64_t taken_ms;   /* since when there have been any */
+    size_t taken;        /* calls, since then */
     bool has_ports;
     char port[SIP_SIDES][8]; /* of our Contact */
 };
@@ -71,6 +97,8 @@ struct b2bua_trying {
 /** How requests reach the other end of a dialog. */
 struct b2bua_peer {
     enum sip_side side;
+    bool is_phone; /* it sends to us without a peer of the overlay between, whatever @side says: our
+                      Contact is the one for phones */
     bool is_stream;
     tport_t *tport; /* a phone's own connection, kept; or NULL */
     char *target;   /* its Contact */
@@ -123,10 +151,36 @@ struct b2bua_exchange {
     bool is_heard;
     bool is_cancel_due;
     bool has_moved; /* sent again to the gateway that took over */
+    struct list_node silent_link;
+    uint64_t silent_ms; /* when its silence is taken for an answer */
     nta_incoming_t *irq;
     nta_outgoing_t *orq;
     struct b2bua_trying trying;
     struct ask ask;
+};
+
+/** What one end has said of itself, for a gateway that takes the call over. */
+struct b2bua_end {
+    char *sdp; /* not terminated; NULL if it sent none */
+    size_t sdp_len;
+    bool knows_update;
+};
+
+/** A call of another gateway: each end is told where its requests have to go from now on. */
+struct b2bua_refresh_leg {
+    struct b2bua_call *call;
+    enum call_leg leg;
+    bool is_due;
+    bool is_invite; /* what is under way, or, as it knows no UPDATE, will be */
+    unsigned tries;
+    uint64_t at_ms; /* not before this */
+    nta_outgoing_t *orq;
+    struct ask ask;               /* who is the gateway of the far overlay now? */
+    char next_hop[SIP_URI_BYTES]; /* the answer; "" */
+};
+struct b2bua_refresh {
+    struct list_node link; /* in the order in which they are to be looked at */
+    struct b2bua_refresh_leg leg[2];
 };
 
 struct b2bua_call {
@@ -159,6 +213,13 @@ struct b2bua_call {
     nta_incoming_t *irq;     /* the initial request, or the last INVITE, until it is settled */
     msg_t *ack;              /* an ACK with a body, should it be needed again */
     msg_t *in_hand;          /* the message the machine is stepped with; borrowed */
+    struct b2bua_end end[2];
+    uint32_t session_s; /* Session-Expires; 0 without (RFC 4028) */
+    uint8_t refresher;  /* enum call_leg */
+    bool is_copied;     /* the overlay thread has a record of it */
+    bool is_released;   /* it is another gateway's */
+    struct list_node changed_link;
+    struct b2bua_refresh *refresh; /* until both ends have heard of us */
     struct b2bua_trying trying;
     struct b2bua_initial *initial;
     struct b2bua_exchange *exchange[CALL_EXCHANGES_MAX];
@@ -180,6 +241,48 @@ void b2bua_trying_start(struct b2bua *b, struct b2bua_trying *t, nta_incoming_t 
 
 /** b2bua_find - the call and dialog of one of our tags; NULL if nobody has it. */
 struct b2bua_key *b2bua_find(struct b2bua *b, const char *tag);
+
+/** b2bua_learn_ports - Contact carries the port others reach; for phones that of the first
+ * listening address.  Once the agents listen. */
+void b2bua_learn_ports(struct b2bua *b);
+
+/** b2bua_call_free - at once, whatever is under way; not for a call that is held */
+void b2bua_call_free(struct b2bua_call *c);
+
+/* ---- b2bua_copy.c: what the stand-bys have to know of a call ---- */
+
+/** b2bua_learn - what a message of @leg's end says of its media and its abilities */
+void b2bua_learn(struct b2bua_call *c, enum call_leg leg, const sip_t *sip);
+
+/** b2bua_learn_timer - what a 2xx says of the session timer; @asked_by sent the request */
+void b2bua_learn_timer(struct b2bua_call *c, enum call_leg asked_by, const sip_t *sip);
+
+/** b2bua_changed - a call that is up differs from its copies; they hear of it B2BUA_COPY_MS later
+ */
+void b2bua_changed(struct b2bua_call *c);
+
+/** b2bua_over - a call is freed: its copies are of no use any more */
+void b2bua_over(struct b2bua_call *c);
+
+/** b2bua_record - a call that is up as its record; borrows from it */
+void b2bua_record(const struct b2bua_call *c, struct call_record *ret);
+
+NODISCARD enum status b2bua_copy_new(struct b2bua *b);
+void b2bua_copy_free(struct b2bua *b);
+
+/* ---- b2bua_refresh.c: calls that were another gateway's ---- */
+
+/** b2bua_refresh_start - tell both ends of a call where their requests go from now on: paced,
+ * UPDATE or, where that is not known, INVITE with the other end's last SDP */
+void b2bua_refresh_start(struct b2bua_call *c);
+void b2bua_refresh_free(struct b2bua_call *c);
+
+NODISCARD enum status b2bua_refresh_new(struct b2bua *b);
+void b2bua_refresh_end(struct b2bua *b);
+
+/** b2bua_is_takeover - a far gateway tells that it has the call now; understood by the gateway
+ *  itself, not passed on */
+bool b2bua_is_takeover(const sip_t *sip, const struct sip_sender *sender);
 
 /* ---- b2bua_dialog.c: tags, and ways to the other end ---- */
 
@@ -217,7 +320,11 @@ msg_t *b2bua_initial_request(struct b2bua_call *c, const struct sip_target *targ
 msg_t *b2bua_dialog_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, msg_t *in,
                             uint32_t cseq);
 
-/** b2bua_own_request - an ACK or BYE of our own */
+/** b2bua_set_contact - our Contact, in place of theirs: <sip:CALL-TOKEN@ADDRESS> */
+bool b2bua_set_contact(const struct b2bua_call *c, msg_t *msg, sip_t *sip,
+                       const struct b2bua_peer *p);
+
+/** b2bua_own_request - a request of our own: ACK, BYE, or what a refresh begins with */
 msg_t *b2bua_own_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog,
                          sip_method_t method, uint32_t cseq);
 
@@ -263,6 +370,10 @@ bool b2bua_initial_is_idle(const struct b2bua_call *c);
 void b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *sip,
                           const struct sip_sender *sender);
 void b2bua_exchange_free(struct b2bua_exchange *x);
+/** b2bua_exchange_move - @leg is another gateway's now: what it has not answered is sent there */
+void b2bua_exchange_move(struct b2bua_call *c, enum call_leg leg);
+/** b2bua_exchange_tick - a far gateway that says nothing may be dead: ask who has its place */
+void b2bua_exchange_tick(struct b2bua *b, uint64_t now_ms);
 /** b2bua_send_cancel - CANCEL, once a provisional answer was heard; see b2bua_cancel_request() */
 void b2bua_send_cancel(const struct sip_target *target, nta_outgoing_t *orq, const sip_t *reason);
 /** b2bua_acknowledge - ACK the last INVITE of ours on @leg: the one in hand, the one kept, or bare

@@ -62,7 +62,8 @@ b2bua_dialog_drop(struct b2bua_call *c, uint8_t dialog)
     if (!d)
         return;
     c->dialog[dialog] = NULL;
-    map_remove(c->b2bua->tags, slice_text(d->our_tag));
+    if (map_get(c->b2bua->tags, slice_text(d->our_tag)) == &d->key)
+        map_remove(c->b2bua->tags, slice_text(d->our_tag));
     b2bua_peer_done(&d->peer);
     free(d->far_tag);
     free(d);

@@ -4,6 +4,8 @@
 
 #include "gateway/sip/b2bua_call.h"
 
+#define SILENCE_MS 1000 /* a far gateway says 100 within B2BUA_SLOT_MS, or is not there */
+
 /* ---- CANCEL, ACK and BYE of our own ---- */
 
 void
@@ -102,6 +104,7 @@ b2bua_exchange_free(struct b2bua_exchange *x)
         return;
     x->call->exchange[x->number] = NULL;
     list_remove(&x->trying.link);
+    list_remove(&x->silent_link);
     ask_cancel(&x->ask);
     if (x->orq)
         nta_outgoing_destroy(x->orq);
@@ -165,6 +168,10 @@ send_exchange(struct b2bua_exchange *x, const char *next_hop)
         c->invite_cseq[leg] = c->cseq[leg];
     x->orq = sip_send(c->b2bua->sip, &target, msg, on_exchange_response,
                       (nta_outgoing_magic_t *)(void *)x);
+    if (x->orq && p->side == SIP_GATEWAYS && !x->has_moved) {
+        x->silent_ms = sip_moment(c->b2bua->sip).mono_ms + SILENCE_MS;
+        list_append(&c->b2bua->silent, &x->silent_link);
+    }
     return x->orq != NULL;
 }
 
@@ -178,6 +185,8 @@ step_exchange(struct b2bua_exchange *x, const struct call_response *r)
     answer_exchange(x, verdict, r->status);
     if (r->status < 200)
         return;
+    if (r->status < 300)
+        b2bua_changed(c);
     if (x->is_invite && r->status < 300)
         keep_invite(x);
     b2bua_exchange_free(x);
@@ -216,6 +225,53 @@ may_move(const struct b2bua_exchange *x, int status)
            p->side == SIP_GATEWAYS && c->far_overlay;
 }
 
+static void
+move(struct b2bua_exchange *x)
+{
+    struct b2bua *b = x->call->b2bua;
+
+    list_remove(&x->silent_link);
+    nta_outgoing_destroy(x->orq);
+    x->orq = NULL;
+    x->has_moved = true;
+    x->ask = (struct ask){.done = on_moved, .ctx = x};
+    list_init(&x->ask.link);
+    ask_resolve(b->sip, x->call->far_overlay, true, &x->ask);
+}
+
+void
+b2bua_exchange_tick(struct b2bua *b, uint64_t now_ms)
+{
+    while (!list_is_empty(&b->silent)) {
+        struct b2bua_exchange *x = list_entry(b->silent.next, struct b2bua_exchange, silent_link);
+
+        if (x->silent_ms > now_ms)
+            return;
+        list_remove(&x->silent_link);
+        if (x->orq && may_move(x, 408))
+            move(x);
+    }
+}
+
+void
+b2bua_exchange_move(struct b2bua_call *c, enum call_leg leg)
+{
+    struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+
+    for (size_t i = 0; i < CALL_EXCHANGES_MAX; i++) {
+        struct b2bua_exchange *x = c->exchange[i];
+
+        if (!x || x->from == leg || x->is_heard || x->has_moved || !x->orq)
+            continue;
+        list_remove(&x->silent_link);
+        nta_outgoing_destroy(x->orq);
+        x->orq = NULL;
+        x->has_moved = true;
+        if (!send_exchange(x, NULL))
+            step_exchange(x, &failed);
+    }
+}
+
 /** Did the overlay of a far leg answer, and nobody else? */
 static bool
 is_answer_true(const struct b2bua_exchange *x, const msg_t *msg)
@@ -230,6 +286,24 @@ is_answer_true(const struct b2bua_exchange *x, const msg_t *msg)
            strcasecmp(sender.overlay, c->far_overlay) == 0;
 }
 
+/** An offer counts once it is accepted, and an answer once there is one. */
+static void
+learn_media(struct b2bua_exchange *x, const sip_t *response)
+{
+    msg_t *msg = nta_incoming_getrequest(x->irq);
+    const sip_t *request = sip_object(msg);
+    sip_method_t method = response->sip_cseq->cs_method;
+
+    if (request && (method == sip_method_invite || method == sip_method_update ||
+                    method == sip_method_prack)) {
+        b2bua_learn(x->call, x->from, request);
+        b2bua_learn(x->call, b2bua_other(x->from), response);
+        if (method != sip_method_prack)
+            b2bua_learn_timer(x->call, x->from, response);
+    }
+    msg_destroy(msg);
+}
+
 static void
 on_real_response(struct b2bua_exchange *x, const sip_t *sip)
 {
@@ -239,8 +313,10 @@ on_real_response(struct b2bua_exchange *x, const sip_t *sip)
     struct sip_target target;
 
     x->is_heard = true;
+    list_remove(&x->silent_link);
     if (r.status / 100 == 2) {
         r.expires_s = b2bua_lifetime_s(c, sip);
+        learn_media(x, sip);
         if (p && is_target_refresh(sip->sip_cseq->cs_method))
             b2bua_peer_from_response(c->b2bua->sip, p, sip, false);
     }
@@ -264,14 +340,9 @@ on_exchange_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip
 
     b2bua_call_hold(c);
     c->in_hand = msg;
-    if (is_ours && may_move(x, status)) {
-        nta_outgoing_destroy(x->orq);
-        x->orq = NULL;
-        x->has_moved = true;
-        x->ask = (struct ask){.done = on_moved, .ctx = x};
-        list_init(&x->ask.link);
+    if (may_move(x, is_ours || status == 503 ? status : 0)) { /* 503: a gateway no more */
         c->in_hand = NULL;
-        ask_resolve(c->b2bua->sip, c->far_overlay, true, &x->ask);
+        move(x);
     } else if (is_ours || !is_answer_true(x, msg)) {
         step_exchange(x, &failed);
     } else {
@@ -321,6 +392,7 @@ new_exchange(struct b2bua_call *c, unsigned number, const struct b2bua_key *key,
     x->is_last = state && state->ss_substate && strcasecmp(state->ss_substate, "terminated") == 0;
     list_init(&x->ask.link);
     list_init(&x->trying.link);
+    list_init(&x->silent_link);
     c->exchange[number] = x;
     if (x->is_invite) {
         c->invite_cseq[key->leg] = sip->sip_cseq->cs_seq;
@@ -383,6 +455,28 @@ refuse(nta_incoming_t *irq, int status)
     nta_incoming_destroy(irq);
 }
 
+/** A far gateway has taken the call over: it is answered for, no phone has to hear of it. */
+static void
+answer_takeover(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta_incoming_t *irq,
+                const sip_t *sip, const struct sip_sender *sender)
+{
+    struct b2bua_peer *p = b2bua_peer_of(c, leg, dialog);
+    msg_t *msg = nta_incoming_create_response(irq, SIP_200_OK);
+
+    b2bua_peer_from_request(c->b2bua->sip, p, sip, sender, false);
+    if (msg && b2bua_set_contact(c, msg, sip_object(msg), p)) {
+        nta_incoming_mreply(irq, msg);
+    } else {
+        msg_destroy(msg);
+        sip_reply(irq, 500, NULL, 0);
+    }
+    nta_incoming_destroy(irq);
+    b2bua_call_hold(c);
+    b2bua_exchange_move(c, leg);
+    b2bua_changed(c);
+    b2bua_call_release(c);
+}
+
 void
 b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *sip,
                      const struct sip_sender *sender)
@@ -396,6 +490,10 @@ b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *si
     uint8_t dialog = leg == CALL_CALLER ? key->dialog : callee_dialog(c, sip, sender);
     int status = check_request(c, leg, dialog, sip, sender);
 
+    if (status == 0 && b2bua_is_takeover(sip, sender)) {
+        answer_takeover(c, leg, dialog, irq, sip, sender);
+        return;
+    }
     b2bua_call_hold(c);
     if (status == 0)
         status = call_on_request(c->core, sip_moment(c->b2bua->sip), leg, method_of(sip), &number);

@@ -72,12 +72,12 @@ count_down(msg_t *msg, sip_t *sip)
     }
 }
 
-/** Our Contact, in place of theirs: <sip:CALL-TOKEN@ADDRESS>. */
-static bool
-set_contact(const struct b2bua_call *c, msg_t *msg, sip_t *sip, const struct b2bua_peer *p)
+bool
+b2bua_set_contact(const struct b2bua_call *c, msg_t *msg, sip_t *sip, const struct b2bua_peer *p)
 {
     su_home_t *home = msg_home(msg);
-    const struct sip_agent *agent = &c->b2bua->sip->agent[p->side];
+    enum sip_side side = p->is_phone ? SIP_PHONES : p->side;
+    const struct sip_agent *agent = &c->b2bua->sip->agent[side];
     sip_contact_t *m = (sip_contact_t *)(void *)msg_header_alloc(home, sip_contact_class, 0);
 
     strip(msg, sip, &sip->sip_contact);
@@ -86,8 +86,8 @@ set_contact(const struct b2bua_call *c, msg_t *msg, sip_t *sip, const struct b2b
     url_init(m->m_url, url_sip);
     m->m_url->url_user = su_strdup(home, c->token);
     m->m_url->url_host = agent->host;
-    m->m_url->url_port = c->b2bua->port[p->side][0] ? c->b2bua->port[p->side] : NULL;
-    if (p->side != SIP_PHONES)
+    m->m_url->url_port = c->b2bua->port[side][0] ? c->b2bua->port[side] : NULL;
+    if (side != SIP_PHONES)
         m->m_url->url_params = "transport=tls";
     else if (p->is_stream)
         m->m_url->url_params = "transport=tcp";
@@ -146,30 +146,13 @@ copy_request(struct b2bua_call *c, msg_t *in, const struct b2bua_peer *p, sip_t 
     strip(msg, sip, &sip->sip_route);
     count_down(msg, sip);
     if (!set_overlay_headers(c, msg, sip, p->side) ||
-        (sip->sip_contact && !set_contact(c, msg, sip, p))) {
+        (sip->sip_contact && !b2bua_set_contact(c, msg, sip, p))) {
         msg_destroy(msg);
         return NULL;
     }
     b2bua_map_replaces(c->b2bua, msg, sip);
     *ret_sip = sip;
     return msg;
-}
-
-/**
- * This node is the serving peer of its own phones too, and records itself as it would for a gateway
- * elsewhere (design, Routes): they go on sending here when another node becomes the gateway.
- */
-static bool
-record_route(const struct b2bua_call *c, msg_t *msg, sip_t *sip, const struct b2bua_peer *p)
-{
-    const char *host = c->b2bua->sip->agent[SIP_PHONES].host;
-    const char *port = c->b2bua->port[SIP_PHONES];
-
-    if (p->side != SIP_PHONES || call_kind(c->core) == CALL_SINGLE)
-        return true;
-    return sip_add_make(msg, sip, sip_record_route_class,
-                        su_sprintf(msg_home(msg), "<sip:%s:%s%s;lr>", host, port,
-                                   p->is_stream ? ";transport=tcp" : "")) >= 0;
 }
 
 msg_t *
@@ -186,7 +169,7 @@ b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
         return NULL;
     set_tag(msg, sip->sip_from, c->our_tag);
     set_cseq(sip, c->cseq[CALL_CALLEE]);
-    if (!set_call_id(msg, sip, c->callee_call_id) || !record_route(c, msg, sip, &p) ||
+    if (!set_call_id(msg, sip, c->callee_call_id) ||
         (target->request_uri[0] && !set_request_uri(msg, sip, target->request_uri))) {
         msg_destroy(msg);
         return NULL;
@@ -371,7 +354,7 @@ b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta
         goto done;
     if (!sip->sip_to->a_tag && to_tag && status > 100)
         set_tag(msg, sip->sip_to, to_tag);
-    if (status < 300 && sip->sip_contact && p && !set_contact(c, msg, sip, p))
+    if (status < 300 && sip->sip_contact && p && !b2bua_set_contact(c, msg, sip, p))
         goto done;
     sip_pack(msg, p ? p->side : SIP_PHONES);
     nta_incoming_mreply(irq, msg);

@@ -9,6 +9,7 @@
 #include <sofia-sip/sip_util.h>
 
 #include "gateway/sip/b2bua.h"
+#include "gateway/sip/fence.h"
 #include "gateway/sip/forward.h"
 #include "gateway/sip/limits.h"
 #include "gateway/sip/proxy.h"
@@ -147,7 +148,10 @@ to_b2bua(struct sip *s, nta_incoming_t *irq, const sip_t *sip, const struct sip_
     }
     if (b2bua_on_request(s, irq, sip, sender))
         return;
-    sip_reply(irq, is_dialog ? 481 : 404, NULL, 0);
+    if (is_dialog && sender->side == SIP_GATEWAYS && !s->is_gateway)
+        sip_reply(irq, 503, NULL, SIP_RETRY_AFTER_S); /* whoever is the gateway now may have it */
+    else
+        sip_reply(irq, is_dialog ? 481 : 404, NULL, 0);
     nta_incoming_destroy(irq);
 }
 
@@ -226,7 +230,6 @@ dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *s
 {
     struct sip *s = agent->sip;
     struct sip_sender sender;
-    struct refusal why = {0};
     enum status st;
 
     if (!agent->nta)
@@ -242,17 +245,28 @@ dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *s
         on_response(agent, msg, sip, &sender);
         return 0;
     }
+    if (!fence_hold(s, agent, msg, &sender, st))
+        dispatch_held(agent, msg, &sender, st);
+    return 0;
+}
+
+void
+dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *sender, enum status st)
+{
+    struct sip *s = agent->sip;
+    sip_t *sip = sip_object(msg);
+    struct refusal why = {0};
+
     if (st)
         why = (struct refusal){403, "No certificate of this overlay", false};
     else if (agent->side == SIP_PHONES && !limits_take(s->limits, msg_addr(msg)))
         why = (struct refusal){503, "Too many requests", false};
     else
-        why = check_request(s, sip, &sender);
+        why = check_request(s, sip, sender);
     if (why.status)
-        refuse(agent, msg, sip, &sender, &why);
+        refuse(agent, msg, sip, sender, &why);
     else if (sip->sip_request->rq_method == sip_method_ack)
-        on_ack(s, msg, sip, &sender);
+        on_ack(s, msg, sip, sender);
     else
-        on_request(agent, msg, sip, &sender);
-    return 0;
+        on_request(agent, msg, sip, sender);
 }

@@ -188,7 +188,7 @@ sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sende
     if (sip_is_own_url(s, url)) {
         ret->kind = ROUTE_SERVER;
         /* A call of the time when this node was the gateway: its successor has it. */
-        if (url->url_user && ret->is_dialog && !s->is_gateway && sender->side == SIP_PHONES)
+        if (url->url_user && ret->is_dialog && !s->is_gateway && s->gateway_count > 0)
             ret->kind = ROUTE_GATEWAY;
         else if (url->url_user)
             refuse(ret, ret->is_dialog ? 481 : 404, NULL);

@@ -13,6 +13,7 @@
 #include "gateway/sip/ask.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/clock.h"
+#include "gateway/sip/fence.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/limits.h"
 #include "gateway/sip/location.h"
@@ -40,6 +41,7 @@ sip_conf_defaults(struct sip_conf *conf)
     conf->default_expires_s = 3600;
     conf->max_expires_s = 7200;
     conf->peer_retry_ms = 250;
+    conf->fence_gap_ms = 200;
     conf->branch_timeout_ms = 2000;
     conf->invite_timeout_s = 35;
     conf->limits = (struct sip_limits){.connections = 10000,
@@ -157,6 +159,13 @@ on_mail(struct sip *s, struct bridge_message *m)
     case BRIDGE_QUERY:
         report(s, m);
         break;
+    case BRIDGE_ADOPT:
+    case BRIDGE_RELEASE:
+        b2bua_on_bridge(s, m);
+        break;
+    case BRIDGE_CONFIRMED:
+        fence_on_confirmed(s, m->token);
+        break;
     case BRIDGE_STOP:
         s->is_stopping = true;
         break;
@@ -254,9 +263,10 @@ open_parts(struct sip *s)
     s->noted = noted_new(s->seed);
     s->gone = noted_new(s->seed);
     s->proxy = proxy_new(s);
+    s->fence = fence_new();
     s->second = su_timer_create(su_root_task(s->root), 1000);
     if (!s->asks || !s->flows || !s->limits || !s->location || !s->noted || !s->gone || !s->proxy ||
-        !s->second)
+        !s->fence || !s->second)
         return ST_NOMEM;
     return b2bua_new(s, &s->b2bua);
 }
@@ -265,6 +275,7 @@ static void
 close_parts(struct sip *s)
 {
     su_timer_destroy(s->second);
+    fence_free(s->fence);
     b2bua_free(s->b2bua);
     proxy_free(s->proxy);
     location_free(s->location);

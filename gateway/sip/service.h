@@ -47,6 +47,7 @@
 
 struct ask_table;
 struct b2bua;
+struct fence;
 struct flow_table;
 struct limits;
 struct location;
@@ -100,6 +101,7 @@ struct sip {
     struct noted *gone; /* contacts that this node served and no longer does */
     struct proxy *proxy;
     struct b2bua *b2bua;
+    struct fence *fence;
     su_timer_t *second; /* once a second: expiry, limits, BRIDGE_LOAD */
     /* thread and mailbox: the only part another thread touches */
     pthread_t thread;

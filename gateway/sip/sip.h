@@ -39,6 +39,8 @@ struct sip_conf {
     uint32_t min_expires_s, default_expires_s, max_expires_s; /* 60, 3600, 7200 */
     uint32_t peer_retry_ms;     /* 250: no answer of the gateway, ask again */
     uint32_t branch_timeout_ms; /* 2000: a branch to a serving peer that cannot be reached */
+    uint32_t fence_gap_ms;      /* 200: a gateway without a turn for so long asks whether it is one;
+                                   0: never */
     uint32_t invite_timeout_s;  /* at least 30: no final answer to an INVITE -> 408 */
     struct sip_limits limits;
 };

@@ -1,0 +1,252 @@
+/* What the stand-bys have to know of a call: gathered here, told to the overlay thread in batches.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/sip/b2bua_call.h"
+
+/* ---- what the ends say of themselves ---- */
+
+static bool
+is_sdp(const sip_t *sip)
+{
+    const sip_content_type_t *type = sip->sip_content_type;
+
+    return type && type->c_type && strcasecmp(type->c_type, "application/sdp") == 0;
+}
+
+static void
+learn_sdp(struct b2bua_end *end, const sip_payload_t *body)
+{
+    char *copy;
+
+    if (end->sdp && end->sdp_len == body->pl_len &&
+        memcmp(end->sdp, body->pl_data, body->pl_len) == 0)
+        return;
+    copy = body->pl_len <= B2BUA_SDP_BYTES_MAX ? malloc(body->pl_len) : NULL;
+    if (copy)
+        memcpy(copy, body->pl_data, body->pl_len);
+    free(end->sdp); /* an old one would be worse than none */
+    end->sdp = copy;
+    end->sdp_len = copy ? body->pl_len : 0;
+}
+
+void
+b2bua_learn(struct b2bua_call *c, enum call_leg leg, const sip_t *sip)
+{
+    struct b2bua_end *end = &c->end[leg];
+
+    if (call_kind(c->core) != CALL_SESSION)
+        return;
+    if (sip->sip_allow)
+        end->knows_update = sip_is_allowed(sip->sip_allow, SIP_METHOD_UPDATE);
+    if (sip->sip_payload && sip->sip_payload->pl_len > 0 && is_sdp(sip))
+        learn_sdp(end, sip->sip_payload);
+}
+
+void
+b2bua_learn_timer(struct b2bua_call *c, enum call_leg asked_by, const sip_t *sip)
+{
+    const sip_session_expires_t *x = sip->sip_session_expires;
+    bool is_uas = x && x->x_refresher && strcasecmp(x->x_refresher, "uas") == 0;
+
+    c->session_s = x ? (uint32_t)x->x_delta : 0;
+    c->refresher = (uint8_t)(is_uas ? b2bua_other(asked_by) : asked_by);
+}
+
+/* ---- the record ---- */
+
+static struct slice
+text_of(const char *text)
+{
+    return slice_text(text ? text : "");
+}
+
+static void
+leg_of_peer(const struct b2bua_peer *p, struct call_record_leg *leg)
+{
+    leg->side = (uint8_t)(p->side == SIP_PHONES  ? CALL_SIDE_PHONES
+                          : p->side == SIP_PEERS ? CALL_SIDE_PEERS
+                                                 : CALL_SIDE_GATEWAYS);
+    leg->is_stream = p->is_stream;
+    leg->target = text_of(p->target);
+    leg->route = text_of(p->route);
+    leg->next_hop = text_of(p->next_hop);
+    leg->known = text_of(p->known);
+    if (p->is_phone) { /* reached through the gateway it had before us: no way for a third */
+        leg->side = CALL_SIDE_PHONES;
+        leg->route = text_of(NULL);
+    }
+}
+
+void
+b2bua_record(const struct b2bua_call *c, struct call_record *ret)
+{
+    const struct b2bua_dialog *d = c->dialog[call_winner(c->core)];
+    struct call_record r = {.is_inward = c->is_inward,
+                            .awaits_ack = call_awaits_ack(c->core),
+                            .invite_from = (uint8_t)call_invite_from(c->core),
+                            .refresher = c->refresher,
+                            .session_s = c->session_s,
+                            .lifetime_s = call_lifetime_s(c->core),
+                            .since_wall_ms = c->since_wall_ms,
+                            .token = text_of(c->token),
+                            .from_uri = text_of(c->from_uri),
+                            .to_uri = text_of(c->to_uri),
+                            .far_overlay = text_of(c->far_overlay)};
+
+    for (unsigned i = 0; i < 2; i++) {
+        r.leg[i].cseq = c->cseq[i];
+        r.leg[i].peer_cseq = c->peer_cseq[i];
+        r.leg[i].invite_cseq = c->invite_cseq[i];
+        r.leg[i].knows_update = c->end[i].knows_update;
+        r.leg[i].sdp = slice_of(c->end[i].sdp, c->end[i].sdp_len);
+    }
+    leg_of_peer(&c->caller, &r.leg[CALL_CALLER]);
+    r.leg[CALL_CALLER].call_id = text_of(c->caller_call_id);
+    r.leg[CALL_CALLER].local_tag = text_of(d->our_tag);
+    r.leg[CALL_CALLER].remote_tag = text_of(c->caller_tag);
+    leg_of_peer(&d->peer, &r.leg[CALL_CALLEE]);
+    r.leg[CALL_CALLEE].call_id = text_of(c->callee_call_id);
+    r.leg[CALL_CALLEE].local_tag = text_of(c->our_tag);
+    r.leg[CALL_CALLEE].remote_tag = text_of(d->far_tag);
+    *ret = r;
+}
+
+/* ---- batches for the overlay thread ---- */
+
+static void on_copy_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg);
+
+static void
+arm(struct b2bua *b)
+{
+    if (b->is_copy_armed || !b->copy_timer)
+        return;
+    b->is_copy_armed = su_timer_set(b->copy_timer, on_copy_timer, (su_timer_arg_t *)(void *)b) == 0;
+}
+
+void
+b2bua_changed(struct b2bua_call *c)
+{
+    struct b2bua *b = c->b2bua;
+
+    /* without a ring there is no gateway that could take it */
+    if (c->is_released || call_kind(c->core) != CALL_SESSION || !b->sip->agent[SIP_GATEWAYS].nta ||
+        !list_is_empty(&c->changed_link))
+        return;
+    list_append(&b->changed, &c->changed_link);
+    arm(b);
+}
+
+void
+b2bua_over(struct b2bua_call *c)
+{
+    struct b2bua_tag_list *over = &c->b2bua->over;
+
+    list_remove(&c->changed_link);
+    if (!c->is_copied || c->is_released)
+        return;
+    if (over->count == over->cap) {
+        size_t cap = over->cap ? over->cap * 2 : 64;
+        void *grown = realloc(over->tag, cap * sizeof(*over->tag));
+
+        if (!grown)
+            return; /* the stand-bys forget it when this node's stream ends */
+        over->tag = grown;
+        over->cap = cap;
+    }
+    memcpy(over->tag[over->count++], c->our_tag, sizeof(c->our_tag));
+    arm(c->b2bua);
+}
+
+/** A call's record behind those of the others; one that is too long (a Contact of a thousand bytes)
+ * stays uncopied. */
+static void
+add_call(struct bridge_message *m, struct writer *all, struct writer *one, struct b2bua_call *c)
+{
+    struct bridge_record *r = &m->record[m->count];
+    struct call_record record;
+    size_t at = all->len;
+
+    b2bua_record(c, &record);
+    writer_reset(one);
+    call_record_write(one, &record);
+    if (one->failed)
+        return;
+    writer_bytes(all, writer_slice(one));
+    if (all->failed)
+        return;
+    memcpy(r->token, c->our_tag, sizeof(c->our_tag));
+    r->record_at = at;
+    r->record_len = all->len - at;
+    c->is_copied = true;
+    m->count++;
+}
+
+static void
+add_over(struct b2bua *b, struct bridge_message *m)
+{
+    while (b->over.count > 0 && m->count < B2BUA_COPIES_MAX) {
+        b->over.count--;
+        memcpy(m->record[m->count++].token, b->over.tag[b->over.count], sizeof(b->over.tag[0]));
+    }
+}
+
+static void
+add_changed(struct b2bua *b, struct bridge_message *m, struct writer *all)
+{
+    struct writer one;
+
+    writer_init(&one, CALL_RECORD_BYTES_MAX);
+    while (!list_is_empty(&b->changed) && m->count < B2BUA_COPIES_MAX && !all->failed) {
+        struct b2bua_call *c = list_entry(b->changed.next, struct b2bua_call, changed_link);
+
+        list_remove(&c->changed_link);
+        if (call_state(c->core) == CALL_CONFIRMED && c->dialog[call_winner(c->core)])
+            add_call(m, all, &one, c);
+    }
+    writer_done(&one);
+}
+
+static void
+on_copy_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
+{
+    struct b2bua *b = (struct b2bua *)(void *)arg;
+    struct bridge_message *m =
+        bridge_new(BRIDGE_CALLS, 0, B2BUA_COPIES_MAX, sizeof(struct bridge_record));
+    struct writer all;
+
+    (void)magic;
+    (void)timer;
+    b->is_copy_armed = false;
+    if (m) {
+        m->count = 0;
+        writer_init(&all, (size_t)B2BUA_COPIES_MAX * CALL_RECORD_BYTES_MAX);
+        add_over(b, m);
+        add_changed(b, m, &all);
+        m->bytes = all.data; /* the message's from now on */
+        m->bytes_len = all.len;
+        if (m->count > 0)
+            b->sip->upward.post(b->sip->upward.ctx, m);
+        else
+            bridge_free(m);
+    }
+    if (!list_is_empty(&b->changed) || b->over.count > 0)
+        arm(b);
+}
+
+enum status
+b2bua_copy_new(struct b2bua *b)
+{
+    list_init(&b->changed);
+    b->copy_timer = su_timer_create(su_root_task(b->sip->root), B2BUA_COPY_MS);
+    return b->copy_timer ? ST_OK : ST_NOMEM;
+}
+
+void
+b2bua_copy_free(struct b2bua *b)
+{
+    if (b->copy_timer)
+        su_timer_destroy(b->copy_timer);
+    free(b->over.tag);
+}

@@ -1,0 +1,243 @@
+/* Calls that change their gateway: those of another become ours, ours become another's. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/sip/b2bua_call.h"
+
+/* ---- another gateway's become ours ---- */
+
+static char *
+copy_text(struct slice text)
+{
+    return text.len > 0 ? strndup((const char *)text.data, text.len) : NULL;
+}
+
+/** Into one of the names of ours that have a fixed length. */
+static bool
+put_name(struct slice name, char *out, size_t out_bytes)
+{
+    return slice_to_text(name, out, out_bytes) == ST_OK;
+}
+
+/** The peer URI of a gateway that is or was one of ours; NULL where that is not known. */
+static const char *
+uri_of(const struct sip *s, const struct id *node)
+{
+    const struct bridge_gateway *former = sip_former_gateway(s, node, NULL);
+
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (id_equal(&s->gateway[i].node, node))
+            return s->gateway[i].uri;
+    return former ? former->uri : NULL;
+}
+
+/**
+ * A phone that the other gateway served itself is reached through it while it lives; it sends to us
+ * straight in any case, for no peer of the overlay is in its route set.
+ */
+static void
+peer_of_leg(const struct call_record_leg *leg, const char *through, struct b2bua_peer *p)
+{
+    static const enum sip_side side[] = {SIP_PHONES, SIP_PEERS, SIP_GATEWAYS};
+    char route[SIP_URI_BYTES + 8];
+
+    p->side = side[leg->side];
+    p->is_stream = leg->is_stream;
+    p->is_phone = p->side == SIP_PHONES;
+    p->target = copy_text(leg->target);
+    p->route = copy_text(leg->route);
+    p->next_hop = copy_text(leg->next_hop);
+    p->known = copy_text(leg->known);
+    if (!p->is_phone || p->route || !through)
+        return;
+    snprintf(route, sizeof(route), "<%s;lr>", through);
+    p->side = SIP_PEERS;
+    p->route = strdup(route);
+}
+
+static void
+end_of_leg(const struct call_record_leg *leg, struct b2bua_end *end)
+{
+    end->knows_update = leg->knows_update;
+    end->sdp =
+        leg->sdp.len > 0 && leg->sdp.len <= B2BUA_SDP_BYTES_MAX ? malloc(leg->sdp.len) : NULL;
+    if (!end->sdp)
+        return;
+    memcpy(end->sdp, leg->sdp.data, leg->sdp.len);
+    end->sdp_len = leg->sdp.len;
+}
+
+/** The dialog towards the caller's end, under the tag that the other gateway gave it. */
+static bool
+make_dialog(struct b2bua_call *c, const struct call_record *record, const char *through)
+{
+    const struct call_record_leg *caller = &record->leg[CALL_CALLER];
+    const struct call_record_leg *callee = &record->leg[CALL_CALLEE];
+    struct b2bua_dialog *d = calloc(1, sizeof(*d));
+
+    if (!d)
+        return false;
+    d->key = (struct b2bua_key){.call = c, .leg = CALL_CALLER, .dialog = 0};
+    d->far_tag = strndup((const char *)callee->remote_tag.data, callee->remote_tag.len);
+    if (!d->far_tag || !put_name(caller->local_tag, d->our_tag, sizeof(d->our_tag)) ||
+        map_put(c->b2bua->tags, slice_text(d->our_tag), &d->key, NULL) != ST_OK) {
+        free(d->far_tag);
+        free(d);
+        return false;
+    }
+    c->dialog[0] = d;
+    peer_of_leg(callee, through, &d->peer);
+    return d->peer.target != NULL;
+}
+
+static bool
+fill(struct b2bua_call *c, const struct call_record *record, const char *through)
+{
+    const struct call_record_leg *caller = &record->leg[CALL_CALLER];
+    const struct call_record_leg *callee = &record->leg[CALL_CALLEE];
+
+    if (!put_name(record->token, c->token, sizeof(c->token)) ||
+        !put_name(callee->call_id, c->callee_call_id, sizeof(c->callee_call_id)) ||
+        !put_name(callee->local_tag, c->our_tag, sizeof(c->our_tag)) ||
+        map_put(c->b2bua->tags, slice_text(c->our_tag), &c->callee_key, NULL) != ST_OK)
+        return false;
+    c->from_uri = copy_text(record->from_uri);
+    c->to_uri = copy_text(record->to_uri);
+    c->far_overlay = copy_text(record->far_overlay);
+    c->caller_call_id = copy_text(caller->call_id);
+    c->caller_tag = strndup((const char *)caller->remote_tag.data, caller->remote_tag.len);
+    peer_of_leg(caller, through, &c->caller);
+    if (!c->from_uri || !c->to_uri || !c->caller_call_id || !c->caller_tag || !c->caller.target)
+        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        c->cseq[i] = record->leg[i].cseq + B2BUA_CSEQ_STEP;
+        c->peer_cseq[i] = record->leg[i].peer_cseq;
+        c->invite_cseq[i] = record->leg[i].invite_cseq;
+        end_of_leg(&record->leg[i], &c->end[i]);
+    }
+    c->session_s = record->session_s;
+    c->refresher = record->refresher;
+    return make_dialog(c, record, through);
+}
+
+static struct b2bua_call *
+make_call(struct b2bua *b, const struct call_record *record, const char *through)
+{
+    struct call_adopted how = {.lifetime_s = record->lifetime_s,
+                               .awaits_ack = record->awaits_ack,
+                               .invite_from = record->invite_from};
+    struct b2bua_call *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->b2bua = b;
+    list_init(&c->slot_link);
+    list_init(&c->link);
+    list_init(&c->trying.link);
+    list_init(&c->changed_link);
+    c->callee_key = (struct b2bua_key){.call = c, .leg = CALL_CALLEE, .dialog = CALL_NO_DIALOG};
+    c->is_inward = record->is_inward;
+    c->since_wall_ms = record->since_wall_ms;
+    c->is_copied = true; /* the overlay thread has it among its own already */
+    c->core = call_adopt(c->is_inward ? &b->inward : &b->outward, &b2bua_call_out, c,
+                         sip_moment(b->sip), &how);
+    if (c->core)
+        b->count++;
+    if (!c->core || !fill(c, record, through)) {
+        c->is_copied = c->our_tag[0] != '\0';
+        b2bua_call_free(c);
+        return NULL;
+    }
+    list_append(&b->calls, &c->link);
+    return c;
+}
+
+/** It was ours before the other gateway had it: it comes back with what it became there. */
+static void
+take_back(struct b2bua_call *c, const struct call_record *record)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t cseq = record->leg[i].cseq + B2BUA_CSEQ_STEP;
+
+        if (c->cseq[i] < cseq)
+            c->cseq[i] = cseq;
+    }
+}
+
+static bool
+adopt(struct b2bua *b, struct slice bytes, const char *through)
+{
+    struct call_record record;
+    struct b2bua_call *c;
+    struct b2bua_key *key;
+    enum status st = call_record_read(bytes, &record);
+
+    if (st != ST_OK) {
+        log_write(LOG_LEVEL_REMOTE, "sip", "a call to be taken over cannot be read: %s",
+                  status_text(st));
+        return false;
+    }
+    key = map_get(b->tags, record.leg[CALL_CALLEE].local_tag);
+    c = key ? key->call : NULL;
+    if (c && !slice_equal(slice_text(c->token), record.token))
+        return false; /* another call of ours has its tag: 60 bits of chance */
+    if (c)
+        take_back(c, &record);
+    else
+        c = make_call(b, &record, through);
+    if (!c)
+        return false;
+    b2bua_call_hold(c);
+    b2bua_refresh_start(c);
+    b2bua_call_release(c);
+    return true;
+}
+
+static void
+adopt_all(struct b2bua *b, const struct bridge_message *m)
+{
+    const char *through = m->is_moved ? uri_of(b->sip, &m->node) : NULL;
+    char node[ID_TEXT_BYTES];
+    size_t count = 0;
+
+    for (size_t i = 0; i < m->count; i++)
+        count += adopt(b, bridge_record_bytes(m, i), through) ? 1 : 0;
+    log_write(count == m->count ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "sip",
+              "%zu of %zu calls taken over from %s", count, m->count, id_text(&m->node, node));
+}
+
+/* ---- ours become another's ---- */
+
+static void
+forget(struct b2bua *b, const char *tag)
+{
+    struct b2bua_key *key = b2bua_find(b, tag);
+    struct b2bua_call *c = key ? key->call : NULL;
+    uint8_t winner;
+
+    if (!c || key != &c->callee_key || c->is_released)
+        return;
+    b2bua_call_hold(c);
+    c->is_released = true;
+    list_remove(&c->changed_link);
+    b2bua_refresh_free(c);
+    winner = call_winner(c->core);
+    map_remove(b->tags, slice_text(c->our_tag));
+    if (winner != CALL_NO_DIALOG && c->dialog[winner])
+        map_remove(b->tags, slice_text(c->dialog[winner]->our_tag));
+    call_release(c->core, sip_moment(b->sip));
+    b2bua_call_release(c);
+}
+
+void
+b2bua_on_bridge(struct sip *s, const struct bridge_message *m)
+{
+    if (m->type == BRIDGE_ADOPT) {
+        adopt_all(s->b2bua, m);
+        return;
+    }
+    for (size_t i = 0; i < m->count; i++)
+        forget(s->b2bua, m->record[i].token);
+    log_write(LOG_LEVEL_INFO, "sip", "%zu calls are another gateway's now", m->count);
+}
