@@ -15,8 +15,9 @@ struct copy {
     struct id resource;
     uint32_t kind;
     uint64_t version;
-    struct id to;     /* zero: whoever is responsible */
-    bool is_handover; /* it belongs there, not here */
+    struct storage_traffic traffic; /* when it was sent */
+    struct id to;                   /* zero: whoever is responsible */
+    bool is_handover;               /* it belongs there, not here */
     struct offer *offer;
 };
 
@@ -100,6 +101,21 @@ keeps_us(const struct peer *p, struct slice body, uint32_t kind)
     return true;
 }
 
+/* Its owner does not count on us, as it said.  Whatever copy came since we asked may be one that
+ * somebody counts on: ask again.  If we have asked again already, that answer decides. */
+static void
+part_with(struct peer *p, const struct copy *c, struct storage_record *r, const struct id *owner)
+{
+    const struct storage_traffic *t = storage_record_traffic(r);
+
+    if (t->handed_over != c->traffic.handed_over)
+        return;
+    if (t->taken != c->traffic.taken)
+        storage_holder_remove(p->storage, r, owner);
+    else
+        storage_drop(p->storage, r);
+}
+
 static void
 acknowledged(struct peer *p, const struct copy *c, const struct transaction_end *end)
 {
@@ -107,10 +123,14 @@ acknowledged(struct peer *p, const struct copy *c, const struct transaction_end 
 
     if (!r || storage_record_version(r) != c->version)
         return; /* it has changed since, and is marked for that */
+    if (storage_record_traffic(r)->refused != c->traffic.refused) {
+        storage_mark(p->storage, r); /* a copy, and the word to drop it, may have crossed */
+        return;
+    }
     storage_holder_add(r, &end->from->node);
     if (c->is_handover && !c->offer && p->is_in && !peer_is_responsible(p, &c->resource) &&
         !keeps_us(p, end->body, c->kind))
-        storage_drop(p->storage, r);
+        part_with(p, c, r, &end->from->node);
     peer_store_acknowledged(p, &c->resource);
 }
 
@@ -156,9 +176,11 @@ send_copy(struct peer *p, struct storage_record *r, const struct id *to, uint8_t
 
     if (!c)
         return;
+    storage_record_traffic(r)->handed_over += is_handover;
     *c = (struct copy){.resource = request.resource,
                        .kind = storage_record_kind(r)->id,
                        .version = storage_record_version(r),
+                       .traffic = *storage_record_traffic(r),
                        .is_handover = is_handover,
                        .offer = offer};
     writer_init(&kinds, p->envelope.max_bytes / 2);
@@ -189,14 +211,18 @@ copy_to_replicas(struct peer *p, struct storage_record *r)
             send_copy(p, r, &node[i], (uint8_t)(i + 1), false, NULL);
 }
 
+/* Whoever has a copy answers to its owner now, and may drop it without our knowledge: should the
+ * record come back to us, we ask again. */
 static void
 hand_over(struct peer *p, struct storage_record *r)
 {
-    struct id to;
     const struct id *self = &p->conf.self.node;
+    struct id to;
+    bool is_told = peer_ops(p)->responsible_hint(p->topology, storage_record_resource(r), &to) &&
+                   !id_equal(&to, self);
 
-    if (!peer_ops(p)->responsible_hint(p->topology, storage_record_resource(r), &to) ||
-        id_equal(&to, self))
+    storage_holder_forget_others(r, is_told ? &to : self);
+    if (!is_told)
         send_copy(p, r, NULL, 1, true, NULL);
     else if (!storage_holder_has(r, &to))
         send_copy(p, r, &to, 1, true, NULL);

@@ -320,6 +320,12 @@ storage_record_version(const struct storage_record *r)
     return r->version;
 }
 
+struct storage_traffic *
+storage_record_traffic(struct storage_record *r)
+{
+    return &r->traffic;
+}
+
 uint32_t
 storage_lifetime_left(const struct storage_value *v, uint64_t now_ms)
 {
@@ -355,18 +361,43 @@ storage_holder_has(const struct storage_record *r, const struct id *node)
 }
 
 void
+storage_holder_remove(struct storage *s, struct storage_record *r, const struct id *node)
+{
+    for (uint8_t i = 0; i < r->holder_count; i++)
+        if (id_equal(&r->holder[i], node)) {
+            r->holder[i] = r->holder[--r->holder_count];
+            storage_mark(s, r);
+            return;
+        }
+}
+
+void
+storage_holder_forget_others(struct storage_record *r, const struct id *node)
+{
+    bool is_known = storage_holder_has(r, node);
+
+    r->holder[0] = *node;
+    r->holder_count = is_known;
+}
+
+void
+storage_forget_holders(struct storage *s)
+{
+    struct storage_cursor c = {0};
+    struct storage_record *r;
+
+    while ((r = storage_next(s, &c)))
+        r->holder_count = 0;
+}
+
+void
 storage_holder_remove_everywhere(struct storage *s, const struct id *node)
 {
     struct storage_cursor c = {0};
     struct storage_record *r;
 
     while ((r = storage_next(s, &c)))
-        for (uint8_t i = 0; i < r->holder_count; i++)
-            if (id_equal(&r->holder[i], node)) {
-                r->holder[i] = r->holder[--r->holder_count];
-                storage_mark(s, r);
-                break;
-            }
+        storage_holder_remove(s, r, node);
 }
 
 void

@@ -129,6 +129,14 @@ uint64_t storage_record_generation(const struct storage_record *r);
 /** storage_record_version - changes with each change of the record, and never repeats. */
 uint64_t storage_record_version(const struct storage_record *r);
 
+/** Copies of one record that came and went, counted by whom that concerns. */
+struct storage_traffic {
+    uint32_t taken;   /* brought by other nodes, changed or not; storage_put() counts */
+    uint32_t refused; /* of these, by nodes that we did not name among the replicas: they drop it */
+    uint32_t handed_over; /* sent to whom the record belongs; the sender counts */
+};
+struct storage_traffic *storage_record_traffic(struct storage_record *r);
+
 /** storage_record_write - the record as StoreKindData, lifetimes reduced to what is left. */
 void storage_record_write(const struct storage_record *r, struct moment now,
                           struct writer *kind_data, struct writer *certificates);
@@ -139,6 +147,12 @@ void storage_record_visit(const struct storage_record *r,
  */
 void storage_holder_add(struct storage_record *r, const struct id *node);
 bool storage_holder_has(const struct storage_record *r, const struct id *node);
+/** storage_holder_remove - @node drops its copy, or nobody knows: if it was a holder, @r is marked.
+ */
+void storage_holder_remove(struct storage *s, struct storage_record *r, const struct id *node);
+/** storage_holder_forget_others - all but @node. */
+void storage_holder_forget_others(struct storage_record *r, const struct id *node);
+void storage_forget_holders(struct storage *s);
 void storage_holder_remove_everywhere(struct storage *s, const struct id *node);
 
 /** Records that are to be looked at again (their copies), in order. */

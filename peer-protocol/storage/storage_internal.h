@@ -22,6 +22,7 @@ struct storage_record {
     const struct kind *kind;
     uint64_t generation;
     uint64_t version;
+    struct storage_traffic traffic;
     struct list_node values; /* arrays by index, others as they came */
     uint32_t count;
     uint8_t holder_count;

@@ -303,8 +303,16 @@ commit_all(struct context *c, const struct storage_store *store)
             record->generation = d.generation;
         if (is_changed)
             commit(c, record);
-        if (!c->requester && !c->has_newer && keeps_copy(store))
-            storage_holder_add(record, &store->requester.node);
+        if (c->requester)
+            continue;
+        record->traffic.taken++;
+        if (keeps_copy(store)) {
+            if (!c->has_newer)
+                storage_holder_add(record, &store->requester.node);
+            continue;
+        }
+        record->traffic.refused++;
+        storage_holder_remove(c->s, record, &store->requester.node);
     }
 }
 

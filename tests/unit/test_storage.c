@@ -48,6 +48,7 @@ struct put {
     const struct id *key; /* NULL: the signer's */
     const char *value;    /* NULL: exists = false */
     bool is_copy;
+    struct slice replicas; /* whom the answer names */
     bool is_spoiled;
     bool is_unsigned;
 };
@@ -78,7 +79,8 @@ put_all(const struct put *p, size_t count)
     struct writer values, kinds, certificates;
     struct store_kind_data d = {.kind = p->kind, .generation = p->generation};
     struct storage_store s = {.request = {.resource = home, .replica_number = p->is_copy ? 1 : 0},
-                              .requester = requester->self};
+                              .requester = requester->self,
+                              .replicas = p->replicas};
     enum status st;
 
     writer_init(&values, 1u << 20);
@@ -481,6 +483,42 @@ START_TEST(test_holders)
 }
 END_TEST
 
+/* Bob brings his copy: told that he is no replica he drops it; else he keeps it. */
+START_TEST(test_holder_is_refused)
+{
+    const struct id *bob_node = &bob.self.node;
+    struct put copy = {.by = &alice,
+                       .requester = &bob,
+                       .kind = KIND_BINDING,
+                       .generation = 1,
+                       .value = "one",
+                       .is_copy = true};
+    struct storage_record *r;
+
+    ck_assert_int_eq(put(&(struct put){.by = &alice, .kind = KIND_BINDING, .value = "one"}), ST_OK);
+    r = storage_find_record(storage, &home, KIND_BINDING);
+    storage_holder_add(r, bob_node);
+    ck_assert_ptr_eq(storage_marked(storage), r);
+    copy.replicas = slice_of((struct id){{0xc}}.bytes, ID_BYTES);
+    ck_assert_int_eq(put(&copy), ST_OK);
+    ck_assert(!storage_holder_has(r, bob_node));
+    ck_assert(storage_has_marked(storage));
+    ck_assert_uint_eq(storage_record_traffic(r)->taken, 1);
+    ck_assert_uint_eq(storage_record_traffic(r)->refused, 1);
+    copy.replicas = slice_of(bob_node->bytes, ID_BYTES);
+    ck_assert_int_eq(put(&copy), ST_OK);
+    ck_assert(storage_holder_has(r, bob_node));
+    ck_assert_uint_eq(storage_record_traffic(r)->taken, 2);
+    ck_assert_uint_eq(storage_record_traffic(r)->refused, 1);
+    storage_holder_add(r, &(struct id){{0xc}});
+    storage_holder_forget_others(r, bob_node);
+    ck_assert(storage_holder_has(r, bob_node));
+    ck_assert(!storage_holder_has(r, &(struct id){{0xc}}));
+    storage_forget_holders(storage);
+    ck_assert(!storage_holder_has(r, bob_node));
+}
+END_TEST
+
 START_TEST(test_access)
 {
     struct keys keys = fake_keys(&alice);
@@ -580,6 +618,7 @@ suite(void)
     tcase_add_test(t, test_copies_merge);
     tcase_add_test(t, test_record_copy);
     tcase_add_test(t, test_holders);
+    tcase_add_test(t, test_holder_is_refused);
     tcase_add_test(t, test_access);
     tcase_add_test(t, test_stat_and_find);
     suite_add_tcase(s, t);
