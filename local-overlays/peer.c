@@ -297,58 +297,6 @@ peer_become(struct peer *p, enum peer_state state, const char *reason)
 
 /* ---- what it aims at ---- */
 
-static void
-go_down(struct peer *p, const char *reason)
-{
-    if (p->aim == PEER_AIM_NOTHING)
-        peer_disconnect_all(p);
-    if (p->aim == PEER_AIM_NOTHING) {
-        peer_become(p, PEER_DOWN, reason);
-        return;
-    }
-    peer_become(p, PEER_JOINING, reason);
-    peer_bootstrap_start(p);
-}
-
-static void
-say_goodbye(struct peer *p)
-{
-    p->is_goodbye = true;
-    p->leave_ms = p->now.mono_ms + PEER_LEAVE_MS;
-    if (p->is_engaged)
-        peer_ops(p)->leave(p->topology, p->now);
-    p->is_engaged = false;
-    p->is_in = false;
-}
-
-/* Records first, then Leave, then the links: RFC 6940 section 10.7.3 in this order. */
-static void
-start_leaving(struct peer *p, const char *reason)
-{
-    peer_become(p, PEER_LEAVING, reason);
-    p->is_goodbye = false;
-    p->leave_ms = p->now.mono_ms + PEER_LEAVE_MS;
-    if (p->is_in)
-        storage_mark_all(p->storage);
-    else
-        say_goodbye(p);
-}
-
-static void
-leaving_tick(struct peer *p)
-{
-    bool is_late = p->now.mono_ms >= p->leave_ms;
-
-    if (p->state != PEER_LEAVING)
-        return;
-    if (!p->is_goodbye && (is_late || peer_replica_is_idle(p)))
-        say_goodbye(p);
-    else if (p->is_goodbye && (is_late || p->plugin_requests == 0)) {
-        p->is_goodbye = false;
-        go_down(p, p->is_rejoining ? "joins the other overlay" : "left");
-    }
-}
-
 void
 peer_aim(struct peer *p, struct moment now, enum peer_aim aim)
 {
@@ -360,11 +308,9 @@ peer_aim(struct peer *p, struct moment now, enum peer_aim aim)
     if (p->state == PEER_DOWN && aim != PEER_AIM_NOTHING) {
         peer_become(p, PEER_JOINING, aim == PEER_AIM_MEMBER ? "to be a member" : "to be a client");
         peer_bootstrap_start(p);
-    } else if (p->is_engaged && aim != PEER_AIM_MEMBER && p->state != PEER_LEAVING) {
-        p->is_rejoining = false;
-        start_leaving(p, "leaves");
-    } else if (aim == PEER_AIM_NOTHING && p->state != PEER_LEAVING) {
-        go_down(p, "leaves");
+    } else if (p->state != PEER_LEAVING &&
+               (aim == PEER_AIM_NOTHING || (p->is_engaged && aim != PEER_AIM_MEMBER))) {
+        peer_depart(p, "leaves");
     } else if (aim == PEER_AIM_MEMBER && !p->is_engaged && p->state == PEER_JOINED) {
         peer_become(p, PEER_JOINING, "from client to member");
         peer_bootstrap_start(p);
@@ -407,7 +353,7 @@ peer_tick(struct peer *p, struct moment now)
     peer_answers_expire(p);
     if (p->reassembly)
         reassembly_expire(p->reassembly, now.mono_ms);
-    leaving_tick(p);
+    peer_depart_tick(p);
     update_state(p);
     peer_leave(p);
 }
@@ -427,10 +373,7 @@ peer_deadline_ms(const struct peer *p)
     at = moment_earlier_ms(at, peer_watch_deadline_ms(p));
     at = moment_earlier_ms(at, peer_store_deadline_ms(p));
     at = moment_earlier_ms(at, peer_replica_deadline_ms(p));
-    if (p->state == PEER_LEAVING) {
-        bool is_idle = p->is_goodbye ? p->plugin_requests == 0 : peer_replica_is_idle(p);
-        at = moment_earlier_ms(at, is_idle ? p->now.mono_ms : p->leave_ms);
-    }
+    at = moment_earlier_ms(at, peer_depart_deadline_ms(p));
     if (peer_neighbour_count(p) != p->told_neighbours)
         at = moment_earlier_ms(at, p->now.mono_ms);
     return at;

@@ -52,7 +52,8 @@
 #define PEER_BACKOFF_MAX_MS        30000
 #define PEER_REMARK_MS             100 /* changes of responsibility are looked at together */
 #define PEER_RETRY_COPY_MS         1000
-#define PEER_LEAVE_MS              1000 /* to hand records over, and again to say goodbye */
+#define PEER_HAND_OVER_MS          2500 /* leaving: until all records are elsewhere */
+#define PEER_GOODBYE_MS            1000 /* and then until all know */
 #define PEER_LINKS_LOOK_MS         1000
 #define PEER_LINK_IDLE_MS          600000
 
@@ -73,6 +74,7 @@ struct link {
     bool is_member;    /* of this overlay, as far as we know */
     bool is_announced; /* tell the plug-in (on_linked) once it is up */
     bool wants_update;
+    bool is_asked;    /* peer_link_ask() has no answer yet */
     uint64_t used_ms; /* up: last message; connecting: since when */
 };
 
@@ -286,6 +288,17 @@ size_t peer_member_links(const struct peer *p);
 void peer_disconnect(struct peer *p, const struct id *node);
 void peer_disconnect_all(struct peer *p);
 void peer_links_tick(struct peer *p);
+/** peer_link_ask - send a Ping: a node that was switched off shows only when something is sent to
+ *  it.  The link becomes suspect and goes as any does. */
+void peer_link_ask(struct peer *p, struct link *l);
+
+/* ---- peer_departure.c ---- */
+/** peer_depart - leave gracefully; then DOWN, or JOINING if that is the aim. */
+void peer_depart(struct peer *p, const char *reason);
+/** peer_depart_to - leave at once and keep the records, to join the overlay of @through. */
+void peer_depart_to(struct peer *p, const struct id *through, const char *reason);
+void peer_depart_tick(struct peer *p);
+uint64_t peer_depart_deadline_ms(const struct peer *p);
 
 /* ---- peer_topology.c ---- */
 struct topology_env peer_topology_env(struct peer *p);

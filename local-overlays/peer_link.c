@@ -39,6 +39,8 @@ peer_link_make(struct peer *p, const struct id *node)
 void
 peer_link_drop(struct peer *p, struct link *l)
 {
+    if (l->is_up) /* what it holds may change now without our knowledge */
+        storage_holder_remove_everywhere(p->storage, &l->node);
     map_remove(p->link_by_id, key_of(&l->node));
     list_remove(&l->at);
     free(l);
@@ -144,6 +146,48 @@ peer_disconnect_all(struct peer *p)
     }
 }
 
+/* ---- are you alive? ---- */
+
+struct asked {
+    struct id node;
+};
+
+static void
+asked_answered(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
+{
+    struct peer *p = owner;
+    struct asked *a = ctx;
+    struct link *l = p->is_ending ? NULL : peer_link_find(p, &a->node);
+
+    (void)now;
+    if (l && l->is_asked) {
+        l->is_asked = false;
+        if (end->st != ST_OK)
+            storage_holder_remove_everywhere(p->storage, &a->node);
+    }
+    free(a);
+}
+
+void
+peer_link_ask(struct peer *p, struct link *l)
+{
+    struct outgoing o = {.code = MESSAGE_PING_REQ, .done = asked_answered};
+    struct asked *a = l->is_up && !l->is_asked ? malloc(sizeof(*a)) : NULL;
+    struct ping_req ping = {0};
+    struct writer body;
+
+    if (!a)
+        return;
+    a->node = l->node;
+    l->is_asked = true;
+    writer_init(&body, UINT16_MAX);
+    ping_req_write(&body, &ping);
+    o.body = writer_slice(&body);
+    o.ctx = a;
+    peer_request_node(p, &a->node, &o);
+    writer_done(&body);
+}
+
 /* ---- reports of the shell ---- */
 
 struct told_link {
@@ -230,7 +274,6 @@ lose_link(struct peer *p, struct link *l, const char *reason)
     log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: link with %s is gone: %s", p->conf.overlay,
            id_text(&node, text), reason);
     peer_link_drop(p, l);
-    storage_holder_remove_everywhere(p->storage, &node);
     if (p->is_engaged)
         peer_ops(p)->neighbour_lost(p->topology, p->now, &node);
     peer_bootstrap_link_down(p, &node);

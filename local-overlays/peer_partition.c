@@ -18,14 +18,7 @@ rejoin(struct peer *p, const struct id *through)
         return;
     log_to(&p->env.log, LOG_LEVEL_WARN, "%s: there is another overlay, at %s: joining it",
            p->conf.overlay, id_text(through, text));
-    p->is_rejoining = true;
-    p->rejoin_through = *through;
-    p->is_goodbye = true;
-    p->leave_ms = p->now.mono_ms + PEER_LEAVE_MS;
-    peer_become(p, PEER_LEAVING, "two overlays of this name");
-    p->is_engaged = false;
-    p->is_in = false;
-    peer_ops(p)->leave(p->topology, p->now);
+    peer_depart_to(p, through, "two overlays of this name");
 }
 
 static void

@@ -48,9 +48,10 @@ is_in_tables(const struct peer *p, const struct id *node)
 }
 
 /* RFC 6940 section 6.3.4: the node that was asked, or one as close to the resource as any we know.
+ * Whom we think closer may be gone: it is asked, so that the next answer is judged by what is true.
  */
 static bool
-may_answer(const struct peer *p, const struct transaction *tr, const struct id *from)
+may_answer(struct peer *p, const struct transaction *tr, const struct id *from)
 {
     const struct id *target = &tr->target.id;
     const struct link *l;
@@ -67,8 +68,11 @@ may_answer(const struct peer *p, const struct transaction *tr, const struct id *
     l = peer_link_find(p, from);
     if (!l || !l->is_up || !l->is_member)
         return true; /* not one of our neighbours: it may well be closer than all of them */
-    return !peer_ops(p)->responsible_hint(p->topology, target, &best) || id_equal(&best, from) ||
-           !peer_link_is_usable(p, &best) || !is_in_tables(p, from);
+    if (!peer_ops(p)->responsible_hint(p->topology, target, &best) || id_equal(&best, from) ||
+        !peer_link_is_usable(p, &best) || !is_in_tables(p, from))
+        return true;
+    peer_link_ask(p, peer_link_find(p, &best));
+    return false;
 }
 
 /* Any node on the way may say that it could not forward; what it says about membership does not end

@@ -176,8 +176,8 @@ env_changed(void *ctx, unsigned changes)
 {
     struct peer *p = ctx;
 
-    if ((changes & TOPOLOGY_RESPONSIBILITY) && p->remark_ms == MOMENT_NEVER)
-        p->remark_ms = p->now.mono_ms + PEER_REMARK_MS;
+    if (changes & TOPOLOGY_RESPONSIBILITY)
+        p->remark_ms = moment_earlier_ms(p->remark_ms, p->now.mono_ms + PEER_REMARK_MS);
 }
 
 static uint64_t

@@ -49,6 +49,31 @@ START_TEST(the_sound_pass)
 }
 END_TEST
 
+/* What broke an invariant once. */
+START_TEST(old_faults_stay_mended)
+{
+    static const struct {
+        const char *plugin;
+        uint64_t seed;
+    } once[] = {
+        {"can", 16},    {"chord", 324},  {"chord", 430}, {"pastry", 320}, /* false holders */
+        {"chord", 282}, {"can", 326},                                     /* crossing copies */
+        {"chord", 96},  {"pastry", 489}, {"can", 935},                    /* left with the record */
+        {"chord", 36},  {"chord", 880},                                   /* the dead know better */
+    };
+
+    for (size_t i = 0; i < sizeof(once) / sizeof(once[0]); i++) {
+        struct scenario scenario = {.topology = topology_find(once[i].plugin),
+                                    .seed = once[i].seed};
+        struct verdict v;
+
+        scenario_run(&scenario, &v);
+        ck_assert_msg(!v.is_broken, "%s, seed %llu (%s): %s: %s", once[i].plugin,
+                      (unsigned long long)once[i].seed, v.drawn, v.invariant, v.detail);
+    }
+}
+END_TEST
+
 static void
 check_found(int plugin, enum broken broken, const char *invariant)
 {
@@ -106,6 +131,7 @@ judge_suite(void)
     tcase_set_timeout(t, 180);
     tcase_add_loop_test(t, the_same_seed_replays, 0, count);
     tcase_add_loop_test(t, the_sound_pass, 0, count);
+    tcase_add_test(t, old_faults_stay_mended);
     tcase_add_loop_test(t, a_wrong_next_hop_is_found, 0, count);
     tcase_add_loop_test(t, itself_as_next_hop_is_found, 0, count);
     tcase_add_loop_test(t, two_owners_are_found, 0, count);

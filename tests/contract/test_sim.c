@@ -268,6 +268,35 @@ START_TEST(leaving_moves_the_records)
 }
 END_TEST
 
+/* The owner is switched off, and at once, before anybody can know, the others leave. */
+START_TEST(leaving_with_a_dead_owner)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned holder[8];
+        unsigned count;
+        char name[NAME_BYTES];
+        struct id id;
+        int owner;
+
+        join_all(_i, 64 + i, 12, 0);
+        store_records(0, RECORDS);
+        record_name(i, name);
+        id = sim_hash(name);
+        owner = sim_owner(sim, &id);
+        ck_assert_int_ge(owner, 0);
+        count = sim_holders(sim, name, holder, 8);
+        ck_assert_uint_ge(count, 3);
+        sim_crash(sim, (unsigned)owner, SIM_CRASH_SILENT);
+        for (unsigned k = 0; k < count; k++)
+            if (holder[k] != (unsigned)owner)
+                sim_stop(sim, holder[k]);
+        sim_run_ms(sim, SETTLE_MS);
+        check_records(i, 1);
+        teardown();
+    }
+}
+END_TEST
+
 START_TEST(a_restart_comes_back)
 {
     join_all(_i, 70, 24, 0);
@@ -360,6 +389,7 @@ sim_suite(void)
     tcase_add_loop_test(t, records_survive_a_crash, 0, count);
     tcase_add_loop_test(t, records_survive_two_crashes_at_once, 0, count);
     tcase_add_loop_test(t, leaving_moves_the_records, 0, count);
+    tcase_add_loop_test(t, leaving_with_a_dead_owner, 0, count);
     tcase_add_loop_test(t, a_restart_comes_back, 0, count);
     tcase_add_loop_test(t, a_partition_heals, 0, count);
     tcase_add_loop_test(t, a_lone_one_with_the_lowest_id, 0, count);
