@@ -30,6 +30,14 @@ peer_replica_set(const struct peer *p, const struct id *resource, struct id node
     return p->is_in && cap > 0 ? peer_ops(p)->replica_set(p->topology, resource, node, cap) : 0;
 }
 
+static bool
+belongs_to_another(const struct peer *p, const struct id *resource, struct id *ret_node)
+{
+    return p->is_in && !peer_is_responsible(p, resource) &&
+           peer_ops(p)->responsible_hint(p->topology, resource, ret_node) &&
+           !id_equal(ret_node, &p->conf.self.node);
+}
+
 /* ---- the end of a copy ---- */
 
 static void offer_pump(struct peer *p, struct offer *o);
@@ -120,9 +128,12 @@ static void
 acknowledged(struct peer *p, const struct copy *c, const struct transaction_end *end)
 {
     struct storage_record *r = storage_find_record(p->storage, &c->resource, c->kind);
+    struct id owner;
 
     if (!r || storage_record_version(r) != c->version)
         return; /* it has changed since, and is marked for that */
+    if (!c->is_handover && belongs_to_another(p, &c->resource, &owner))
+        return; /* whoever took it asks that one now whether to keep it */
     if (storage_record_traffic(r)->refused != c->traffic.refused) {
         storage_mark(p->storage, r); /* a copy, and the word to drop it, may have crossed */
         return;
@@ -211,20 +222,32 @@ copy_to_replicas(struct peer *p, struct storage_record *r)
             send_copy(p, r, &node[i], (uint8_t)(i + 1), false, NULL);
 }
 
+/* Nobody is known to whom it belongs rather than to us, and yet it is not ours: perhaps one is
+ * missing whose place is kept.  Then it is copied as if it were ours, or goes to where it leads. */
+static void
+look_after(struct peer *p, struct storage_record *r)
+{
+    struct id node[PEER_REPLICAS_MAX];
+
+    if (peer_replica_set(p, storage_record_resource(r), node) > 0)
+        copy_to_replicas(p, r);
+    else
+        send_copy(p, r, NULL, 1, true, NULL);
+}
+
 /* Whoever has a copy answers to its owner now, and may drop it without our knowledge: should the
  * record come back to us, we ask again. */
 static void
 hand_over(struct peer *p, struct storage_record *r)
 {
-    const struct id *self = &p->conf.self.node;
     struct id to;
-    bool is_told = peer_ops(p)->responsible_hint(p->topology, storage_record_resource(r), &to) &&
-                   !id_equal(&to, self);
 
-    storage_holder_forget_others(r, is_told ? &to : self);
-    if (!is_told)
-        send_copy(p, r, NULL, 1, true, NULL);
-    else if (!storage_holder_has(r, &to))
+    if (!belongs_to_another(p, storage_record_resource(r), &to)) {
+        look_after(p, r);
+        return;
+    }
+    storage_holder_forget_others(r, &to);
+    if (!storage_holder_has(r, &to))
         send_copy(p, r, &to, 1, true, NULL);
 }
 

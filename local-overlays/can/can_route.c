@@ -97,6 +97,34 @@ can_is_responsible(const void *state, const struct id *id)
     return can_zone_distance(c->dimensions, &c->zone, &p) == 0;
 }
 
+/* Of all we know, those that are being let in too. */
+static bool
+owner_known(const struct can *c, const struct id *id, struct id *ret_node)
+{
+    const struct id *node[CAN_CONTACTS_MAX + CAN_JOINERS_MAX + 1];
+    size_t count = 0;
+
+    if (c->state != CAN_IN)
+        return false;
+    node[count++] = &c->conf.self;
+    for (unsigned i = 0; i < c->contact_count; i++)
+        node[count++] = &c->contact[i].node;
+    for (unsigned i = 0; i < c->joiner_count; i++)
+        node[count++] = &c->joiner[i].node;
+    *ret_node = *can_owner_among(c->dimensions, id, node, count);
+    return true;
+}
+
+/* Do we own @id, or shall we once it is sure that a node that is missing is gone? */
+static bool
+is_ours_in_the_end(const struct can *c, const struct id *id)
+{
+    struct id node;
+
+    return can_is_responsible(c, id) ||
+           (owner_known(c, id, &node) && id_equal(&node, &c->conf.self));
+}
+
 /* Who would own @id without us, then without that one too, and so on. */
 size_t
 can_replica_set(const void *state, const struct id *id, struct id *ret_node, size_t cap)
@@ -105,7 +133,7 @@ can_replica_set(const void *state, const struct id *id, struct id *ret_node, siz
     const struct id *node[CAN_CONTACTS_MAX];
     size_t count = 0;
 
-    if (!can_is_responsible(state, id))
+    if (!is_ours_in_the_end(c, id))
         return 0;
     if (cap > c->conf.replica_count)
         cap = c->conf.replica_count;
@@ -131,18 +159,9 @@ bool
 can_responsible_hint(const void *state, const struct id *id, struct id *ret_node)
 {
     const struct can *c = state;
-    const struct id *node[CAN_CONTACTS_MAX + CAN_JOINERS_MAX + 1];
-    size_t count = 0;
 
-    if (c->state != CAN_IN)
-        return false;
-    node[count++] = &c->conf.self;
-    for (unsigned i = 0; i < c->contact_count; i++)
-        node[count++] = &c->contact[i].node;
-    for (unsigned i = 0; i < c->joiner_count; i++)
-        node[count++] = &c->joiner[i].node;
-    *ret_node = *can_owner_among(c->dimensions, id, node, count);
-    return !id_equal(ret_node, &c->conf.self) || can_is_responsible(state, id);
+    return owner_known(c, id, ret_node) &&
+           (!id_equal(ret_node, &c->conf.self) || can_is_responsible(state, id));
 }
 
 enum status

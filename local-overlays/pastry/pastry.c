@@ -272,12 +272,15 @@ on_answer(void *state, struct moment now, uint32_t token, enum status st, const 
           struct slice body)
 {
     struct pastry *p = state;
-    struct pastry_task task;
+    struct pastry_task task = {0};
+    bool is_no_member = st == ST_IN_PROGRESS && from;
 
     if (token && take_task(p, token, &task)) {
         end_task(p, now, &task, st, from, body);
-    } else if (!token && st == ST_IN_PROGRESS && from && pastry_find(p, from)) {
-        pastry_drop(p, now, from); /* it has restarted, and is no member */
+        is_no_member &= task.kind != PASTRY_TASK_JOIN; /* a member that lets others in first */
+    }
+    if (is_no_member && pastry_find(p, from)) {
+        pastry_drop(p, now, from); /* it was one, as we are told */
         p->env.detach(p->env.ctx, from);
     }
     settle(p, now);

@@ -56,10 +56,11 @@ START_TEST(old_faults_stay_mended)
         const char *plugin;
         uint64_t seed;
     } once[] = {
-        {"can", 16},    {"chord", 324},  {"chord", 430}, {"pastry", 320}, /* false holders */
-        {"chord", 282}, {"can", 326},                                     /* crossing copies */
-        {"chord", 96},  {"pastry", 489}, {"can", 935},                    /* left with the record */
-        {"chord", 36},  {"chord", 880},                                   /* the dead know better */
+        {"can", 16},    {"chord", 324},  {"chord", 430},  {"pastry", 320}, /* false holders */
+        {"chord", 282}, {"can", 326},                                      /* crossing copies */
+        {"chord", 96},  {"pastry", 489}, {"can", 935},    /* left with the record */
+        {"can", 999},   {"pastry", 431}, {"pastry", 544}, /* in the middle of it */
+        {"chord", 36},  {"chord", 880},                   /* the dead know better */
     };
 
     for (size_t i = 0; i < sizeof(once) / sizeof(once[0]); i++) {
