@@ -7,7 +7,7 @@
  * control_on_report().
  *
  *     GET  /v1/status  /v1/election  /v1/election/history  /v1/overlay/local  /v1/overlay/global
- *          /v1/resolve?uri=URI  /v1/registrations  /v1/calls
+ *          /v1/resolve?uri=URI[&cache=no][&hops=no]  /v1/registrations  /v1/calls
  *     POST /v1/election/handover {"node": NAME or hex, or nothing}  /v1/drain  /v1/leave /v1/reload
  *     GET  /metrics (Prometheus text)  / (status page)  /bootstrap (addresses, one a line)
  *

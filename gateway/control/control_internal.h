@@ -97,8 +97,13 @@ void waiting_paid(struct waiting *w);
 /** routes_on_request - every request comes here (evhttp's general callback); @ctx is the door. */
 void routes_on_request(struct evhttp_request *request, void *ctx);
 
-/** resolve_begin - GET /v1/resolve?uri=URI. */
-void resolve_begin(struct control *c, struct evhttp_request *request, const char *uri);
+/**
+ * resolve_begin - GET /v1/resolve?uri=URI[&cache=no][&hops=no]
+ * @is_past_cache: read a foreign domain's gateways from the ring now
+ * @wants_hops:    trace the way too
+ */
+void resolve_begin(struct control *c, struct evhttp_request *request, const char *uri,
+                   bool is_past_cache, bool wants_hops);
 
 /* ---- what is shown ----------------------------------------------------------------------------
  */

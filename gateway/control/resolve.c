@@ -20,6 +20,8 @@ struct resolve {
     json_t *hops;
     bool is_found;
     enum status st; /* why nothing was found */
+    bool is_past_cache;
+    bool wants_hops;
     unsigned steps; /* still to come before the answer */
 };
 
@@ -104,6 +106,8 @@ begin_trace(struct resolve *r, struct moment now, const char *name)
 {
     const struct peer_traced done = {.done = on_traced, .ctx = r};
 
+    if (!r->wants_hops)
+        return;
     step_begin(r);
     peer_trace(node_peer(r->control->source.node, NODE_LOCAL), now, name, &done);
 }
@@ -136,7 +140,7 @@ begin_foreign(struct resolve *r, struct moment now)
     const struct directory_resolved done = {.done = on_resolved, .ctx = r};
 
     step_begin(r);
-    node_resolve(r->control->source.node, now, r->host, false, true, &done);
+    node_resolve(r->control->source.node, now, r->host, r->is_past_cache, r->wants_hops, &done);
 }
 
 /* ---- our own overlay --------------------------------------------------------------------------
@@ -295,7 +299,8 @@ is_local(const struct resolve *r, const char *overlay)
 }
 
 void
-resolve_begin(struct control *c, struct evhttp_request *request, const char *uri)
+resolve_begin(struct control *c, struct evhttp_request *request, const char *uri,
+              bool is_past_cache, bool wants_hops)
 {
     const char *overlay = peer_conf_of(node_peer(c->source.node, NODE_LOCAL))->overlay;
     struct moment now = c->source.now(c->source.ctx);
@@ -313,6 +318,8 @@ resolve_begin(struct control *c, struct evhttp_request *request, const char *uri
     }
     r->waiting->memory = r;
     r->control = c;
+    r->is_past_cache = is_past_cache;
+    r->wants_hops = wants_hops;
     r->contacts = json_array();
     r->bindings = json_array();
     r->hops = json_array();

@@ -172,6 +172,14 @@ get_calls(struct control *c, struct evhttp_request *request)
     ask_sip(c, request, BRIDGE_QUERY_CALLS);
 }
 
+static bool
+is_no(const struct evkeyvalq *parameters, const char *name)
+{
+    const char *value = evhttp_find_header(parameters, name);
+
+    return value && strcmp(value, "no") == 0;
+}
+
 static void
 get_resolve(struct control *c, struct evhttp_request *request)
 {
@@ -185,7 +193,7 @@ get_resolve(struct control *c, struct evhttp_request *request)
     }
     uri = evhttp_find_header(&parameters, "uri");
     if (uri)
-        resolve_begin(c, request, uri);
+        resolve_begin(c, request, uri, is_no(&parameters, "cache"), !is_no(&parameters, "hops"));
     else
         answer_status(request, ST_MALFORMED, "uri=URI is missing");
     evhttp_clear_headers(&parameters);

@@ -48,8 +48,8 @@ node_resolve(struct node *n, struct moment now, const char *domain, bool is_past
 {
     (void)n;
     (void)now;
-    ck_assert(!is_past_cache);
-    ck_assert(wants_hops);
+    played.is_past_cache = is_past_cache;
+    played.wants_hops = wants_hops;
     snprintf(played.asked_name, sizeof(played.asked_name), "%s", domain);
     played.resolve_done = *done;
 }

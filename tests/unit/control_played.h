@@ -34,6 +34,7 @@ struct played {
     struct peer_fetched lookup_done;
     struct peer_traced trace_done;
     struct directory_resolved resolve_done;
+    bool is_past_cache, wants_hops;
 
     /* the daemon */
     struct event_base *base;

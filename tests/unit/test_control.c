@@ -251,6 +251,7 @@ START_TEST(a_foreign_uri_resolves_to_gateways)
     played_open();
     resolve_begins(q, "/v1/resolve?uri=sip:bob@voip.example.edu");
     ck_assert_str_eq(played.asked_name, "voip.example.edu");
+    ck_assert(!played.is_past_cache && played.wants_hops);
     snprintf(answer->overlay, sizeof(answer->overlay), "example.edu");
     answer->gateway_count = answer->hop_count = 1;
     snprintf(answer->gateway[0].uri, SIP_URI_BYTES, "sip:127.2.0.1:5061;transport=tls;term=3");
@@ -285,6 +286,31 @@ START_TEST(a_foreign_uri_resolves_to_gateways)
     played.trace_done.done(played.trace_done.ctx, played.now_is, ST_OK, NULL, 0);
     answer->is_local = true;
     played.resolve_done.done(played.resolve_done.ctx, played.now_is, ST_OK, answer);
+    question_end(q);
+    ck_assert_int_eq(q->answer.code, 404);
+    json_decref(q->answer.body);
+    free(answer);
+    free(q);
+}
+END_TEST
+
+START_TEST(a_resolve_may_pass_the_cache_and_leave_the_hops)
+{
+    struct question *q = calloc(1, sizeof(*q));
+    struct directory_answer *answer = calloc(1, sizeof(*answer));
+
+    played_open();
+    resolve_begins(q, "/v1/resolve?uri=sip:bob@voip.example.edu&cache=no&hops=no");
+    ck_assert(played.is_past_cache && !played.wants_hops);
+    played.resolve_done.done(played.resolve_done.ctx, played.now_is, ST_OK, answer);
+    question_end(q);
+    ck_assert_int_eq(q->answer.code, 200);
+    json_decref(q->answer.body);
+
+    resolve_begins(q, "/v1/resolve?uri=sip:bob@site.pastry&hops=no");
+    ck_assert_ptr_null(played.trace_done.done); /* no way is asked for */
+    played.lookup_done.done(played.lookup_done.ctx, played.now_is, ST_NOT_FOUND, NULL, 0);
+    played.resolve_done.done(played.resolve_done.ctx, played.now_is, ST_NOT_FOUND, NULL);
     question_end(q);
     ck_assert_int_eq(q->answer.code, 404);
     json_decref(q->answer.body);
@@ -535,6 +561,7 @@ main(void)
     tcase_add_test(tc, what_is_not_answered_is_refused);
     tcase_add_test(tc, a_local_uri_resolves_to_contacts_and_hops);
     tcase_add_test(tc, a_foreign_uri_resolves_to_gateways);
+    tcase_add_test(tc, a_resolve_may_pass_the_cache_and_leave_the_hops);
     tcase_add_test(tc, a_late_answer_of_the_node_finds_nobody_and_harms_nobody);
     tcase_add_test(tc, bad_requests_are_refused);
     tcase_add_test(tc, changes_reach_the_daemon_and_refusals_come_back);
