@@ -80,7 +80,7 @@ REPLAYS :=
 
 # ---- what a person types ---------------------------------------------------------------------------
 
-.PHONY: demo demo-run check check-programs check-run lint bench deps-%
+.PHONY: demo demo-run check check-programs check-run lint bench bench-failover deps-%
 deps-%:
 	@packaging/install-deps $*
 
@@ -105,6 +105,11 @@ lint: deps-lint
 bench: deps-bench
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
 	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py $(BENCH)
+	@$(MAKE) --no-print-directory -s bench-failover
+
+bench-failover: deps-bench
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
+	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/failover.py $(FAILOVER)
 
 .PHONY: install
 install: all

@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from dial import Dialler
-from measure import Load, cpu_s, median_and_p99, memory_kib, register
+from measure import Load, cpu_s, median_and_p99, memory_kib, register, version
 from lab import LabError
 from subjects import CALLEE, CALLER, DIAL, lab_of, subjects_of
 
@@ -291,12 +291,6 @@ def parse_options():
     parser.add_argument("--only", default="cpu,delay,rate,memory",
                         help="which of cpu,delay,rate,memory")
     return parser.parse_args()
-
-
-def version(*words):
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    lines = [line.strip() for line in done.stdout.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[0] if lines else "?"
 
 
 def print_conditions(bench):

@@ -206,6 +206,12 @@ class Run:
         self.process.wait()
 
 
+def version(*words):
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    lines = [line.strip() for line in done.stdout.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[0] if lines else "?"
+
+
 def median_and_p99(values):
     if not values:
         return float("nan"), float("nan")
