@@ -11,7 +11,7 @@ DESTDIR ?=
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 
 CC     := gcc
-PKGS   := sofia-sip-ua libevent libevent_openssl libevent_pthreads openssl libconfuse jansson libsystemd
+PKGS   := sofia-sip-ua libevent libevent_openssl libevent_pthreads openssl libconfuse jansson libsystemd sqlite3
 WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wno-sign-conversion \
           -Wvla -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Werror
 FLAGS_release := -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2

@@ -275,6 +275,7 @@ claim_on_answer(struct election *e, const struct election_event *ev)
     election_saw_term(e, ans->term);
     if (e->role != ELECTION_ACTIVE)
         return;
+    steps_note(e, STEP_ANSWERED);
     tell_newcomers(e, ans);
     if (ans->term > e->term && id_is_zero(&ans->active))
         raise(e, NULL, "a higher term is remembered");
@@ -373,6 +374,7 @@ run_dead(struct election *e)
         }
         snprintf(reason, sizeof(reason), "%s silent for %llu ms", election_name(e, &dead, name),
                  (unsigned long long)(e->now.mono_ms - (w->is_heard ? w->answer_ms : w->heard_ms)));
+        steps_of_death(e, w);
         ranking_gone(e, &dead);
         claim_make(e, &dead, reason);
         return;

@@ -83,6 +83,7 @@ election_new(const struct election_conf *conf, const struct election_env *env, s
         e->conf.hello_max_ms = 10 * conf->hello_ms;
     e->env = *env;
     e->now = now;
+    steps_clear(&e->next_steps);
     e->deadline_ms = MOMENT_NEVER;
     e->overlay = PEER_DOWN;
     e->up_since_ms = MOMENT_NEVER;
@@ -179,6 +180,7 @@ election_become(struct election *e, enum election_role role, const char *fmt, ..
     enum election_role was = e->role;
     va_list ap;
 
+    t->serial = (uint32_t)e->history_count;
     t->at_wall_ms = e->now.wall_ms;
     t->term = e->term;
     t->from = was;
@@ -186,12 +188,18 @@ election_become(struct election *e, enum election_role role, const char *fmt, ..
     va_start(ap, fmt);
     vsnprintf(t->reason, sizeof(t->reason), fmt, ap);
     va_end(ap);
+    t->steps = e->next_steps;
+    steps_clear(&e->next_steps);
+    if (role == ELECTION_ACTIVE)
+        e->claimed_ms = e->now.mono_ms;
     e->role = role;
     e->better_since_ms = MOMENT_NEVER;
     e->extra_since_ms = MOMENT_NEVER;
     if (role != was)
         aim_for_role(e);
     e->env.role_changed(e->env.ctx, was, role, e->term, t->reason);
+    if (e->env.history)
+        e->env.history(e->env.ctx, t);
 }
 
 /* A candidate is under way to be one, or is one, by its score; some way down it keeps the role. */
@@ -276,6 +284,9 @@ on_event(struct election *e, const struct election_event *ev)
         return;
     case ELECTION_STORED:
         record_on_stored(e, ev);
+        return;
+    case ELECTION_RING_STORED:
+        steps_note(e, STEP_RING);
         return;
     case ELECTION_HELLO:
         hello_on_request(e, ev);
@@ -424,6 +435,33 @@ election_gateways(const struct election *e, size_t *ret_count)
 {
     *ret_count = e->gateway_count;
     return e->gateway;
+}
+
+void
+election_health(const struct election *e, struct moment now, size_t at, struct election_health *ret)
+{
+    static const char *const state[] = {"trusted", "suspect", "dead"};
+    const struct watched *w = &e->watched[at];
+    uint64_t last_ms = now.mono_ms > w->answer_ms ? now.mono_ms - w->answer_ms : 0;
+
+    *ret = (struct election_health){.state = e->gateway[at].is_self ? "self" : "unwatched",
+                                    .interval_ms = w->interval_ms,
+                                    .rtt_ms = ELECTION_UNKNOWN_MS,
+                                    .last_ms = ELECTION_UNKNOWN_MS};
+    if (w->interval_ms == 0)
+        return;
+    ret->state = state[w->trust];
+    if (!w->is_heard)
+        return;
+    ret->rtt_ms = w->srtt_ms;
+    ret->last_ms = last_ms < ELECTION_UNKNOWN_MS ? (uint32_t)last_ms : ELECTION_UNKNOWN_MS;
+    ret->missed = ret->last_ms / w->interval_ms;
+}
+
+uint32_t
+election_late_ms(const struct election *e)
+{
+    return e->late_ms;
 }
 
 bool

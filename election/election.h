@@ -118,6 +118,32 @@ struct election_gateway {
     bool is_self;
 };
 
+#define ELECTION_UNKNOWN_MS UINT32_MAX
+
+/** What led to a claim, and what followed it; ELECTION_UNKNOWN_MS: no such step, or not yet. */
+struct election_steps {
+    char gateway[NODE_NAME_BYTES]; /* that was found dead; "" for none */
+    bool is_reset;                 /* its link broke; it was not only silent */
+    uint8_t probes_asked;          /* of other candidates */
+    uint8_t probes_answered;
+    uint32_t silent_ms;   /* its silence when it became suspect */
+    uint32_t probe_ms;    /* from there to the verdict */
+    uint32_t turn_ms;     /* from there to the claim: those before us in rank */
+    uint32_t answered_ms; /* from the claim: the first who heard it */
+    uint32_t stored_ms;   /* from the claim: our record is held in the overlay */
+    uint32_t ring_ms;     /* from the claim: our entry is held by the ring */
+};
+
+struct election_transition {
+    uint32_t serial; /* from 1, in the life of this election */
+    uint64_t at_wall_ms;
+    uint32_t term;
+    enum election_role from;
+    enum election_role to;
+    char reason[ELECTION_REASON_BYTES];
+    struct election_steps steps;
+};
+
 enum election_record { ELECTION_RECORD_CANDIDATE, ELECTION_RECORD_GATEWAY };
 
 /**
@@ -173,6 +199,9 @@ struct election_env {
     /** role_changed - role of this node, or the term of its claim, changed; the callee logs it. */
     void (*role_changed)(void *ctx, enum election_role was, enum election_role is, uint32_t term,
                          const char *reason);
+    /** history - a transition was added, or a step of the last one is over; borrowed.  May be NULL.
+     */
+    void (*history)(void *ctx, const struct election_transition *t);
     /** left - a leave has ended: whatever had to be handed over is. */
     void (*left)(void *ctx);
     uint64_t (*random)(void *ctx);
@@ -182,10 +211,11 @@ struct election_env {
 enum election_event_type {
     ELECTION_TICK,
     ELECTION_OVERLAY, /* .overlay: the local peer's state, or its number of neighbours, changed */
-    ELECTION_CANDIDATES, /* .candidates: end of fetch_candidates */
-    ELECTION_GATEWAYS,   /* .gateways: end of fetch_gateways */
-    ELECTION_RING,       /* .ring: end of fetch_ring; may come unasked */
-    ELECTION_STORED,     /* .stored: end of publish_* */
+    ELECTION_CANDIDATES,  /* .candidates: end of fetch_candidates */
+    ELECTION_GATEWAYS,    /* .gateways: end of fetch_gateways */
+    ELECTION_RING,        /* .ring: end of fetch_ring; may come unasked */
+    ELECTION_STORED,      /* .stored: end of publish_* */
+    ELECTION_RING_STORED, /* the ring holds our entry */
 
     ELECTION_HELLO,    /* .request.hello: a HELLO came; answered by answer_hello */
     ELECTION_CLAIM,    /* .request.claim; answered by answer_hello */
@@ -301,7 +331,18 @@ const struct election_gateway *election_gateways(const struct election *e, size_
 /** election_is_gateway - is @node in the active set? */
 bool election_is_gateway(const struct election *e, const struct id *node);
 
-#define ELECTION_UNKNOWN_MS UINT32_MAX
+/** What this node's HELLOs tell of the gateway at @at of election_gateways(). */
+struct election_health {
+    const char *state;    /* "trusted", "suspect", "dead"; "self"; "unwatched": no HELLO is sent */
+    uint32_t interval_ms; /* between HELLOs; 0: none are sent */
+    uint32_t rtt_ms;
+    uint32_t missed;
+    uint32_t last_ms; /* since the last answer */
+};
+void election_health(const struct election *e, struct moment now, size_t at,
+                     struct election_health *ret);
+/** election_late_ms - how late this node's own timers come, smoothed: a busy machine. */
+uint32_t election_late_ms(const struct election *e);
 
 /** One stand-by, as it is shown.  HELLO figures: on the gateway those of the HELLOs it gets; on a
  *  candidate its own row tells of the HELLOs it sends; elsewhere ELECTION_UNKNOWN_MS. */
@@ -321,13 +362,6 @@ struct election_candidate {
 size_t election_candidates(const struct election *e, struct moment now,
                            struct election_candidate *ret, size_t cap);
 
-struct election_transition {
-    uint64_t at_wall_ms;
-    uint32_t term;
-    enum election_role from;
-    enum election_role to;
-    char reason[ELECTION_REASON_BYTES];
-};
 /** election_history - up to @cap of the last transitions of this node, oldest first. */
 size_t election_history(const struct election *e, struct election_transition *ret, size_t cap);
 

@@ -7,6 +7,7 @@
  *     hello.c      HELLO, its interval and what its answers tell
  *     suspicion.c  silence, suspicion, indirect probe, verdict
  *     claim.c      when to claim, claims and conflicts, preemption
+ *     steps.c      how a change came about, for the history
  *     leave.c      hand-over, planned or before a leave
  *     record.c     what is read from the overlay and kept in it
  *
@@ -91,6 +92,7 @@ struct watched {
     struct probe probe[ELECTION_PROBES];
     unsigned probe_count;
     unsigned ask_count;   /* rounds of probes in this suspicion */
+    bool was_reset;       /* in this suspicion */
     bool is_recess;       /* SUSPECT: another still hears it; judge_at_ms is the next round */
     unsigned asked_count; /* probes in this suspicion, and how many had an answer */
     unsigned answered_count;
@@ -181,6 +183,8 @@ struct election {
         size_t tried_count;
     } handover;
 
+    struct election_steps next_steps; /* what led to the change that is about to be made */
+    uint64_t claimed_ms;
     struct election_transition history[ELECTION_HISTORY_MAX];
     size_t history_count; /* ever; the slot is the remainder */
 };
@@ -200,6 +204,14 @@ void election_saw_term(struct election *e, uint32_t term);
 /** election_name - what a log line calls a node: its name, or the head of its Node-ID. */
 const char *election_name(const struct election *e, const struct id *node,
                           char out[NODE_NAME_BYTES]);
+
+/* ---- steps.c --------------------------------------------------------------------------------- */
+enum step { STEP_ANSWERED, STEP_STORED, STEP_RING };
+void steps_clear(struct election_steps *s);
+/** steps_of_death - what led to the claim that is about to be made: @w was found dead. */
+void steps_of_death(struct election *e, const struct watched *w);
+/** steps_note - something followed our last claim; only the first time counts. */
+void steps_note(struct election *e, enum step step);
 
 /* ---- ranking.c ------------------------------------------------------------------------------- */
 /** ranking_beats - the order of candidates and of claims of one term: score, then Node-ID. */

@@ -343,6 +343,8 @@ record_on_stored(struct election *e, const struct election_event *ev)
 {
     uint64_t *at_ms = &e->publish_at_ms[ev->stored.which];
 
+    if (ev->stored.st == ST_OK && ev->stored.which == ELECTION_RECORD_GATEWAY)
+        steps_note(e, STEP_STORED);
     if (ev->stored.st != ST_OK && e->is_published[ev->stored.which])
         *at_ms = moment_earlier_ms(*at_ms, e->now.mono_ms + RETRY_MS);
 }

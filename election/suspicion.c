@@ -146,6 +146,7 @@ suspect(struct election *e, struct watched *w)
 {
     w->trust = TRUST_SUSPECT;
     w->suspected_ms = e->now.mono_ms;
+    w->was_reset = w->is_reset;
     w->asked_count = w->answered_count = 0;
     ask_others(e, w);
 }

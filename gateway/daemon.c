@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "gateway/heap.h"
 
-enum { LEAVE_MS = 8000, FLUSH_MS = 500, SECOND_MS = 1000 };
+enum { LEAVE_MS = 8000, FLUSH_MS = 500, SECOND_MS = 1000, ONLINE_KEPT_S = 60 };
 
 static uint64_t
 clock_ms(clockid_t clock)
@@ -127,6 +127,14 @@ on_node_left(void *ctx)
 }
 
 static void
+on_node_history(void *ctx, const struct election_transition *t)
+{
+    struct daemon *d = ctx;
+
+    history_put(d->history, t);
+}
+
+static void
 on_node_log(void *ctx, enum log_level level, const char *text)
 {
     (void)ctx;
@@ -222,6 +230,9 @@ on_second(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     measure_take(d->measure, &load);
+    load.online_s += history_online_before_s(d->history);
+    if (d->seconds++ % ONLINE_KEPT_S == 0)
+        history_online(d->history, load.online_s, daemon_now().wall_ms);
     load.calls = d->load.calls;
     load.registrations = d->load.registrations;
     node_measure(d->node, daemon_now(), &load);
@@ -332,6 +343,7 @@ make_node(struct daemon *d, struct why *why)
                            .on_gateways = daemon_on_gateways,
                            .on_state = on_node_state,
                            .on_left = on_node_left,
+                           .on_history = on_node_history,
                            .log = {on_node_log, d}};
 
     env.keys[NODE_LOCAL] = identity_keys(d->identity[NODE_LOCAL]);
@@ -393,6 +405,8 @@ daemon_new(const struct config *c, struct daemon **ret_daemon, struct why *why)
     if (st == ST_OK)
         st = measure_new(c, &d->measure);
     if (st == ST_OK)
+        st = history_new(c->node.state_dir, daemon_now().wall_ms, &d->history);
+    if (st == ST_OK)
         st = open_all(d, why);
     if (st != ST_OK)
         goto fail;
@@ -432,6 +446,7 @@ daemon_free(struct daemon *d)
     event_end(d->bridge);
     bridge_queue_free(d->queue);
     measure_free(d->measure);
+    history_free(d->history);
     if (d->base)
         event_base_free(d->base);
     for (int which = 0; which < NODE_OVERLAYS; which++)

@@ -35,6 +35,14 @@ on_query(void *ctx, enum bridge_query what, uint64_t token)
     return true;
 }
 
+static size_t
+on_history(void *ctx, struct election_transition *ret, size_t cap)
+{
+    struct daemon *d = ctx;
+
+    return history_last(d->history, ret, cap);
+}
+
 static enum status
 on_leave(void *ctx, struct why *why)
 {
@@ -86,6 +94,7 @@ daemon_open_control(struct daemon *d, struct why *why)
                                           .now = on_now,
                                           .touched = on_touched,
                                           .query = on_query,
+                                          .history = on_history,
                                           .drain = on_drain,
                                           .leave = on_leave,
                                           .reload = on_reload};

@@ -12,6 +12,7 @@
 #include "gateway/bridge/queue.h"
 #include "gateway/control/control.h"
 #include "gateway/daemon.h"
+#include "gateway/history/history.h"
 #include "gateway/measure.h"
 #include "gateway/settings.h"
 
@@ -33,6 +34,8 @@ struct daemon {
     struct control *control;
     uint64_t confirm_token; /* of the SIP side's last question */
     struct measure *measure;
+    struct history *history;
+    unsigned seconds; /* since the start, for what is done once a minute */
     struct event_base *base;
     struct event *timer; /* the node's next deadline */
     struct event *second;

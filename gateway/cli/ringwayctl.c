@@ -30,7 +30,8 @@ static const char usage[] =
     "\n"
     "  status                      node, overlays and their state, role, registrations, calls\n"
     "  election [--watch]          gateways and ranked candidates; --watch: again at each change\n"
-    "  election history            changes of this node's role, with reasons\n"
+    "  election history            changes of this node's role, with reasons and the time they "
+    "took\n"
     "  election handover [NODE]    the gateway hands over to NODE, or to its first candidate\n"
     "  overlay local|global        neighbours, routing table, records held\n"
     "  resolve URI                 contacts, overlay, hops and the time it took\n"
@@ -120,8 +121,8 @@ post(const struct call *call, const char *path, json_t *sent, const char *done)
 /* ---- election ---------------------------------------------------------------------------------
  */
 
-/* HELLO figures change all the time: for scripts, a change is one of term, role, gateways, ranks.
- */
+/* HELLO figures change all the time: for scripts, a change is one of term, role, gateways and what
+ * HELLO makes of them, ranks. */
 static json_t *
 essence(const json_t *body)
 {
@@ -135,8 +136,25 @@ essence(const json_t *body)
         json_object_del(candidate, "parts");
         json_object_del(candidate, "score");
     }
+    json_array_foreach(json_object_get(copy, "gateways"), i, candidate)
+    {
+        json_t *state = json_incref(json_object_get(json_object_get(candidate, "hello"), "state"));
+        json_object_set_new(candidate, "hello", state ? state : json_null());
+    }
     json_object_del(copy, "score");
+    json_object_del(copy, "late_ms");
     return copy;
+}
+
+/* What happened last, below the state of now. */
+static void
+watch_history(const struct call *call)
+{
+    json_t *body = NULL;
+
+    if (ask(call, "GET", "/v1/election/history", NULL, &body) == EXIT_DONE)
+        show_history_end(body);
+    json_decref(body);
 }
 
 /* Show the election again and again, until interrupted or the daemon is gone. */
@@ -163,6 +181,8 @@ watch_election(const struct call *call)
                 print_json(body);
             else
                 show_election(body);
+            if (is_screen)
+                watch_history(call);
             fflush(stdout);
         }
         json_decref(before);

@@ -1,9 +1,13 @@
 #include "gateway/cli/show.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "gateway/cli/table.h"
+
+#define HISTORY_END  5  /* lines under a watched election */
+#define LATE_TOLD_MS 20 /* a machine that is so late is worth a word */
 
 /* ---- fields -----------------------------------------------------------------------------------
  */
@@ -127,10 +131,37 @@ pin_of(const json_t *node)
     return json_is_true(json_object_get(node, "is_pinned")) ? " pinned" : "";
 }
 
+static enum colour
+health_colour(const char *state)
+{
+    if (strcmp(state, "trusted") == 0)
+        return COLOUR_GOOD;
+    if (strcmp(state, "suspect") == 0)
+        return COLOUR_WARN;
+    return strcmp(state, "dead") == 0 ? COLOUR_BAD : COLOUR_DIM;
+}
+
+/* This node's HELLOs to a gateway. */
+static void
+show_health(struct table *t, const json_t *hello)
+{
+    const char *state = text_of(hello, "state");
+    long long missed = number_of(hello, "missed");
+
+    table_cell(t, health_colour(state), "%s", state[0] ? state : "-");
+    milliseconds_cell(t, number_of(hello, "interval_ms") > 0 ? json_object_get(hello, "interval_ms")
+                                                             : NULL);
+    milliseconds_cell(t, json_object_get(hello, "rtt_ms"));
+    table_cell(t, missed > 0 ? COLOUR_WARN : COLOUR_NONE, "%lld", missed);
+    milliseconds_cell(t, json_object_get(hello, "last_ms"));
+}
+
 static void
 show_gateways(const json_t *gateways)
 {
-    struct table *t = table_new("GATEWAY|ADDRESS|>SCORE|>TERM|SINCE|NODE-ID");
+    struct table *t =
+        table_new("GATEWAY|ADDRESS|>SCORE|>TERM|SINCE|HELLO|>EVERY|>RTT|>MISSED|>LAST|"
+                  "NODE-ID");
     const json_t *g;
     size_t i;
 
@@ -142,6 +173,7 @@ show_gateways(const json_t *gateways)
         table_cell(t, COLOUR_NONE, "%lld%s", number_of(g, "score"), pin_of(g));
         table_cell(t, COLOUR_NONE, "%lld", number_of(g, "term"));
         table_cell(t, COLOUR_NONE, "%s", text_of(g, "since"));
+        show_health(t, json_object_get(g, "hello"));
         table_cell(t, COLOUR_DIM, "%s", text_of(g, "node_id"));
     }
     if (json_array_size(gateways) == 0)
@@ -186,32 +218,83 @@ show_election(const json_t *body)
 {
     const char *role = text_of(body, "role");
 
-    printf("Overlay %s, term %lld; this node (*) is %s%s%s, score %lld of 1000\n\n",
+    long long late_ms = number_of(body, "late_ms");
+
+    printf("Overlay %s, term %lld; this node (*) is %s%s%s, score %lld of 1000",
            text_of(body, "overlay"), number_of(body, "term"), colour_on(state_colour(role)), role,
            colour_off(), number_of(body, "score"));
+    if (late_ms >= LATE_TOLD_MS)
+        printf(", %sits timers come %lld ms late%s", colour_on(COLOUR_WARN), late_ms, colour_off());
+    puts("\n");
     show_gateways(json_object_get(body, "gateways"));
     show_candidates(json_object_get(body, "candidates"));
+}
+
+/* Of steps that were not taken nothing is shown. */
+static void
+step_cell(struct table *t, const json_t *steps, const char *name)
+{
+    const json_t *value = json_object_get(steps, name);
+
+    if (json_is_integer(value))
+        table_cell(t, COLOUR_NONE, "%lld ms", (long long)json_integer_value(value));
+    else
+        table_cell(t, COLOUR_NONE, "%s", "");
+}
+
+static void
+show_steps(struct table *t, const json_t *steps)
+{
+    bool is_reset = json_is_true(json_object_get(steps, "is_reset"));
+
+    step_cell(t, steps, "silent_ms");
+    if (number_of(steps, "probes_asked") > 0)
+        table_cell(t, COLOUR_NONE, "%lld/%lld%s", number_of(steps, "probes_answered"),
+                   number_of(steps, "probes_asked"), is_reset ? " reset" : "");
+    else
+        table_cell(t, COLOUR_NONE, "%s", is_reset ? "reset" : "");
+    step_cell(t, steps, "probe_ms");
+    step_cell(t, steps, "turn_ms");
+    step_cell(t, steps, "answered_ms");
+    step_cell(t, steps, "stored_ms");
+    step_cell(t, steps, "ring_ms");
+}
+
+static void
+show_lines(const json_t *body, size_t most)
+{
+    struct table *t =
+        table_new("AT|>TERM|FROM|TO|>SILENT|PROBES|>VERDICT|>TURN|>HEARD|>STORED|>RING|"
+                  "REASON");
+    size_t count = json_array_size(body);
+
+    for (size_t i = count > most ? count - most : 0; i < count; i++) {
+        const json_t *line = json_array_get(body, i);
+
+        table_cell(t, COLOUR_NONE, "%s", text_of(line, "at"));
+        table_cell(t, COLOUR_NONE, "%lld", number_of(line, "term"));
+        table_cell(t, COLOUR_NONE, "%s", text_of(line, "from"));
+        table_cell(t, state_colour(text_of(line, "to")), "%s", text_of(line, "to"));
+        show_steps(t, json_object_get(line, "steps"));
+        table_cell(t, COLOUR_NONE, "%s", text_of(line, "reason"));
+    }
+    if (count == 0)
+        puts("no transition yet");
+    table_print(t);
+    table_free(t);
 }
 
 void
 show_history(const json_t *body)
 {
-    struct table *t = table_new("AT|>TERM|FROM|TO|REASON");
-    const json_t *line;
-    size_t i;
+    show_lines(body, json_array_size(body));
+}
 
-    json_array_foreach(body, i, line)
-    {
-        table_cell(t, COLOUR_NONE, "%s", text_of(line, "at"));
-        table_cell(t, COLOUR_NONE, "%lld", number_of(line, "term"));
-        table_cell(t, COLOUR_NONE, "%s", text_of(line, "from"));
-        table_cell(t, state_colour(text_of(line, "to")), "%s", text_of(line, "to"));
-        table_cell(t, COLOUR_NONE, "%s", text_of(line, "reason"));
-    }
-    if (json_array_size(body) == 0)
-        puts("no transition yet");
-    table_print(t);
-    table_free(t);
+void
+show_history_end(const json_t *body)
+{
+    putchar('\n');
+    show_lines(body, HISTORY_END);
 }
 
 /* ---- overlay ----------------------------------------------------------------------------------

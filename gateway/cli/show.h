@@ -12,6 +12,8 @@
 void show_status(const json_t *body);
 void show_election(const json_t *body);
 void show_history(const json_t *body);
+/** show_history_end - its last lines, below something else. */
+void show_history_end(const json_t *body);
 void show_overlay(const json_t *body);
 void show_resolve(const json_t *body);
 void show_registrations(const json_t *body);

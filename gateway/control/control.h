@@ -53,6 +53,8 @@ struct control_source {
     /** query - ask the SIP thread; the answer comes back with @token by control_on_report().
      *  Returns false if it cannot be asked. */
     bool (*query)(void *ctx, enum bridge_query what, uint64_t token);
+    /** history - up to @cap of the last transitions, oldest first; NULL: of this run alone. */
+    size_t (*history)(void *ctx, struct election_transition *ret, size_t cap);
     /** drain - take no new calls and registrations, hand the gateway over; NULL: not supported. */
     enum status (*drain)(void *ctx, struct why *why);
     /** leave - begin the graceful leave; the daemon ends after it. */

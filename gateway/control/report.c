@@ -1,10 +1,11 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "gateway/control/control_internal.h"
 
-#define HISTORY_MAX   ELECTION_HISTORY_MAX
+#define HISTORY_MAX   1000
 #define CANDIDATE_MAX ELECTION_CANDIDATES_MAX
 
 char *
@@ -105,6 +106,32 @@ gateway_json(const struct election_gateway *g)
                      "is_self", g->is_self, "is_pinned", (g->score & SCORE_PINNED) != 0);
 }
 
+/* What this node's own HELLOs tell of a gateway. */
+static json_t *
+health_json(const struct election *e, struct moment now, size_t at)
+{
+    struct election_health h;
+
+    election_health(e, now, at, &h);
+    return json_pack("{s:s, s:I, s:o, s:I, s:o}", "state", h.state, "interval_ms",
+                     (json_int_t)h.interval_ms, "rtt_ms", milliseconds_json(h.rtt_ms), "missed",
+                     (json_int_t)h.missed, "last_ms", milliseconds_json(h.last_ms));
+}
+
+static json_t *
+gateways_json(const struct control *c, const struct election_gateway *gateway, size_t count)
+{
+    struct moment now = c->source.now(c->source.ctx);
+    json_t *all = json_array();
+
+    for (size_t i = 0; all && i < count; i++) {
+        json_t *one = gateway_json(&gateway[i]);
+        json_object_set_new(one, "hello", health_json(node_election(c->source.node), now, i));
+        json_array_append_new(all, one);
+    }
+    return all;
+}
+
 static json_t *
 parts_json(const uint16_t part[SCORE_PARTS])
 {
@@ -147,29 +174,46 @@ report_election(const struct control *c)
     const struct peer *local = node_peer(c->source.node, NODE_LOCAL);
     size_t count = 0;
     const struct election_gateway *gateway = election_gateways(e, &count);
-    json_t *all = json_array();
 
-    for (size_t i = 0; all && i < count; i++)
-        json_array_append_new(all, gateway_json(&gateway[i]));
-    return json_pack("{s:s, s:I, s:s, s:i, s:o, s:o, s:o}", "overlay", peer_conf_of(local)->overlay,
-                     "term", (json_int_t)election_term(e), "role",
+    return json_pack("{s:s, s:I, s:s, s:i, s:I, s:o, s:o, s:o}", "overlay",
+                     peer_conf_of(local)->overlay, "term", (json_int_t)election_term(e), "role",
                      election_role_name(election_role(e)), "score", (int)election_score(e),
-                     "active", count > 0 ? gateway_json(&gateway[0]) : json_null(), "gateways", all,
-                     "candidates", candidates_json(c));
+                     "late_ms", (json_int_t)election_late_ms(e), "active",
+                     count > 0 ? gateway_json(&gateway[0]) : json_null(), "gateways",
+                     gateways_json(c, gateway, count), "candidates", candidates_json(c));
+}
+
+static json_t *
+steps_json(const struct election_steps *s)
+{
+    return json_pack("{s:o, s:b, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "gateway",
+                     s->gateway[0] ? text_json(s->gateway) : json_null(), "is_reset", s->is_reset,
+                     "silent_ms", milliseconds_json(s->silent_ms), "probes_asked",
+                     (int)s->probes_asked, "probes_answered", (int)s->probes_answered, "probe_ms",
+                     milliseconds_json(s->probe_ms), "turn_ms", milliseconds_json(s->turn_ms),
+                     "answered_ms", milliseconds_json(s->answered_ms), "stored_ms",
+                     milliseconds_json(s->stored_ms), "ring_ms", milliseconds_json(s->ring_ms));
 }
 
 json_t *
 report_history(const struct control *c)
 {
-    struct election_transition line[HISTORY_MAX];
-    size_t count = election_history(node_election(c->source.node), line, HISTORY_MAX);
+    struct election_transition *line = calloc(HISTORY_MAX, sizeof(*line));
+    size_t count = 0;
     json_t *all = json_array();
 
+    if (line && c->source.history)
+        count = c->source.history(c->source.ctx, line, HISTORY_MAX);
+    else if (line)
+        count = election_history(node_election(c->source.node), line, HISTORY_MAX);
     for (size_t i = 0; all && i < count; i++)
         json_array_append_new(
-            all, json_pack("{s:o, s:I, s:s, s:s, s:o}", "at", time_json(line[i].at_wall_ms), "term",
-                           (json_int_t)line[i].term, "from", election_role_name(line[i].from), "to",
-                           election_role_name(line[i].to), "reason", text_json(line[i].reason)));
+            all,
+            json_pack("{s:o, s:I, s:s, s:s, s:o, s:o}", "at", time_json(line[i].at_wall_ms), "term",
+                      (json_int_t)line[i].term, "from", election_role_name(line[i].from), "to",
+                      election_role_name(line[i].to), "reason", text_json(line[i].reason), "steps",
+                      steps_json(&line[i].steps)));
+    free(line);
     return all;
 }
 

@@ -45,6 +45,8 @@ struct node_env {
                                  struct signer *ret, struct why *why);
     /** on_gateways - the active set of our overlay changed, as this node knows it. */
     void (*on_gateways)(void *ctx, const struct election_gateway *gateway, size_t count);
+    /** on_history - the role changed, or a step of the last change is over.  May be NULL. */
+    void (*on_history)(void *ctx, const struct election_transition *t);
     /** on_state - an overlay's state, the role or the term changed (status, readiness). */
     void (*on_state)(void *ctx);
     /** on_left - node_leave() has ended: all is handed over. */

@@ -53,6 +53,9 @@ on_stored(void *ctx, struct moment now, enum status st, const struct signer *fro
         return;
     a.node->now = now;
     directory_on_stored(a.node->directory, now, a.token, st);
+    if (directory_is_published(a.node->directory))
+        election_step(a.node->election, now,
+                      &(struct election_event){.type = ELECTION_RING_STORED});
     node_settle(a.node, now);
 }
 

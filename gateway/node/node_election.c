@@ -567,6 +567,15 @@ on_role_changed(void *ctx, enum election_role was, enum election_role is, uint32
 }
 
 static void
+on_history(void *ctx, const struct election_transition *t)
+{
+    struct node *n = ctx;
+
+    if (n->env.on_history)
+        n->env.on_history(n->env.ctx, t);
+}
+
+static void
 on_left(void *ctx)
 {
     struct node *n = ctx;
@@ -607,6 +616,7 @@ node_election_new(struct node *n, struct moment now, struct why *why)
         .unwatch = on_unwatch,
         .gateways_changed = on_gateways_changed,
         .role_changed = on_role_changed,
+        .history = on_history,
         .left = on_left,
         .random = on_random,
         .log = n->env.log,

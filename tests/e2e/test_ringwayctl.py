@@ -27,7 +27,9 @@ STATUS = {
     "sip": {"registrations": 3, "calls": 1}, "draining": False, "leaving": False,
 }
 GATEWAY = {"node_id": "ab" * 16, "name": "gw1.bupt", "address": "127.1.0.1:6084", "score": 512,
-           "since": "2026-01-31T12:00:00.000Z", "term": 7, "is_self": True}
+           "since": "2026-01-31T12:00:00.000Z", "term": 7, "is_self": True, "is_pinned": True,
+           "hello": {"state": "suspect", "interval_ms": 100, "rtt_ms": 2, "missed": 3,
+                     "last_ms": 310}}
 ELECTION = {
     "overlay": "pastry", "term": 7, "role": "active", "score": 512, "active": GATEWAY,
     "gateways": [GATEWAY],
@@ -40,7 +42,11 @@ ANSWERS = {
     "/v1/status": STATUS,
     "/v1/election": ELECTION,
     "/v1/election/history": [{"at": "2026-01-31T12:00:00.000Z", "term": 7, "from": "candidate",
-                              "to": "active", "reason": "gw2 silent for 300 ms"}],
+                              "to": "active", "reason": "gw2 silent for 300 ms",
+                              "steps": {"gateway": "gw2", "is_reset": False, "silent_ms": 276,
+                                        "probes_asked": 2, "probes_answered": 1, "probe_ms": 24,
+                                        "turn_ms": 0, "answered_ms": 3, "stored_ms": 5,
+                                        "ring_ms": None}}],
     "/v1/overlay/local": dict(STATUS["local"], node_id="ab" * 16, address="127.1.0.1:6084",
                               neighbour_nodes=[], messages={"forwarded": 5}, held=[],
                               table=[{"table": "successor", "index": 0, "node_id": "cd" * 16,
@@ -122,9 +128,9 @@ def people(c):
     c.expect(["status"], 0, ["gw1.bupt at 127.1.0.1", "up 1 h 2 min",
                              "pastry (chord): joined, 2 neighbours, 1 record\n", "global    none",
                              "active, term 7", "3 registrations, 1 call\n"])
-    c.expect(["election"], 0, ["Overlay pastry, term 7", "gw1.bupt *", "RANK", "gw2?[31m", " 430 ",
+    c.expect(["election"], 0, ["Overlay pastry, term 7", "gw1.bupt *", "512 pinned", "suspect", "310 ms", "RANK", "gw2?[31m", " 430 ",
                                "3 ms", "-\n"])
-    c.expect(["election", "history"], 0, ["gw2 silent for 300 ms", "REASON"])
+    c.expect(["election", "history"], 0, ["gw2 silent for 300 ms", "REASON", " 276 ms  1/2 ", "24 ms  0 ms   3 ms    5 ms "])
     c.expect(["overlay", "local"], 0, ["successor", "5 passed on"])
     c.expect(["resolve", "sip:bob@site.can"], 0, ["is in overlay can, found in 12 ms",
                                                   "sip:127.2.0.1:5061", "1.50 ms"])

@@ -329,6 +329,7 @@ on_publish_ring(void *ctx, uint32_t term, uint16_t priority, uint16_t weight)
     assert(n->aim == PEER_AIM_MEMBER);
     n->world->ring_term[n->name - 'a'] = term;
     n->world->ring_ms[n->name - 'a'] = n->world->now_ms;
+    world_later(n->world, STORE_MS, n->name - 'a', ELECTION_RING_STORED);
 }
 
 static void

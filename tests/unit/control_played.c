@@ -179,6 +179,26 @@ election_gateways(const struct election *e, size_t *ret_count)
     return &played.gateway;
 }
 
+void
+election_health(const struct election *e, struct moment now, size_t at, struct election_health *ret)
+{
+    (void)e;
+    (void)now;
+    ck_assert_uint_eq(at, 0);
+    *ret = (struct election_health){.state = "suspect",
+                                    .interval_ms = 100,
+                                    .rtt_ms = 4,
+                                    .missed = 2,
+                                    .last_ms = ELECTION_UNKNOWN_MS};
+}
+
+uint32_t
+election_late_ms(const struct election *e)
+{
+    (void)e;
+    return 6;
+}
+
 size_t
 election_candidates(const struct election *e, struct moment now, struct election_candidate *ret,
                     size_t cap)
@@ -199,7 +219,11 @@ election_history(const struct election *e, struct election_transition *ret, size
     (void)e;
     ck_assert_uint_ge(cap, 1);
     *ret = (struct election_transition){
-        .at_wall_ms = 1000000000123, .term = 7, .to = ELECTION_ACTIVE, .reason = "first claim"};
+        .at_wall_ms = 1000000000123,
+        .term = 7,
+        .to = ELECTION_ACTIVE,
+        .reason = "first claim",
+        .steps = {.gateway = "gw9", .silent_ms = 276, .ring_ms = ELECTION_UNKNOWN_MS}};
     return 1;
 }
 

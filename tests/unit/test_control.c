@@ -52,6 +52,12 @@ START_TEST(election_has_the_promised_fields)
     ck_assert_str_eq(text_at(e, "active", "since"), "2001-09-09T01:46:40.000Z");
     ck_assert_int_eq(number_at(e, "active", "score"), 700);
     ck_assert_uint_eq(json_array_size(json_object_get(e, "gateways")), 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(e, "late_ms")), 6);
+    json_t *gateway = json_array_get(json_object_get(e, "gateways"), 0);
+    ck_assert_str_eq(text_at(gateway, "hello", "state"), "suspect");
+    ck_assert_int_eq(number_at(gateway, "hello", "interval_ms"), 100);
+    ck_assert_int_eq(number_at(gateway, "hello", "missed"), 2);
+    ck_assert(json_is_null(json_object_get(json_object_get(gateway, "hello"), "last_ms")));
     json_t *first = json_array_get(json_object_get(e, "candidates"), 0);
     json_t *second = json_array_get(json_object_get(e, "candidates"), 1);
     ck_assert_int_eq(json_integer_value(json_object_get(first, "rank")), 1);
@@ -76,6 +82,9 @@ START_TEST(election_has_the_promised_fields)
     ck_assert_str_eq(json_string_value(json_object_get(first, "from")), "observer");
     ck_assert_str_eq(json_string_value(json_object_get(first, "to")), "active");
     ck_assert_str_eq(json_string_value(json_object_get(first, "reason")), "first claim");
+    ck_assert_str_eq(text_at(first, "steps", "gateway"), "gw9");
+    ck_assert_int_eq(number_at(first, "steps", "silent_ms"), 276);
+    ck_assert(json_is_null(json_object_get(json_object_get(first, "steps"), "ring_ms")));
     json_decref(e);
 }
 END_TEST

@@ -215,6 +215,72 @@ START_TEST(silence_is_seen_in_three_intervals_whatever_the_phase)
 }
 END_TEST
 
+/* ---- history -----------------------------------------------------------------------------------
+ */
+
+static struct election_transition
+last_of(char name)
+{
+    struct election_transition t[ELECTION_HISTORY_MAX];
+    size_t count = election_history(world_election(&w, name), t, ELECTION_HISTORY_MAX);
+
+    ck_assert_uint_gt(count, 0);
+    ck_assert_uint_eq(t[count - 1].serial, count);
+    return t[count - 1];
+}
+
+START_TEST(the_history_tells_each_step_of_a_take_over)
+{
+    begin(falling, 4, NULL);
+    world_cut_power(&w, 'a');
+    world_run_until(&w, 6000);
+    struct election_transition t = last_of('b');
+    ck_assert_str_eq(t.steps.gateway, "a");
+    ck_assert(!t.steps.is_reset);
+    ck_assert_uint_eq(t.steps.silent_ms, 276); /* the last HELLO is nearly overdue */
+    ck_assert_uint_eq(t.steps.probe_ms, 24);   /* and then it is */
+    ck_assert_uint_eq(t.steps.probes_asked, 2);
+    ck_assert_uint_eq(t.steps.probes_answered, 2);
+    ck_assert_uint_eq(t.steps.turn_ms, 0);
+    ck_assert_uint_eq(t.steps.answered_ms, 2);
+    ck_assert_uint_eq(t.steps.stored_ms, 2);
+    ck_assert_uint_eq(t.steps.ring_ms, 2);
+
+    world_kill(&w, 'b');
+    world_run_until(&w, 7000);
+    t = last_of('c');
+    ck_assert_str_eq(t.steps.gateway, "b");
+    ck_assert(t.steps.is_reset);
+    ck_assert_uint_eq(t.steps.probe_ms, 11);
+    ck_assert_uint_eq(t.steps.probes_answered, 1);
+    ck_assert_uint_eq(last_of('d').steps.silent_ms, ELECTION_UNKNOWN_MS);
+}
+END_TEST
+
+START_TEST(health_is_what_hello_tells)
+{
+    struct election_health h;
+
+    begin(falling, 4, NULL);
+    election_health(world_election(&w, 'a'), (struct moment){w.now_ms, 0}, 0, &h);
+    ck_assert_str_eq(h.state, "self");
+    election_health(world_election(&w, 'b'), (struct moment){w.now_ms, 0}, 0, &h);
+    ck_assert_str_eq(h.state, "trusted");
+    ck_assert_uint_eq(h.interval_ms, 100);
+    ck_assert_uint_eq(h.rtt_ms, 2);
+    ck_assert_uint_eq(h.missed, 0);
+    w.node[0].is_deaf_to_me[1] = true;
+    world_run_until(&w, 5330);
+    election_health(world_election(&w, 'b'), (struct moment){w.now_ms, 0}, 0, &h);
+    ck_assert_str_eq(h.state, "suspect");
+    ck_assert_uint_ge(h.missed, 2);
+    w.node[1].late_ms = 90;
+    world_run_until(&w, 7000);
+    ck_assert_uint_gt(election_late_ms(world_election(&w, 'b')), 20);
+    ck_assert_uint_eq(election_late_ms(world_election(&w, 'c')), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -232,6 +298,8 @@ main(void)
     tcase_add_test(tc, one_that_alone_hears_nothing_waits_for_the_others);
     tcase_add_test(tc, who_is_asked_looks);
     tcase_add_test(tc, silence_is_seen_in_three_intervals_whatever_the_phase);
+    tcase_add_test(tc, the_history_tells_each_step_of_a_take_over);
+    tcase_add_test(tc, health_is_what_hello_tells);
     suite_add_tcase(suite, tc);
 
     SRunner *runner = srunner_create(suite);
