@@ -30,7 +30,8 @@
 #define B2BUA_DIALOGS_MAX 8
 #define B2BUA_SLOTS       512
 #define B2BUA_SLOT_MS     100
-#define B2BUA_LOOKUPS_MAX 5 /* contacts that are users of this domain again */
+#define B2BUA_SILENCE_MS  1000 /* a far gateway says 100 within B2BUA_SLOT_MS, or is not there */
+#define B2BUA_LOOKUPS_MAX 5    /* contacts that are users of this domain again */
 
 #define B2BUA_COPY_MS       20  /* changed calls are told to the overlay thread so often */
 #define B2BUA_COPIES_MAX    256 /* in one message */

@@ -4,8 +4,6 @@
 
 #include "gateway/sip/b2bua_call.h"
 
-#define SILENCE_MS 1000 /* a far gateway says 100 within B2BUA_SLOT_MS, or is not there */
-
 /* ---- CANCEL, ACK and BYE of our own ---- */
 
 void
@@ -169,7 +167,7 @@ send_exchange(struct b2bua_exchange *x, const char *next_hop)
     x->orq = sip_send(c->b2bua->sip, &target, msg, on_exchange_response,
                       (nta_outgoing_magic_t *)(void *)x);
     if (x->orq && p->side == SIP_GATEWAYS && !x->has_moved) {
-        x->silent_ms = sip_moment(c->b2bua->sip).mono_ms + SILENCE_MS;
+        x->silent_ms = sip_moment(c->b2bua->sip).mono_ms + B2BUA_SILENCE_MS;
         list_append(&c->b2bua->silent, &x->silent_link);
     }
     return x->orq != NULL;
