@@ -320,13 +320,14 @@ make_events(struct daemon *d)
     d->timer = evtimer_new(d->base, on_timer, d);
     d->second = event_new(d->base, -1, EV_PERSIST, on_second, d);
     d->stop_timer = evtimer_new(d->base, on_stop_timer, d);
+    d->locate.timer = evtimer_new(d->base, daemon_on_locate, d);
     d->sigterm = evsignal_new(d->base, SIGTERM, on_sigterm, d);
     d->sigint = evsignal_new(d->base, SIGINT, on_sigterm, d);
     d->sighup = evsignal_new(d->base, SIGHUP, on_sighup, d);
     d->bridge =
         event_new(d->base, bridge_queue_fd(d->queue), EV_READ | EV_PERSIST, daemon_on_bridge, d);
     if (!d->timer || !d->second || !d->stop_timer || !d->sigterm || !d->sigint || !d->sighup ||
-        !d->bridge)
+        !d->bridge || !d->locate.timer)
         return ST_NOMEM;
     return ST_OK;
 }
@@ -440,6 +441,7 @@ daemon_free(struct daemon *d)
     event_end(d->timer);
     event_end(d->second);
     event_end(d->stop_timer);
+    event_end(d->locate.timer);
     event_end(d->sigterm);
     event_end(d->sigint);
     event_end(d->sighup);

@@ -7,6 +7,7 @@
 #include "gateway/daemon_internal.h"
 
 enum { BINDINGS_LIFETIME_MS = 2000, TURN_MESSAGES_MAX = 256 };
+enum { LOCATE_LEAST_MS = 500, LOCATE_MOST_MS = 4500 };
 
 /** A question of the SIP thread while the node works on it. */
 struct question {
@@ -164,6 +165,61 @@ on_confirmed(void *ctx)
         bridge_free(m);
 }
 
+/* ---- who is our gateway now? ------------------------------------------------------------------
+ */
+
+/* Long enough for a failover with some delay; less than the SIP side waits. */
+static uint32_t
+locate_patience_ms(const struct daemon *d)
+{
+    const struct election_conf *conf = &d->node_conf->election;
+    uint64_t failover_ms = (uint64_t)conf->hello_ms * conf->hello_misses;
+    uint64_t patience_ms = LOCATE_LEAST_MS + 3 * failover_ms;
+
+    return patience_ms < LOCATE_MOST_MS ? (uint32_t)patience_ms : LOCATE_MOST_MS;
+}
+
+static void
+look_again(struct daemon *d)
+{
+    const uint32_t every_ms = d->node_conf->election.hello_ms; /* it reads no more often */
+    const struct timeval t = {every_ms / 1000, (every_ms % 1000) * 1000};
+
+    node_locate(d->node, daemon_now());
+    event_add(d->locate.timer, &t);
+}
+
+static void
+on_locate(struct daemon *d, uint64_t token)
+{
+    d->locate.token = token;
+    d->locate.until_ms = daemon_now().mono_ms + locate_patience_ms(d);
+    look_again(d);
+}
+
+void
+daemon_on_locate(evutil_socket_t fd, short what, void *ctx)
+{
+    struct daemon *d = ctx;
+    struct bridge_message *m;
+
+    (void)fd;
+    (void)what;
+    if (daemon_now().mono_ms < d->locate.until_ms) {
+        look_again(d);
+    } else {
+        m = bridge_new(BRIDGE_GATEWAY, d->locate.token, 0, 0);
+        d->locate.token = 0;
+        if (m && d->sip) {
+            m->status = ST_TIMEOUT;
+            sip_post(d->sip, m);
+        } else {
+            bridge_free(m);
+        }
+    }
+    daemon_settle(d);
+}
+
 static void
 on_bridge_message(struct daemon *d, struct bridge_message *m)
 {
@@ -180,7 +236,7 @@ on_bridge_message(struct daemon *d, struct bridge_message *m)
         node_forget(d->node, daemon_now(), m->name, &m->node);
         break;
     case BRIDGE_LOCATE:
-        node_locate(d->node, daemon_now());
+        on_locate(d, m->token);
         break;
     case BRIDGE_CONFIRM:
         d->confirm_token = m->token;
@@ -226,6 +282,10 @@ daemon_on_gateways(void *ctx, const struct election_gateway *gateway, size_t cou
     if (!m || !d->sip) {
         bridge_free(m);
         return;
+    }
+    if (count > 0) { /* this is what was waited for */
+        d->locate.token = 0;
+        event_del(d->locate.timer);
     }
     for (size_t i = 0; i < most; i++) {
         m->gateway[i].node = gateway[i].ref.node;

@@ -33,6 +33,11 @@ struct daemon {
     struct bridge_queue *queue;
     struct control *control;
     uint64_t confirm_token; /* of the SIP side's last question */
+    struct {
+        uint64_t token; /* of the SIP side's last question; 0: none waits */
+        uint64_t until_ms;
+        struct event *timer;
+    } locate;
     struct measure *measure;
     struct history *history;
     unsigned seconds; /* since the start, for what is done once a minute */
@@ -65,6 +70,10 @@ void daemon_leave(struct daemon *d);
 
 /** daemon_on_bridge - the queue's eventfd is readable (libevent callback). */
 void daemon_on_bridge(evutil_socket_t fd, short what, void *ctx);
+
+/** daemon_on_locate - the SIP side still waits for another gateway: read again, or say that there
+ * is none (libevent callback). */
+void daemon_on_locate(evutil_socket_t fd, short what, void *ctx);
 
 /** daemon_on_gateways - the active set changed: tell the SIP thread. */
 void daemon_on_gateways(void *ctx, const struct election_gateway *gateway, size_t count);

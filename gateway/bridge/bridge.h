@@ -26,7 +26,8 @@ enum bridge_type {
     BRIDGE_BIND,    /* store (or, without contacts, remove) our binding -> BRIDGE_BOUND */
     BRIDGE_RESOLVE, /* gateways of a foreign domain (only a gateway asks) -> BRIDGE_ROUTES */
     BRIDGE_FORGET,  /* this far gateway did not answer: forget it, next time fetch past the cache */
-    BRIDGE_LOCATE,  /* our gateway did not answer: read its record again -> BRIDGE_GATEWAY */
+    BRIDGE_LOCATE,  /* our gateway did not answer: read its record again and again until it changes
+                       -> BRIDGE_GATEWAY unasked; in the end, with the token, ST_TIMEOUT */
     BRIDGE_REPORT,  /* answer to BRIDGE_QUERY */
     BRIDGE_LOAD,    /* calls up and registrations, once a second: for the score, and slow HELLOs */
     BRIDGE_CONFIRM, /* the thread had been stopped: is this node still the gateway?

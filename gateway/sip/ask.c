@@ -337,7 +337,11 @@ ask_on_message(struct sip *s, struct bridge_message *m)
 {
     struct question *q = map_get(s->asks->by_token, token_key(&m->token));
     struct answer answer = answer_of(m);
+    char key[AOR_BYTES + 1];
 
+    /* Gateways that come unasked are what those who ask for ours wait for. */
+    if (!q && m->type == BRIDGE_GATEWAY && m->count > 0)
+        q = map_get(s->asks->by_name, name_key(key, BRIDGE_LOCATE, ""));
     if (q)
         question_answer(s->asks, q, &answer);
     if (m->type == BRIDGE_BINDINGS)

@@ -50,7 +50,8 @@ void ask_resolve(struct sip *s, const char *domain, bool is_past_cache, struct a
 /** ask_forget - a far gateway could not be reached: forget it here and above. */
 void ask_forget(struct sip *s, const char *overlay, const struct id *gateway);
 
-/** ask_locate - read again who our gateway is. */
+/** ask_locate - who our gateway is now: answered when that has changed; with ST_TIMEOUT if it does
+ *  not in the time of a failover. */
 void ask_locate(struct sip *s, struct ask *ask);
 
 /** ask_bind - store our binding of an AOR; without contacts, its removal. */

@@ -15,6 +15,7 @@
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/registrar.h"
 #include "gateway/sip/route.h"
+#include "gateway/sip/stranger.h"
 
 #define ALLOW                                                                                      \
     "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, MESSAGE, "           \
@@ -24,7 +25,8 @@
 struct refusal {
     int status; /* 0: it is not refused */
     const char *phrase;
-    bool is_silent; /* no answer at all */
+    bool is_silent;   /* no answer at all */
+    bool is_stranger; /* unless its sender is a gateway by now */
 };
 
 /* The library compares what follows the first seven characters of a branch without looking whether
@@ -72,17 +74,19 @@ check_request(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
     const url_t *url = sip->sip_request->rq_url;
 
     if (has_bad_branch(sip))
-        return (struct refusal){400, "Bad Via branch", false};
+        return (struct refusal){.status = 400, .phrase = "Bad Via branch"};
     if (url->url_type != url_sip && url->url_type != url_sips)
-        return (struct refusal){416, NULL, false};
+        return (struct refusal){.status = 416};
     if (sip->sip_max_forwards && sip->sip_max_forwards->mf_count == 0 && !is_for_server(s, sip))
-        return (struct refusal){483, NULL, false};
+        return (struct refusal){.status = 483};
     if (sip->sip_proxy_require && sip->sip_request->rq_method != sip_method_ack)
-        return (struct refusal){420, NULL, false};
+        return (struct refusal){.status = 420};
     if (proxy_is_loop(s, sip))
-        return (struct refusal){482, NULL, false};
+        return (struct refusal){.status = 482};
     if (!may_send_from(s, sip, sender))
-        return (struct refusal){403, "From is not of this overlay", false};
+        return (struct refusal){.status = 403,
+                                .phrase = "From is not of this overlay",
+                                .is_stranger = sender->side == SIP_PEERS};
     return (struct refusal){0};
 }
 
@@ -166,7 +170,7 @@ on_request(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_sen
 {
     struct sip *s = agent->sip;
     bool is_register = sip->sip_request->rq_method == sip_method_register;
-    struct refusal closing = {503, "Closing down", false};
+    struct refusal closing = {.status = 503, .phrase = "Closing down"};
     struct route route;
     nta_incoming_t *irq;
 
@@ -258,11 +262,13 @@ dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *send
     struct refusal why = {0};
 
     if (st)
-        why = (struct refusal){403, "No certificate of this overlay", false};
+        why = (struct refusal){.status = 403, .phrase = "No certificate of this overlay"};
     else if (agent->side == SIP_PHONES && !limits_take(s->limits, msg_addr(msg)))
-        why = (struct refusal){503, "Too many requests", false};
+        why = (struct refusal){.status = 503, .phrase = "Too many requests"};
     else
         why = check_request(s, sip, sender);
+    if (why.is_stranger && stranger_hold(s, agent, msg, sender))
+        return;
     if (why.status)
         refuse(agent, msg, sip, sender, &why);
     else if (sip->sip_request->rq_method == sip_method_ack)

@@ -12,7 +12,7 @@
 /** dispatch_message - NTA's callback for requests and responses that belong to no transaction. */
 int dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *sip);
 
-/** dispatch_held - a request that had to wait (fence.h). @msg is taken. */
+/** dispatch_held - a request that had to wait (fence.h, stranger.h). @msg is taken. */
 void dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *sender,
                    enum status st);
 

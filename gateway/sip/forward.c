@@ -346,7 +346,7 @@ send_to_gateway(struct forward *f)
 
     bool is_former = g && g == sip_former_gateway(s, &g->node, NULL);
 
-    if (s->is_gateway && f->tried == 0 && !is_former) {
+    if (s->is_gateway && list_is_empty(&f->branches) && !is_former) {
         take_as_gateway(f); /* it has become ours */
         return;
     }
@@ -367,9 +367,20 @@ on_located(void *ctx, const struct answer *answer)
 {
     struct forward *f = ctx;
 
-    (void)answer; /* BRANCH_GATEWAY has set s->gateway */
+    (void)answer; /* BRIDGE_GATEWAY has set s->gateway; without news the same is tried once more */
     f->is_asking = false;
     send_to_gateway(f);
+}
+
+static bool
+has_untried_gateway(const struct forward *f)
+{
+    const struct sip *s = f->proxy->sip;
+
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (f->gateway_tries == 0 || !id_equal(&s->gateway[i].node, &f->gateway_tried))
+            return true;
+    return false;
 }
 
 void
@@ -377,7 +388,7 @@ forward_to_gateway(struct forward *f, bool is_news_fresh)
 {
     struct sip *s = f->proxy->sip;
 
-    if ((f->gateway_tries == 0 || is_news_fresh) && s->gateway_count > 0) {
+    if (has_untried_gateway(f) || (is_news_fresh && s->gateway_count > 0)) {
         send_to_gateway(f);
         return;
     }

@@ -20,6 +20,7 @@
 #include "gateway/sip/noted.h"
 #include "gateway/sip/numeric.h"
 #include "gateway/sip/proxy.h"
+#include "gateway/sip/stranger.h"
 #include "gateway/sip/tls_leak.h"
 
 extern su_log_t nta_log[];
@@ -264,9 +265,10 @@ open_parts(struct sip *s)
     s->gone = noted_new(s->seed);
     s->proxy = proxy_new(s);
     s->fence = fence_new();
+    s->strangers = strangers_new();
     s->second = su_timer_create(su_root_task(s->root), 1000);
     if (!s->asks || !s->flows || !s->limits || !s->location || !s->noted || !s->gone || !s->proxy ||
-        !s->fence || !s->second)
+        !s->fence || !s->strangers || !s->second)
         return ST_NOMEM;
     return b2bua_new(s, &s->b2bua);
 }
@@ -276,6 +278,7 @@ close_parts(struct sip *s)
 {
     su_timer_destroy(s->second);
     fence_free(s->fence);
+    strangers_free(s->strangers);
     b2bua_free(s->b2bua);
     proxy_free(s->proxy);
     location_free(s->location);

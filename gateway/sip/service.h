@@ -48,6 +48,7 @@
 struct ask_table;
 struct b2bua;
 struct fence;
+struct strangers;
 struct flow_table;
 struct limits;
 struct location;
@@ -102,6 +103,7 @@ struct sip {
     struct proxy *proxy;
     struct b2bua *b2bua;
     struct fence *fence;
+    struct strangers *strangers;
     su_timer_t *second; /* once a second: expiry, limits, BRIDGE_LOAD */
     /* thread and mailbox: the only part another thread touches */
     pthread_t thread;

@@ -6,9 +6,10 @@
  *
  * makes authorities and credentials in FOLDER, opens each node's ports (5060 phones, 5061 gateways,
  * 5062 peers) and runs until standard input ends.  "ready" on standard output says that they are
- * open. Lines on standard input: "gateway IP" makes that node its overlay's gateway, "drop IP"
- * stops a node.
+ * open. Lines on standard input: "gateway IP" makes that node its overlay's gateway, "quietly IP"
+ * too, but the others hear of it when they ask; "drop IP" stops a node.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #define NODES_MAX    8
 #define BINDINGS_MAX 200000
 #define CACHE_MS     2000
+#define LOCATE_MS    1000 /* a node that asks for its gateway waits so long for another one */
 
 struct node {
     struct sip *sip;
@@ -32,6 +34,9 @@ struct node {
     char ip[40];
     bool is_gateway;
     bool is_down;
+    const struct node *told; /* the gateway it knows */
+    uint64_t locate_token;   /* 0: it does not ask */
+    uint64_t locate_until_ms;
 };
 
 struct stored {
@@ -148,6 +153,58 @@ gateways(const struct node *n, const char *domain, enum bridge_type type, uint64
     return a;
 }
 
+static struct node *
+gateway_of(const char *overlay)
+{
+    for (size_t i = 0; i < node_count; i++)
+        if (nodes[i].is_gateway && !nodes[i].is_down && strcmp(nodes[i].conf.overlay, overlay) == 0)
+            return &nodes[i];
+    return NULL;
+}
+
+/* What is news to the node; NULL if nothing is.  Called with the lock held. */
+static struct bridge_message *
+news_for(struct node *n)
+{
+    const struct node *gateway = gateway_of(n->conf.overlay);
+
+    if (n->told == gateway || n->is_down)
+        return NULL;
+    n->told = gateway;
+    if (gateway)
+        n->locate_token = 0;
+    return gateways(n, n->conf.overlay, BRIDGE_GATEWAY, 0);
+}
+
+static uint64_t
+clock_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Who asks hears when there is news, or that there is none when its time is over. */
+static void
+end_locates(void)
+{
+    for (size_t i = 0; i < node_count; i++) {
+        struct node *n = &nodes[i];
+        struct bridge_message *m = NULL;
+
+        pthread_mutex_lock(&lock);
+        if (!n->is_down && n->locate_token && clock_ms() >= n->locate_until_ms) {
+            m = bridge_new(BRIDGE_GATEWAY, n->locate_token, 0, 0);
+            m->status = ST_TIMEOUT;
+            n->locate_token = 0;
+        }
+        pthread_mutex_unlock(&lock);
+        if (m)
+            sip_post(n->sip, m);
+    }
+}
+
 static void
 upward_post(void *ctx, struct bridge_message *m)
 {
@@ -168,7 +225,9 @@ upward_post(void *ctx, struct bridge_message *m)
         memcpy(a->name, m->name, sizeof(a->name));
         break;
     case BRIDGE_LOCATE:
-        a = gateways(n, n->conf.overlay, BRIDGE_GATEWAY, m->token);
+        n->locate_token = m->token;
+        n->locate_until_ms = clock_ms() + LOCATE_MS;
+        a = news_for(n);
         break;
     default:
         break;
@@ -180,11 +239,22 @@ upward_post(void *ctx, struct bridge_message *m)
 }
 
 static void
+tell(struct node *n)
+{
+    struct bridge_message *m;
+
+    pthread_mutex_lock(&lock);
+    m = news_for(n);
+    pthread_mutex_unlock(&lock);
+    if (m)
+        sip_post(n->sip, m);
+}
+
+static void
 tell_gateways(void)
 {
     for (size_t i = 0; i < node_count; i++)
-        if (!nodes[i].is_down)
-            sip_post(nodes[i].sip, gateways(&nodes[i], nodes[i].conf.overlay, BRIDGE_GATEWAY, 0));
+        tell(&nodes[i]);
 }
 
 /* ---- nodes
@@ -285,9 +355,12 @@ obey(char *line)
         sip_stop(n->sip);
     }
     for (size_t i = 0; i < node_count; i++)
-        if (strcmp(what, "gateway") == 0 && strcmp(nodes[i].conf.overlay, n->conf.overlay) == 0)
+        if (strcmp(what, "drop") != 0 && strcmp(nodes[i].conf.overlay, n->conf.overlay) == 0)
             nodes[i].is_gateway = &nodes[i] == n;
-    tell_gateways();
+    if (strcmp(what, "quietly") == 0)
+        tell(n);
+    else if (strcmp(what, "gateway") == 0)
+        tell_gateways();
     printf("%s", line);
     fflush(stdout);
 }
@@ -305,8 +378,17 @@ main(int argc, char **argv)
     tell_gateways();
     printf("ready\n");
     fflush(stdout);
-    while (fgets(line, sizeof(line), stdin))
+    setvbuf(stdin, NULL, _IONBF, 0); /* what is read ahead would not wake poll() */
+    for (;;) {
+        struct pollfd in = {.fd = 0, .events = POLLIN};
+
+        end_locates();
+        if (poll(&in, 1, 20) == 0)
+            continue;
+        if (!fgets(line, sizeof(line), stdin))
+            break;
         obey(line);
+    }
     for (size_t i = 0; i < node_count; i++)
         if (!nodes[i].is_down)
             sip_stop(nodes[i].sip);

@@ -466,6 +466,20 @@ def a_request_finds_the_new_gateway(nodes):
     callee.close()
 
 
+def a_gateway_nobody_told_of_may_call(nodes):
+    """The first that a node sees of its new gateway is a call."""
+    caller, callee = Phone("lou", 1, domain=FAR_DOMAIN), Phone("max", 2)
+    caller.register(FAR)
+    callee.register(GATEWAY)
+    nodes.tell(f"quietly {PEER}")
+    caller.invite(callee.aor, FAR)
+    callee.answer(callee.incoming("INVITE"), 486)
+    assert caller.final().status == 486
+    nodes.tell(f"gateway {GATEWAY}")
+    caller.close()
+    callee.close()
+
+
 def silent_connections_are_closed(nodes):
     silent, talking = Phone("mia", 1, stream_to=PEER), Phone("nils", 2, stream_to=PEER)
     assert talking.ask("OPTIONS", f"sip:{DOMAIN}", PEER) == 200
@@ -504,9 +518,13 @@ def a_node_that_is_gone(nodes):
     caller.invite(f"sip:x@{FAR_DOMAIN}", PEER)
     reply = caller.final()
     assert reply.status == 503 and reply.one("Retry-After"), reply.start
-    nodes.tell(f"gateway {PEER}")
     far = Phone("sven", 4, domain=FAR_DOMAIN)
     far.register(FAR)
+    caller.invite(far.aor, PEER)
+    far.quiet()
+    nodes.tell(f"gateway {PEER}")  # the call has waited for it
+    far.answer(far.incoming("INVITE"), 486)
+    assert caller.final().status == 486
     caller.invite(far.aor, PEER)
     far.answer(far.incoming("INVITE"), 486)
     assert caller.final().status == 486, "this node is the gateway now"
@@ -517,7 +535,8 @@ def a_node_that_is_gone(nodes):
 CHECKS = (contacts_are_kept_and_listed, rules_of_register_hold, a_binding_expires, requests_are_checked,
           it_is_no_open_relay, loops_end, a_call_between_two_peers, a_fork_takes_the_first_yes, the_best_answer_wins,
           cancel_reaches_the_callee, a_phone_behind_a_connection, nobody_answers,
-          a_foreign_call_goes_through_the_gateway, a_request_finds_the_new_gateway, silent_connections_are_closed,
+          a_foreign_call_goes_through_the_gateway, a_request_finds_the_new_gateway,
+          a_gateway_nobody_told_of_may_call, silent_connections_are_closed,
           many_connections_come_and_go, a_node_that_is_gone)
 
 
