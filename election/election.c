@@ -365,11 +365,10 @@ notice_sleep(struct election *e)
         e->late_ms = late_ms < LATE_MOST_MS ? (uint32_t)late_ms : LATE_MOST_MS;
     else
         e->late_ms -= (e->late_ms - (uint32_t)late_ms + 7) / 8;
-    if (late_ms < long_ms) {
-        if (late_ms >= LATE_MS)
-            hello_forgive(e, (uint32_t)late_ms);
+    if (late_ms >= LATE_MS)
+        hello_forgive(e, late_ms);
+    if (late_ms < long_ms)
         return;
-    }
     hello_listen_anew(e);
     e->vacancy = VACANCY_NONE;
     e->vacancy_at_ms = MOMENT_NEVER;

@@ -186,8 +186,9 @@ bool
 gateways_is_refuted(const struct election *e, const struct id *node, uint32_t term)
 {
     for (unsigned i = 0; i < ELECTION_GATEWAYS_MAX; i++)
-        if (e->refuted[i].term >= term && id_equal(&e->refuted[i].node, node))
-            return true;
+        if (e->refuted[i].term >= term && id_equal(&e->refuted[i].node, node) &&
+            e->now.mono_ms < e->refuted[i].at_ms + 2ULL * e->conf.refresh_ms)
+            return true; /* a record that is there for longer is kept alive: it claimed anew */
     return false;
 }
 
@@ -198,6 +199,7 @@ gateways_refute(struct election *e, const struct id *node, uint32_t term)
 
     e->refuted[slot].node = *node;
     e->refuted[slot].term = term;
+    e->refuted[slot].at_ms = e->now.mono_ms;
 }
 
 uint16_t

@@ -52,6 +52,8 @@ hello_silence_ms(const struct election *e, const struct watched *w)
     uint32_t interval_ms = w->interval_ms;
     uint32_t patience_ms = w->is_heard ? 4 * w->srtt_ms : FIRST_ANSWER_MS;
 
+    if (w->is_heard && patience_ms > e->conf.hello_max_ms)
+        patience_ms = e->conf.hello_max_ms;
     if (interval_ms < patience_ms)
         interval_ms = patience_ms;
     return e->conf.hello_misses * interval_ms;
@@ -86,14 +88,14 @@ hello_trust(struct election *e, const struct id *node)
 }
 
 static void
-later_ms(uint64_t *at_ms, uint32_t late_ms)
+later_ms(uint64_t *at_ms, uint64_t late_ms)
 {
     if (*at_ms != MOMENT_NEVER)
         *at_ms += late_ms;
 }
 
 void
-hello_forgive(struct election *e, uint32_t late_ms)
+hello_forgive(struct election *e, uint64_t late_ms)
 {
     for (size_t i = 0; i < e->gateway_count; i++) {
         struct watched *w = &e->watched[i];
@@ -103,6 +105,11 @@ hello_forgive(struct election *e, uint32_t late_ms)
             w->heard_ms = e->now.mono_ms;
         if (w->is_reset)
             w->reset_ms += late_ms;
+        for (unsigned slot = 0; slot < ELECTION_SENT_MAX; slot++) {
+            w->sent[slot].at_ms += late_ms; /* no round trip took that long */
+            if (w->sent[slot].at_ms > e->now.mono_ms)
+                w->sent[slot].at_ms = e->now.mono_ms;
+        }
         later_ms(&w->judge_at_ms, late_ms);
         later_ms(&w->claim_at_ms, late_ms);
     }

@@ -152,6 +152,7 @@ struct election {
     struct {
         struct id node;
         uint32_t term; /* it said itself that it is active no more */
+        uint64_t at_ms;
     } refuted[ELECTION_GATEWAYS_MAX];
     unsigned refuted_next;
 
@@ -267,7 +268,7 @@ void hello_on_answer(struct election *e, const struct election_event *ev);
 /** hello_listen_anew - forget all silence: we could not have heard. */
 void hello_listen_anew(struct election *e);
 /** hello_forgive - we did not run for @late_ms: silence in that time says nothing. */
-void hello_forgive(struct election *e, uint32_t late_ms);
+void hello_forgive(struct election *e, uint64_t late_ms);
 /** hello_listen - forget its silence, though nothing was heard. */
 void hello_listen(struct election *e, struct watched *w);
 /** hello_trust - a gateway was heard of otherwise than by HELLO. */

@@ -166,6 +166,20 @@ START_TEST(a_starved_candidate_takes_nobody_for_dead)
 }
 END_TEST
 
+/* The pause was no round trip: its patience afterwards is as before. */
+START_TEST(a_candidate_that_slept_is_as_quick_as_before)
+{
+    begin(falling, 3, NULL);
+    world_sleep(&w, 'b');
+    world_run_until(&w, 17000);
+    world_wake(&w, 'b');
+    world_run_until(&w, 17500);
+    world_cut_power(&w, 'a');
+    world_run_until(&w, 17805);
+    expect_followed('b');
+}
+END_TEST
+
 START_TEST(one_that_alone_hears_nothing_waits_for_the_others)
 {
     begin(falling, 4, NULL);
@@ -295,6 +309,7 @@ main(void)
     tcase_add_test(tc, the_first_in_rank_are_fast_and_the_others_ever_slower);
     tcase_add_test(tc, a_late_machine_slows_down_only_where_nobody_waits_for_it);
     tcase_add_test(tc, a_starved_candidate_takes_nobody_for_dead);
+    tcase_add_test(tc, a_candidate_that_slept_is_as_quick_as_before);
     tcase_add_test(tc, one_that_alone_hears_nothing_waits_for_the_others);
     tcase_add_test(tc, who_is_asked_looks);
     tcase_add_test(tc, silence_is_seen_in_three_intervals_whatever_the_phase);
