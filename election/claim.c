@@ -22,6 +22,8 @@ claim_tell(struct election *e, const struct id *to)
         .replaces = e->replaces,
     };
 
+    if (gateways_has(e, &e->replaces)) /* it has come back: a word of old would unseat it */
+        req.replaces = (struct id){0};
     if (id_equal(to, &e->conf.self.node))
         return;
     memcpy(req.sip_uri, e->conf.sip_uri, sizeof(req.sip_uri));

@@ -183,12 +183,22 @@ gateways_drop(struct election *e, const struct id *node)
 }
 
 bool
+gateways_was_refuted(const struct election *e, const struct id *node, uint32_t term)
+{
+    for (unsigned i = 0; i < ELECTION_GATEWAYS_MAX; i++)
+        if (e->refuted[i].term >= term && id_equal(&e->refuted[i].node, node))
+            return true;
+    return false;
+}
+
+/* A record that is there for longer is kept alive: it claimed anew. */
+bool
 gateways_is_refuted(const struct election *e, const struct id *node, uint32_t term)
 {
     for (unsigned i = 0; i < ELECTION_GATEWAYS_MAX; i++)
         if (e->refuted[i].term >= term && id_equal(&e->refuted[i].node, node) &&
             e->now.mono_ms < e->refuted[i].at_ms + 2ULL * e->conf.refresh_ms)
-            return true; /* a record that is there for longer is kept alive: it claimed anew */
+            return true;
     return false;
 }
 

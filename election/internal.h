@@ -252,6 +252,9 @@ void gateways_set(struct election *e, uint32_t term, const struct election_gatew
                   size_t count);
 /** gateways_drop - one is active no more. */
 void gateways_drop(struct election *e, const struct id *node);
+/** gateways_is_refuted - did it say lately that it is active no more? was: ever, as far as known.
+ */
+bool gateways_was_refuted(const struct election *e, const struct id *node, uint32_t term);
 bool gateways_is_refuted(const struct election *e, const struct id *node, uint32_t term);
 /** gateways_refute - its records up to @term do not count any more: it said so itself. */
 void gateways_refute(struct election *e, const struct id *node, uint32_t term);

@@ -193,7 +193,7 @@ tell_losers(struct election *e, const struct gateway_record *record, size_t coun
     for (size_t i = 0; i < count; i++) {
         const struct gateway_record *r = &record[i];
         if (r->term >= e->term || id_equal(&r->ref.node, &e->conf.self.node) ||
-            gateways_is_refuted(e, &r->ref.node, r->term))
+            gateways_was_refuted(e, &r->ref.node, r->term))
             continue;
         gateways_refute(e, &r->ref.node, r->term);
         claim_tell_all(e);
