@@ -328,12 +328,14 @@ update_state(struct peer *p)
 {
     size_t count = peer_neighbour_count(p);
 
-    if (p->is_in && p->state == PEER_JOINED && count == 0)
+    if (p->is_in && p->state == PEER_JOINED && count == 0) {
         peer_become(p, PEER_ALONE, "no other member is left");
-    else if (p->is_in && p->state == PEER_ALONE && count > 0)
+        peer_bootstrap_look(p);
+    } else if (p->is_in && p->state == PEER_ALONE && count > 0) {
         peer_become(p, PEER_JOINED, "another member joined");
-    else if (count != p->told_neighbours)
+    } else if (count != p->told_neighbours) {
         peer_tell_state(p, "neighbours changed");
+    }
 }
 
 void

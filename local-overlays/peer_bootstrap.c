@@ -423,6 +423,17 @@ is_client_of_any(const struct peer *p)
     return peer_member_links(p) > 0;
 }
 
+void
+peer_bootstrap_look(struct peer *p)
+{
+    list_each(at, &p->entries)
+    {
+        struct entry *e = list_entry(at, struct entry, at);
+        if (e->state == ENTRY_IDLE && e->next_ms > p->now.mono_ms + PEER_BACKOFF_MIN_MS)
+            e->next_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
+    }
+}
+
 static void
 decide_client(struct peer *p)
 {
@@ -430,12 +441,7 @@ decide_client(struct peer *p)
         peer_become(p, PEER_JOINED, "client of a member");
     else if (p->state == PEER_JOINED && !is_client_of_any(p)) {
         peer_become(p, PEER_JOINING, "no link with a member is left");
-        list_each(at, &p->entries)
-        {
-            struct entry *e = list_entry(at, struct entry, at);
-            if (e->state == ENTRY_IDLE && e->next_ms > p->now.mono_ms + PEER_BACKOFF_MIN_MS)
-                e->next_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
-        }
+        peer_bootstrap_look(p);
     }
 }
 

@@ -313,6 +313,9 @@ void peer_bootstrap_tick(struct peer *p);
 uint64_t peer_bootstrap_deadline_ms(const struct peer *p);
 /** peer_bootstrap_decide - form, join, become a client: whatever is due. */
 void peer_bootstrap_decide(struct peer *p);
+/** peer_bootstrap_look - nobody of the overlay is left: look for it now, not when the next Ping
+ *  would have been due. */
+void peer_bootstrap_look(struct peer *p);
 void peer_bootstrap_link_up(struct peer *p, struct link *l, const char *address);
 void peer_bootstrap_link_down(struct peer *p, const struct id *node);
 void peer_bootstrap_connect_failed(struct peer *p, const char *address);

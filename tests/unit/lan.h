@@ -32,6 +32,7 @@ struct lan_what {
 struct lan_host {
     unsigned self;
     bool is_running;
+    bool is_cut_off; /* nobody reaches it, and it nobody */
     struct peer *peer;
     struct peer_conf conf;
     struct fake_keys keys;
@@ -115,8 +116,8 @@ lan_connect(void *ctx, const char *address, const struct id *expected)
 
     for (unsigned i = 0; i < lan.count; i++) {
         struct lan_host *o = &lan.host[i];
-        if (strcmp(o->conf.self.address, address) != 0 || !o->is_running ||
-            (expected && !id_equal(expected, &o->conf.self.node)))
+        if (strcmp(o->conf.self.address, address) != 0 || !o->is_running || h->is_cut_off ||
+            o->is_cut_off || (expected && !id_equal(expected, &o->conf.self.node)))
             continue;
         if (h->is_linked[i])
             return;

@@ -326,6 +326,27 @@ START_TEST(test_two_overlays)
 }
 END_TEST
 
+/* A node that was cut off for a moment is back soon after the cut ends: it looked all the time. */
+START_TEST(test_cut_off_for_a_moment)
+{
+    lan_members(3);
+    ck_assert(lan_run_until(PEER_JOINED, 10000));
+    lan_run_ms(2000);
+    for (unsigned cut = 1; cut < 3; cut++) { /* 0 is the one that all bootstrap from */
+        lan.host[cut].is_cut_off = true;
+        for (unsigned i = 0; i < 3; i++)
+            if (i != cut)
+                lan_cut(cut, i);
+        lan_run_ms(1000);
+        ck_assert_int_eq(lan.host[cut].state, PEER_ALONE);
+        lan.host[cut].is_cut_off = false;
+        lan_run_ms(3000);
+        for (unsigned i = 0; i < 3; i++)
+            ck_assert_uint_eq(peer_neighbour_count(lan_peer(i)), 2);
+    }
+}
+END_TEST
+
 /* The bootstrap node restarts and forms an overlay of its own; the others find it again. */
 START_TEST(test_bootstrap_restarts)
 {
@@ -454,6 +475,7 @@ suite(void)
     tcase_add_test(t, test_trace);
     tcase_add_test(t, test_watch);
     tcase_add_test(t, test_two_overlays);
+    tcase_add_test(t, test_cut_off_for_a_moment);
     tcase_add_test(t, test_bootstrap_restarts);
     tcase_add_test(t, test_incompatible);
     tcase_add_test(t, test_client);
