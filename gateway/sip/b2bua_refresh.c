@@ -205,14 +205,13 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
     int status = sip ? sip->sip_status->st_status : 503;
     bool is_ours = !sip || nta_sip_is_internal(sip);
 
-    (void)orq;
     if (status < 200)
         return 0;
     b2bua_call_hold(c);
     c->b2bua->refreshing--;
-    nta_outgoing_destroy(l->orq);
     l->orq = NULL;
     on_final(l, is_ours ? NULL : sip, status);
+    nta_outgoing_destroy(orq); /* not before: the response is its own */
     b2bua_call_release(c);
     return 0;
 }
