@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "gateway/heap.h"
 
-enum { LEAVE_MS = 8000, FLUSH_MS = 500, SECOND_MS = 1000, ONLINE_KEPT_S = 60 };
+enum { LEAVE_MS = 11000, FLUSH_MS = 500, SECOND_MS = 1000, ONLINE_KEPT_S = 60 };
 
 static uint64_t
 clock_ms(clockid_t clock)
@@ -342,6 +342,8 @@ make_node(struct daemon *d, struct why *why)
                            .random = on_node_random,
                            .check_gateway = on_node_check_gateway,
                            .on_gateways = daemon_on_gateways,
+                           .adopt = daemon_on_adopt,
+                           .released = daemon_on_released,
                            .on_state = on_node_state,
                            .on_left = on_node_left,
                            .on_history = on_node_history,

@@ -220,6 +220,88 @@ daemon_on_locate(evutil_socket_t fd, short what, void *ctx)
     daemon_settle(d);
 }
 
+/* ---- calls on their way between gateways ---- */
+
+static void
+on_calls(struct daemon *d, const struct bridge_message *m)
+{
+    struct replica_call *call = calloc(m->count > 0 ? m->count : 1, sizeof(*call));
+    size_t count = 0;
+
+    for (size_t i = 0; call && i < m->count; i++) {
+        const struct bridge_record *r = &m->record[i];
+        struct slice token = slice_of(r->token, strnlen(r->token, sizeof(r->token)));
+        struct slice record = bridge_record_bytes(m, i);
+        if (record.len == r->record_len) /* else its bytes are not there: that is not "over" */
+            call[count++] = (struct replica_call){token, record};
+    }
+    if (call)
+        node_on_calls(d->node, daemon_now(), call, count);
+    else
+        log_write(LOG_LEVEL_WARN, "daemon", "no memory: the copies of %zu calls are out of date",
+                  m->count);
+    free(call);
+}
+
+/* The records go behind one another in one piece. */
+static struct bridge_message *
+message_of(enum bridge_type type, const struct replica_call *call, size_t count)
+{
+    struct bridge_message *m = bridge_new(type, 0, count, sizeof(struct bridge_record));
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += call[i].record.len;
+    if (m && bytes > 0)
+        m->bytes = malloc(bytes);
+    if (!m || (bytes > 0 && !m->bytes)) {
+        bridge_free(m);
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct bridge_record *r = &m->record[i];
+        if (slice_to_text(call[i].token, r->token, sizeof(r->token)) != ST_OK)
+            r->token[0] = '\0'; /* no call of ours has such a token */
+        r->record_at = m->bytes_len;
+        r->record_len = call[i].record.len;
+        if (r->record_len > 0)
+            memcpy(m->bytes + m->bytes_len, call[i].record.data, r->record_len);
+        m->bytes_len += r->record_len;
+    }
+    return m;
+}
+
+static void
+post_calls(struct daemon *d, struct bridge_message *m, size_t count)
+{
+    if (m && d->sip) {
+        sip_post(d->sip, m);
+        return;
+    }
+    bridge_free(m);
+    if (d->sip)
+        log_write(LOG_LEVEL_ERROR, "daemon", "no memory to tell the SIP side of %zu calls", count);
+}
+
+void
+daemon_on_adopt(void *ctx, const struct id *owner, bool is_moved, const struct replica_call *call,
+                size_t count)
+{
+    struct bridge_message *m = message_of(BRIDGE_ADOPT, call, count);
+
+    if (m) {
+        m->node = *owner;
+        m->is_moved = is_moved;
+    }
+    post_calls(ctx, m, count);
+}
+
+void
+daemon_on_released(void *ctx, const struct replica_call *call, size_t count)
+{
+    post_calls(ctx, message_of(BRIDGE_RELEASE, call, count), count);
+}
+
 static void
 on_bridge_message(struct daemon *d, struct bridge_message *m)
 {
@@ -241,6 +323,9 @@ on_bridge_message(struct daemon *d, struct bridge_message *m)
     case BRIDGE_CONFIRM:
         d->confirm_token = m->token;
         node_confirm(d->node, daemon_now(), &(struct node_confirmed){on_confirmed, d});
+        break;
+    case BRIDGE_CALLS:
+        on_calls(d, m);
         break;
     case BRIDGE_LOAD:
         d->load.calls = m->calls;

@@ -78,6 +78,11 @@ void daemon_on_locate(evutil_socket_t fd, short what, void *ctx);
 /** daemon_on_gateways - the active set changed: tell the SIP thread. */
 void daemon_on_gateways(void *ctx, const struct election_gateway *gateway, size_t count);
 
+/** daemon_on_adopt, daemon_on_released - calls became ours, or another's: tell the SIP thread. */
+void daemon_on_adopt(void *ctx, const struct id *owner, bool is_moved,
+                     const struct replica_call *call, size_t count);
+void daemon_on_released(void *ctx, const struct replica_call *call, size_t count);
+
 /** daemon_open_control - the control socket and, where configured, HTTP. */
 NODISCARD enum status daemon_open_control(struct daemon *d, struct why *why);
 

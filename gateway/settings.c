@@ -124,6 +124,8 @@ settings_node(const struct config *c, struct identity *const identity[NODE_OVERL
     settings_peer(c, &c->global, identity[NODE_GLOBAL], &ret->global);
     ret->global.topology = topology_find("chord");
     sip_uri(ret->gateway_sip_uri, c->sip.gateway_listen);
+    replica_conf_defaults(&ret->replica);
+    ret->replica.calls_max = c->sip.max_calls;
     ret->certificate = identity_certificate(identity[NODE_GLOBAL]);
     return ST_OK;
 }

@@ -93,6 +93,30 @@ show_summary(const char *label, const json_t *overlay)
            json_is_false(json_object_get(overlay, "is_member")) ? ", as a client" : "");
 }
 
+/* On a node that can be no gateway there is nothing to say. */
+static void
+show_replicas(const json_t *replicas)
+{
+    const json_t *heirs = json_object_get(replicas, "heirs");
+    long long calls = number_of(replicas, "calls"), copies = number_of(replicas, "copies");
+    long long heir_count = (long long)json_array_size(heirs), pending = 0;
+    bool is_moving = false;
+    const json_t *heir;
+    size_t i;
+
+    if (!json_is_object(replicas))
+        return;
+    json_array_foreach(heirs, i, heir)
+    {
+        pending += number_of(heir, "pending");
+        is_moving = is_moving || json_is_true(json_object_get(heir, "moving"));
+    }
+    printf("%-9s %lld call%s %s %lld heir%s, %s%lld pending%s; %lld cop%s held\n", "replicas",
+           calls, plural(calls), is_moving ? "on the way to" : "at", heir_count, plural(heir_count),
+           pending > 0 ? colour_on(COLOUR_WARN) : "", pending, pending > 0 ? colour_off() : "",
+           copies, copies == 1 ? "y" : "ies");
+}
+
 void
 show_status(const json_t *body)
 {
@@ -116,6 +140,7 @@ show_status(const json_t *body)
            number_of(election, "score"));
     printf("%-9s %lld registration%s, %lld call%s\n", "sip", registrations, plural(registrations),
            calls, plural(calls));
+    show_replicas(json_object_get(body, "replicas"));
 }
 
 /* ---- election ---------------------------------------------------------------------------------

@@ -136,6 +136,34 @@ election(const struct control *c, struct evbuffer *out)
           (double)count);
 }
 
+static void
+counter(struct evbuffer *out, const char *name, const char *help, uint64_t value)
+{
+    head(out, name, "counter", help);
+    evbuffer_add_printf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+/* Nothing on a node that can be no gateway. */
+static void
+replicas(const struct control *c, struct evbuffer *out)
+{
+    struct replica_report r;
+    size_t pending = 0;
+
+    if (!node_replica_report(c->source.node, c->source.now(c->source.ctx), &r))
+        return;
+    for (size_t i = 0; i < r.heir_count; i++)
+        pending += r.heir[i].pending;
+    gauge(out, "ringway_replica_calls", "Calls of this gateway that have, or get, copies.",
+          (double)r.calls);
+    gauge(out, "ringway_replica_copies", "Calls of other gateways held here.", (double)r.copies);
+    gauge(out, "ringway_replica_pending", "Changes of calls that stand-bys do not hold yet.",
+          (double)pending);
+    counter(out, "ringway_replica_adopted_total", "Calls taken over from other gateways.",
+            r.adopted);
+    counter(out, "ringway_replica_released_total", "Calls given to other gateways.", r.released);
+}
+
 void
 metrics_write(const struct control *c, struct evbuffer *out)
 {
@@ -147,6 +175,7 @@ metrics_write(const struct control *c, struct evbuffer *out)
     gauge(out, "ringway_calls", "Calls up on this node.", c->calls);
     gauge(out, "ringway_registrations", "Addresses of record this node serves.", c->registrations);
     election(c, out);
+    replicas(c, out);
     of_overlays(c, out, "ringway_overlay_joined", "gauge", "1 while joined or alone.", is_joined);
     of_overlays(c, out, "ringway_overlay_neighbours", "gauge", "Nodes in the routing tables.",
                 neighbours);

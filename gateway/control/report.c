@@ -58,6 +58,72 @@ report_uptime_s(const struct control *c)
     return (c->source.now(c->source.ctx).mono_ms - c->source.started.mono_ms) / 1000;
 }
 
+/* ---- nodes
+ * ---------------------------------------------------------------------------------------
+ */
+
+/* What is not known of a node otherwise is known of it as a candidate, or as a gateway. */
+static void
+name_node(struct node_ref *ref, const struct node_ref *known)
+{
+    if (!id_equal(&ref->node, &known->node))
+        return;
+    if (!ref->name[0])
+        memcpy(ref->name, known->name, sizeof(ref->name));
+    if (!ref->address[0])
+        memcpy(ref->address, known->address, sizeof(ref->address));
+}
+
+static void
+name_nodes(const struct control *c, struct node_ref *ref, size_t count)
+{
+    static struct election_candidate candidate[CANDIDATE_MAX]; /* the overlay thread's alone */
+    const struct election *e = node_election(c->source.node);
+    size_t known = election_candidates(e, c->source.now(c->source.ctx), candidate, CANDIDATE_MAX);
+    size_t active = 0;
+    const struct election_gateway *gateway = election_gateways(e, &active);
+
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < known; j++)
+            name_node(&ref[i], &candidate[j].ref);
+        for (size_t j = 0; j < active; j++)
+            name_node(&ref[i], &gateway[j].ref);
+    }
+}
+
+/* ---- copies of calls --------------------------------------------------------------------------
+ */
+
+static json_t *
+heir_json(const struct control *c, const struct replica_heir *h)
+{
+    struct node_ref ref = {.node = h->node};
+
+    name_nodes(c, &ref, 1);
+    return json_pack("{s:o, s:o, s:o, s:b, s:I, s:o, s:I}", "node_id", id_json(&ref.node), "name",
+                     text_json(ref.name), "address", text_json(ref.address), "moving", h->is_moving,
+                     "pending", (json_int_t)h->pending, "last_ms", milliseconds_json(h->last_ms),
+                     "round_ms", (json_int_t)h->round_ms);
+}
+
+/* null on a node that can be no gateway. */
+static json_t *
+replicas_json(const struct control *c)
+{
+    struct replica_report report;
+    json_t *heirs;
+
+    if (!node_replica_report(c->source.node, c->source.now(c->source.ctx), &report))
+        return json_null();
+    heirs = json_array();
+    for (size_t i = 0; heirs && i < report.heir_count; i++)
+        json_array_append_new(heirs, heir_json(c, &report.heir[i]));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "calls", (json_int_t)report.calls, "copies",
+                     (json_int_t)report.copies, "copy_bytes", (json_int_t)report.copy_bytes,
+                     "adopted", (json_int_t)report.adopted, "released", (json_int_t)report.released,
+                     "heirs", heirs);
+}
+
 /* ---- status -----------------------------------------------------------------------------------
  */
 
@@ -82,14 +148,14 @@ report_status(const struct control *c)
     const struct election *e = node_election(s->node);
 
     return json_pack(
-        "{s:{s:s, s:s, s:o, s:s, s:I}, s:o, s:{s:s, s:I, s:i}, s:o, s:{s:I, s:I}, s:b, s:b}",
+        "{s:{s:s, s:s, s:o, s:s, s:I}, s:o, s:{s:s, s:I, s:i}, s:o, s:{s:I, s:I}, s:o, s:b, s:b}",
         "node", "name", s->name, "address", s->address, "node_id", id_json(&s->id), "version",
         s->version, "uptime_s", (json_int_t)report_uptime_s(c), "local",
         overlay_summary((struct control *)c, NODE_LOCAL), "election", "role",
         election_role_name(election_role(e)), "term", (json_int_t)election_term(e), "score",
         (int)election_score(e), "global", overlay_summary((struct control *)c, NODE_GLOBAL), "sip",
-        "registrations", (json_int_t)c->registrations, "calls", (json_int_t)c->calls, "draining",
-        c->is_draining, "leaving", c->is_leaving);
+        "registrations", (json_int_t)c->registrations, "calls", (json_int_t)c->calls, "replicas",
+        replicas_json(c), "draining", c->is_draining, "leaving", c->is_leaving);
 }
 
 /* ---- election ---------------------------------------------------------------------------------
@@ -175,12 +241,13 @@ report_election(const struct control *c)
     size_t count = 0;
     const struct election_gateway *gateway = election_gateways(e, &count);
 
-    return json_pack("{s:s, s:I, s:s, s:i, s:I, s:o, s:o, s:o}", "overlay",
+    return json_pack("{s:s, s:I, s:s, s:i, s:I, s:o, s:o, s:o, s:o}", "overlay",
                      peer_conf_of(local)->overlay, "term", (json_int_t)election_term(e), "role",
                      election_role_name(election_role(e)), "score", (int)election_score(e),
                      "late_ms", (json_int_t)election_late_ms(e), "active",
                      count > 0 ? gateway_json(&gateway[0]) : json_null(), "gateways",
-                     gateways_json(c, gateway, count), "candidates", candidates_json(c));
+                     gateways_json(c, gateway, count), "candidates", candidates_json(c), "replicas",
+                     replicas_json(c));
 }
 
 static json_t *
@@ -263,28 +330,6 @@ add_record(void *ctx, const struct peer_record_line *line)
                             (json_int_t)(left_ms / 1000), "bytes", (json_int_t)line->value_bytes));
 }
 
-/* Links know addresses; names are known of candidates. */
-static void
-name_neighbours(const struct control *c, struct node_ref *ref, size_t count)
-{
-    static struct election_candidate candidate[CANDIDATE_MAX];
-    const struct election *e = node_election(c->source.node);
-    size_t known = election_candidates(e, c->source.now(c->source.ctx), candidate, CANDIDATE_MAX);
-    size_t active = 0;
-    const struct election_gateway *gateway = election_gateways(e, &active);
-
-    for (size_t i = 0; i < count; i++) {
-        if (ref[i].name[0])
-            continue;
-        for (size_t j = 0; j < known; j++)
-            if (id_equal(&candidate[j].ref.node, &ref[i].node))
-                memcpy(ref[i].name, candidate[j].ref.name, sizeof(ref[i].name));
-        for (size_t j = 0; j < active; j++)
-            if (id_equal(&gateway[j].ref.node, &ref[i].node))
-                memcpy(ref[i].name, gateway[j].ref.name, sizeof(ref[i].name));
-    }
-}
-
 static json_t *
 neighbours_json(const struct control *c, const struct peer *p)
 {
@@ -292,7 +337,7 @@ neighbours_json(const struct control *c, const struct peer *p)
     size_t count = peer_neighbours(p, ref, REPORT_NEIGHBOUR_MAX);
     json_t *all = json_array();
 
-    name_neighbours(c, ref, count);
+    name_nodes(c, ref, count);
     for (size_t i = 0; all && i < count; i++)
         json_array_append_new(all, json_pack("{s:o, s:o, s:o}", "node_id", id_json(&ref[i].node),
                                              "name", text_json(ref[i].name), "address",

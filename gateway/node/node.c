@@ -135,11 +135,15 @@ on_report(struct node *n, struct moment now, const struct report *r)
         n->env.on_state(n->env.ctx);
 }
 
-/* The leave, one phase after the other: the calls' successor, then both overlays, then done. */
+/* The leave, one phase after the other: a successor, the calls to it, both overlays, then done. */
 static void
 go_on_leaving(struct node *n, struct moment now)
 {
     if (n->leaving == NODE_HANDS_OVER && n->election_left) {
+        n->leaving = NODE_MOVES;
+        node_replica_leave(n, now);
+    }
+    if (n->leaving == NODE_MOVES && n->replica_left) {
         n->leaving = NODE_DEPARTS;
         n->leave_deadline_ms = now.mono_ms + LEAVE_OVERLAYS_MS;
         for (int which = 0; which < NODE_OVERLAYS; which++)
@@ -170,6 +174,7 @@ node_settle(struct node *n, struct moment now)
         free(r);
     }
     node_confirm_settle(n, now);
+    node_replica_settle(n, now);
     go_on_leaving(n, now);
     n->is_settling = false;
 }
@@ -220,6 +225,8 @@ node_new(const struct node_conf *conf, const struct node_env *env, struct moment
         st = new_peer(n, NODE_GLOBAL, now, why);
     if (st == ST_OK && conf->has_global)
         st = node_directory_new(n, why);
+    if (st == ST_OK && conf->has_global)
+        st = node_replica_new(n, now);
     if (st == ST_OK)
         st = node_election_new(n, now, why);
     if (st != ST_OK) {
@@ -244,6 +251,7 @@ node_free(struct node *n)
     node_ring_expire(n, never);
     directory_free(n->directory, never);
     election_free(n->election);
+    replica_free(n->replica);
     list_each(at, &n->reports) free(list_entry(at, struct report, link));
     for (int which = 0; which < NODE_OVERLAYS; which++)
         free(n->side[which]);
@@ -379,6 +387,8 @@ node_deadline_ms(const struct node *n)
             deadline_ms = moment_earlier_ms(deadline_ms, peer_deadline_ms(n->peer[which]));
     if (n->directory)
         deadline_ms = moment_earlier_ms(deadline_ms, directory_deadline_ms(n->directory));
+    if (n->replica)
+        deadline_ms = moment_earlier_ms(deadline_ms, replica_deadline_ms(n->replica));
     deadline_ms = moment_earlier_ms(deadline_ms, node_ring_deadline_ms(n));
     if (n->confirm.is_under_way)
         deadline_ms = moment_earlier_ms(

@@ -4,6 +4,8 @@
  *         local peer (local-overlays/)   ring peer (local-overlays/, chord)
  *                      \                        /
  *                       election (election/) --+-- directory (global-overlay/)
+ *                                |
+ *                  replica of calls (gateway/replica/)
  *
  * Ties the sans-I/O parts together: what election asks for becomes requests, records and aims of
  * the two peers; what the peers hear becomes events of the election; AORs and domains are looked up
@@ -15,6 +17,7 @@
 #define GATEWAY_NODE_NODE_H
 
 #include "election/election.h"
+#include "gateway/replica/replica.h"
 #include "global-overlay/directory.h"
 #include "local-overlays/peer.h"
 
@@ -27,6 +30,7 @@ struct node_conf {
     bool has_global;
     struct peer_conf global;
     struct election_conf election;
+    struct replica_conf replica;         /* self is filled in here */
     char peer_sip_uri[SIP_URI_BYTES];    /* our peer-listen, "sip:127.1.0.1:5062;transport=tls" */
     char gateway_sip_uri[SIP_URI_BYTES]; /* our gateway-listen, without term and weights */
     struct slice certificate;            /* global, DER; borrowed for the node's life */
@@ -45,6 +49,10 @@ struct node_env {
                                  struct signer *ret, struct why *why);
     /** on_gateways - the active set of our overlay changed, as this node knows it. */
     void (*on_gateways)(void *ctx, const struct election_gateway *gateway, size_t count);
+    /** adopt, released - as replica.h has it; never called without a global overlay. */
+    void (*adopt)(void *ctx, const struct id *owner, bool is_moved, const struct replica_call *call,
+                  size_t count);
+    void (*released)(void *ctx, const struct replica_call *call, size_t count);
     /** on_history - the role changed, or a step of the last change is over.  May be NULL. */
     void (*on_history)(void *ctx, const struct election_transition *t);
     /** on_state - an overlay's state, the role or the term changed (status, readiness). */
@@ -61,7 +69,7 @@ void node_free(struct node *n);
 /** node_start - join the local overlay; the rest follows. */
 void node_start(struct node *n, struct moment now);
 
-/** node_leave - hand over, leave both overlays, then env.on_left. */
+/** node_leave - hand over, move the calls, leave both overlays, then env.on_left. */
 void node_leave(struct node *n, struct moment now);
 
 /** node_drain - hand the gateway over and be no candidate any more, but stay in the overlay.
@@ -116,6 +124,13 @@ void node_resolve(struct node *n, struct moment now, const char *domain, bool is
 
 /** node_forget - a far gateway could not be reached. */
 void node_forget(struct node *n, struct moment now, const char *overlay, const struct id *gateway);
+
+/** node_on_calls - the SIP side tells which of its calls changed; see replica_on_calls(). */
+void node_on_calls(struct node *n, struct moment now, const struct replica_call *call,
+                   size_t count);
+
+/** node_replica_report - false without a global overlay: such a node copies nothing. */
+bool node_replica_report(const struct node *n, struct moment now, struct replica_report *ret);
 
 /** node_locate - read the record of our own gateway again; on_gateways follows a change. */
 void node_locate(struct node *n, struct moment now);

@@ -27,8 +27,8 @@ asked_new(struct node *n, enum election_event_type type, uint32_t token)
 /* ---- certificates
  * --------------------------------------------------------------------------------- */
 
-static bool
-is_verified(const struct node *n, const struct id *id)
+bool
+node_is_verified(const struct node *n, const struct id *id)
 {
     for (size_t i = 0; i < n->verified_count; i++)
         if (id_equal(&n->verified[i], id))
@@ -39,7 +39,7 @@ is_verified(const struct node *n, const struct id *id)
 static void
 remember_verified(struct node *n, const struct id *id)
 {
-    if (is_verified(n, id))
+    if (node_is_verified(n, id))
         return;
     n->verified[n->verified_next] = *id; /* the oldest goes */
     n->verified_next = (n->verified_next + 1) % NODE_VERIFIED_MAX;
@@ -48,11 +48,11 @@ remember_verified(struct node *n, const struct id *id)
 }
 
 /*
- * Does @certificate make @id a gateway of our overlay?  A node without a global overlay has no
+ * A node without a global overlay has no
  * authority to ask: it trusts the record's key, which only that node can write.
  */
-static bool
-check_certificate(struct node *n, struct moment now, const struct id *id, struct slice certificate)
+bool
+node_check_gateway(struct node *n, struct moment now, const struct id *id, struct slice certificate)
 {
     struct signer owner;
     struct why why = {""};
@@ -110,7 +110,7 @@ on_answered(void *ctx, struct moment now, enum status st, const struct signer *f
     if (st == ST_OK && (ev.type == ELECTION_HELLO_ANSWER || ev.type == ELECTION_CLAIM_ANSWER)) {
         st = hello_ans_read(body, &ans.hello);
         if (st == ST_OK && ans.hello.is_active && n->conf.has_global &&
-            !is_verified(n, &from->node))
+            !node_is_verified(n, &from->node))
             st = ST_FORBIDDEN;
         if (st == ST_OK)
             learn_ring(n, now, &ans.hello);
@@ -177,6 +177,7 @@ on_send_handover(void *ctx, const struct id *to, uint32_t token, const struct ha
 {
     struct writer w;
 
+    node_replica_hands_over(ctx);
     writer_init(&w, BODY_BYTES_MAX);
     handover_req_write(&w, req);
     ask(ctx, to, PRIVATE_HANDOVER, &w, 0, ELECTION_HANDOVER_ANSWER, token);
@@ -221,6 +222,8 @@ on_answer_handover(void *ctx, uint64_t handle, enum status st)
 {
     struct node *n = ctx;
 
+    if (st == ST_OK)
+        node_replica_on_handover(n, &n->handover_from);
     peer_answer(n->peer[NODE_LOCAL], n->now, handle, st, slice_of(NULL, 0));
 }
 
@@ -234,7 +237,7 @@ on_claim(struct node *n, struct moment now, const struct peer_request *req,
     if (st != ST_OK)
         return st;
     if (!id_equal(&claim.ref.node, &req->signer.node) ||
-        !check_certificate(n, now, &req->signer.node, claim.certificate))
+        !node_check_gateway(n, now, &req->signer.node, claim.certificate))
         return ST_FORBIDDEN;
     ev->type = ELECTION_CLAIM;
     ev->request.claim = &claim;
@@ -268,6 +271,7 @@ on_election_request(struct node *n, struct moment now, const struct peer_request
     case PRIVATE_HANDOVER:
         st = handover_req_read(req->body, &handover);
         ev.type = ELECTION_HANDOVER;
+        n->handover_from = req->signer.node;
         ev.request.handover = &handover;
         break;
     default:
@@ -289,7 +293,9 @@ node_on_private(struct node *n, struct moment now, enum node_overlay which,
         node_on_resolve(n, now, req);
         return;
     }
-    if (which == NODE_LOCAL)
+    if (which == NODE_LOCAL && req->subtype == PRIVATE_DIALOGS)
+        st = node_on_dialogs(n, now, req);
+    else if (which == NODE_LOCAL)
         st = on_election_request(n, now, req);
     if (st != ST_OK) {
         node_log(n, LOG_LEVEL_REMOTE, "%s: request of subtype %u refused: %s", req->signer.user,
@@ -443,7 +449,7 @@ on_gateways(void *ctx, struct moment now, enum status st, const struct peer_datu
             continue;
         if (gateway_record_read(datum[i].value, r) != ST_OK || !is_own_record(&datum[i], &r->ref))
             node_log(n, LOG_LEVEL_REMOTE, "gateway record of %s is not good", datum[i].signer.user);
-        else if (check_certificate(n, now, &r->ref.node, r->certificate))
+        else if (node_check_gateway(n, now, &r->ref.node, r->certificate))
             ev.gateways.count++;
     }
     ev.gateways.st = rec ? st : ST_NOMEM;
@@ -551,6 +557,7 @@ on_gateways_changed(void *ctx, const struct election_gateway *gateway, size_t co
     struct node *n = ctx;
 
     n->env.on_gateways(n->env.ctx, gateway, count);
+    node_replica_gateways(n, gateway, count);
 }
 
 static void

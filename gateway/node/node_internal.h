@@ -3,7 +3,7 @@
  *
  * node.c is the life of a node and its settling; node_election.c carries out what the election asks
  * for and brings it what the local peer hears; node_directory.c does the same for the directory of
- * overlays and answers look-ups.
+ * overlays and answers look-ups, node_replica.c for the replica of calls.
  *
  * Peers report states and links while they work, when they must not be called; such reports wait in
  * a list and are acted on by node_settle(), at the end of each step.
@@ -16,7 +16,7 @@
 
 #define NODE_VERIFIED_MAX 32
 
-enum node_leaving { NODE_STAYS, NODE_HANDS_OVER, NODE_DEPARTS, NODE_HAS_LEFT };
+enum node_leaving { NODE_STAYS, NODE_HANDS_OVER, NODE_MOVES, NODE_DEPARTS, NODE_HAS_LEFT };
 
 /** The ctx of a peer's environment: which of the two it is. */
 struct node_side {
@@ -49,11 +49,17 @@ struct node {
     size_t ring_fetch_count;
     enum node_leaving leaving;
     bool election_left; /* the election's hand-over has ended */
+    bool replica_left;  /* all calls are moved */
     struct moment now;  /* of this step: the callbacks of the election and directory bring none */
     bool is_settling;
     bool is_ending; /* node_free: completions only give their memory back */
     uint64_t leave_deadline_ms;
     struct confirm confirm;
+    struct replica *replica;               /* NULL without a global overlay */
+    bool is_in_replica;                    /* it is at work, and must not be called */
+    struct id stand_by[REPLICA_HEIRS_MAX]; /* the candidates it knows */
+    size_t stand_by_count;
+    struct id handover_from;               /* who sent the HANDOVER that is answered */
     struct id verified[NODE_VERIFIED_MAX]; /* nodes whose certificate overlay@NAME was checked */
     size_t verified_count;
     size_t verified_next;
@@ -67,6 +73,27 @@ NODISCARD enum status node_election_new(struct node *n, struct moment now, struc
 /** node_on_private - one of our private requests came over the local overlay or the ring. */
 void node_on_private(struct node *n, struct moment now, enum node_overlay which,
                      const struct peer_request *req);
+
+/** node_check_gateway - does @certificate make @id a gateway of our overlay? Remembered if so. */
+bool node_check_gateway(struct node *n, struct moment now, const struct id *id,
+                        struct slice certificate);
+/** node_is_verified - was such a certificate of it seen? */
+bool node_is_verified(const struct node *n, const struct id *id);
+
+/* node_replica.c */
+NODISCARD enum status node_replica_new(struct node *n, struct moment now);
+/** node_on_dialogs - another node's calls; an error is for the caller to answer. */
+enum status node_on_dialogs(struct node *n, struct moment now, const struct peer_request *req);
+/** node_replica_gateways - the active set, best first. */
+void node_replica_gateways(struct node *n, const struct election_gateway *gateway, size_t count);
+/** node_replica_on_handover - we have said yes to @owner. */
+void node_replica_on_handover(struct node *n, const struct id *owner);
+/** node_replica_hands_over - somebody is asked to take our role. */
+void node_replica_hands_over(struct node *n);
+/** node_replica_settle - the candidates may have changed; what is due. */
+void node_replica_settle(struct node *n, struct moment now);
+/** node_replica_leave - n->replica_left follows. */
+void node_replica_leave(struct node *n, struct moment now);
 
 /* node_confirm.c */
 /** node_confirm_settle - has the question found its answer, or its end? */

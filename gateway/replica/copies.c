@@ -413,7 +413,10 @@ take_over(struct replica *r, struct owner *o)
     if (r->live + map_count(o->copies) > r->conf.calls_max)
         return ST_LIMIT;
     o->hands_over = false;
-    return adopt_all(r, o, o->number);
+    r->takes_moved = true;
+    enum status st = adopt_all(r, o, o->number);
+    r->takes_moved = false;
+    return st;
 }
 
 /*

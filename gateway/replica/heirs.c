@@ -411,6 +411,7 @@ acknowledged(struct replica *r, struct heir *h, const struct dialogs_ans *ans)
 bool
 heirs_on_answer(struct replica *r, uint32_t token, enum status st, const struct dialogs_ans *ans)
 {
+    bool is_limit = st == ST_LIMIT || st == ST_TOO_LARGE; /* the wire has one error for both */
     struct heir *h = NULL;
     char text[ID_TEXT_BYTES];
 
@@ -428,9 +429,9 @@ heirs_on_answer(struct replica *r, uint32_t token, enum status st, const struct 
         acknowledged(r, h, ans);
         return true;
     }
-    if (st == ST_LIMIT && !h->is_full)
+    if (is_limit && !h->is_full)
         replica_log(r, LOG_LEVEL_WARN, "%s can hold no more copies", id_text(&h->node, text));
-    h->is_full = h->is_full || st == ST_LIMIT;
+    h->is_full = h->is_full || is_limit;
     failed(r, h);
     if (st == ST_OK || st == ST_FORBIDDEN)
         begin_anew(r, h);

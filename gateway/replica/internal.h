@@ -153,6 +153,7 @@ struct replica {
 
     struct replica_call tell[REPLICA_TELL_MAX];
     size_t tell_count;
+    bool takes_moved; /* what is told of as adopted was given away by its owner */
     uint64_t adopted, released;
     struct writer entries; /* of the request that is written */
 };

@@ -222,7 +222,7 @@ void
 own_tell_adopted(struct replica *r, const struct id *owner)
 {
     if (r->tell_count > 0)
-        r->env.adopt(r->env.ctx, owner, r->tell, r->tell_count);
+        r->env.adopt(r->env.ctx, owner, r->takes_moved, r->tell, r->tell_count);
     r->tell_count = 0;
 }
 

@@ -89,10 +89,11 @@ struct replica_env {
      */
     void (*send)(void *ctx, const struct id *heir, uint32_t token, const struct dialogs_req *req,
                  uint32_t deadline_ms);
-    /** adopt - these calls are this node's from now on: it is as if replica_put() had been called
-     * for each.  A token that the SIP side has already (a call that comes back) is to be refreshed.
-     */
-    void (*adopt)(void *ctx, const struct id *owner, const struct replica_call *call, size_t count);
+    /** adopt - these calls are this node's from now on: it is as if replica_on_calls() had told of
+     * each.  A token that the SIP side has already (a call that comes back) is to be refreshed.
+     * @is_moved: @owner lives and gave them away; else it is gone, or has only held copies. */
+    void (*adopt)(void *ctx, const struct id *owner, bool is_moved, const struct replica_call *call,
+                  size_t count);
     /** released - these calls are another node's from now on: forget them without a word to anybody
      */
     void (*released)(void *ctx, const struct replica_call *call, size_t count);

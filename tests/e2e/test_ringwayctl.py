@@ -24,7 +24,11 @@ STATUS = {
               "neighbours": 2, "records": 1},
     "election": {"role": "active", "term": 7, "score": 512},
     "global": None,
-    "sip": {"registrations": 3, "calls": 1}, "draining": False, "leaving": False,
+    "sip": {"registrations": 3, "calls": 1},
+    "replicas": {"calls": 1, "copies": 0, "copy_bytes": 0, "adopted": 0, "released": 0,
+                 "heirs": [{"node_id": "cd" * 16, "name": "gw2", "address": "127.1.0.2:6084", "moving": False,
+                            "pending": 4, "last_ms": 12, "round_ms": 3}]},
+    "draining": False, "leaving": False,
 }
 GATEWAY = {"node_id": "ab" * 16, "name": "gw1.bupt", "address": "127.1.0.1:6084", "score": 512,
            "since": "2026-01-31T12:00:00.000Z", "term": 7, "is_self": True, "is_pinned": True,
@@ -127,7 +131,8 @@ class Checks:
 def people(c):
     c.expect(["status"], 0, ["gw1.bupt at 127.1.0.1", "up 1 h 2 min",
                              "pastry (chord): joined, 2 neighbours, 1 record\n", "global    none",
-                             "active, term 7", "3 registrations, 1 call\n"])
+                             "active, term 7", "3 registrations, 1 call\n",
+                             "replicas  1 call at 1 heir, 4 pending; 0 copies held\n"])
     c.expect(["election"], 0, ["Overlay pastry, term 7", "gw1.bupt *", "512 pinned", "suspect", "310 ms", "RANK", "gw2?[31m", " 430 ",
                                "3 ms", "-\n"])
     c.expect(["election", "history"], 0, ["gw2 silent for 300 ms", "REASON", " 276 ms  1/2 ", "24 ms  0 ms   3 ms    5 ms "])

@@ -39,6 +39,7 @@ struct world_node {
     bool has[WORLD_CALLS];         /* its SIP side */
     uint32_t version[WORLD_CALLS]; /* of the record its SIP side has */
     unsigned adopts, releases;     /* calls */
+    unsigned moved;                /* adopted from an owner that gave them away */
     unsigned refreshed;            /* adopted while the SIP side had it */
     unsigned requests, max_batch;  /* that it sent */
     uint64_t entries;
@@ -143,9 +144,12 @@ world_send(void *ctx, const struct id *heir, uint32_t token, const struct dialog
 }
 
 static inline void
-world_adopt(void *ctx, const struct id *owner, const struct replica_call *call, size_t count)
+world_adopt(void *ctx, const struct id *owner, bool is_moved, const struct replica_call *call,
+            size_t count)
 {
     struct world_node *n = ctx;
+
+    n->moved += is_moved ? (unsigned)count : 0;
 
     ck_assert(!id_is_zero(owner) && count > 0);
     for (size_t i = 0; i < count; i++) {

@@ -33,11 +33,28 @@ START_TEST(status_has_the_promised_fields)
     ck_assert_int_eq(number_at(s, "global", "neighbours"), 1);
     ck_assert_int_eq(number_at(s, "sip", "registrations"), 12);
     ck_assert_int_eq(number_at(s, "sip", "calls"), 4);
+    ck_assert_int_eq(number_at(s, "replicas", "calls"), 12);
+    ck_assert_int_eq(number_at(s, "replicas", "copies"), 3);
+    ck_assert_int_eq(number_at(s, "replicas", "copy_bytes"), 4500);
+    ck_assert_int_eq(number_at(s, "replicas", "adopted"), 7);
+    ck_assert_int_eq(number_at(s, "replicas", "released"), 5);
+    json_t *heirs = json_object_get(json_object_get(s, "replicas"), "heirs");
+    ck_assert_uint_eq(json_array_size(heirs), 2);
+    json_t *heir = json_array_get(heirs, 0);
+    ck_assert_str_eq(json_string_value(json_object_get(heir, "name")), "gw3");
+    ck_assert_int_eq(json_integer_value(json_object_get(heir, "pending")), 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(heir, "last_ms")), 20);
+    ck_assert_int_eq(json_integer_value(json_object_get(heir, "round_ms")), 2);
+    ck_assert(json_is_false(json_object_get(heir, "moving")));
+    heir = json_array_get(heirs, 1);
+    ck_assert(json_is_null(json_object_get(heir, "last_ms")));
+    ck_assert(json_is_true(json_object_get(heir, "moving")));
     json_decref(s);
 
     played.has_global = false;
     s = expect_answer("GET", "/v1/status", NULL, 200);
     ck_assert(json_is_null(json_object_get(s, "global")));
+    ck_assert(json_is_null(json_object_get(s, "replicas")));
     json_decref(s);
 }
 END_TEST
@@ -53,6 +70,7 @@ START_TEST(election_has_the_promised_fields)
     ck_assert_int_eq(number_at(e, "active", "score"), 700);
     ck_assert_uint_eq(json_array_size(json_object_get(e, "gateways")), 1);
     ck_assert_int_eq(json_integer_value(json_object_get(e, "late_ms")), 6);
+    ck_assert_int_eq(number_at(e, "replicas", "calls"), 12);
     json_t *gateway = json_array_get(json_object_get(e, "gateways"), 0);
     ck_assert_str_eq(text_at(gateway, "hello", "state"), "suspect");
     ck_assert_int_eq(number_at(gateway, "hello", "interval_ms"), 100);
@@ -426,6 +444,11 @@ START_TEST(http_shows_and_changes_nothing)
     ck_assert_ptr_nonnull(strstr(reply, "\nringway_uptime_seconds 60\n"));
     ck_assert_ptr_nonnull(strstr(reply, "\nringway_election_role{role=\"candidate\"} 1\n"));
     ck_assert_ptr_nonnull(strstr(reply, "\nringway_overlay_joined{overlay=\"pastry\"} 1\n"));
+    ck_assert_ptr_nonnull(strstr(reply, "\nringway_replica_calls 12\n"));
+    ck_assert_ptr_nonnull(strstr(reply, "\nringway_replica_copies 3\n"));
+    ck_assert_ptr_nonnull(strstr(reply, "\nringway_replica_pending 3\n"));
+    ck_assert_ptr_nonnull(strstr(reply, "\nringway_replica_adopted_total 7\n"));
+    ck_assert_ptr_nonnull(strstr(reply, "\nringway_replica_released_total 5\n"));
     ck_assert_ptr_nonnull(
         strstr(reply, "\nringway_messages_sent_total{overlay=\"pastry\",code=\"3\"} 42\n"));
     ask_http(GET_HTTP("/"), reply, sizeof(reply));

@@ -315,6 +315,7 @@ START_TEST(hand_over_moves_all)
     each_has_one_owner(320);
     ck_assert_uint_eq(owned(1, 320), 320);
     ck_assert_uint_eq(world.node[1].adopts, 320);
+    ck_assert_uint_eq(world.node[1].moved, 320);
     ck_assert_uint_eq(world.node[1].version[7], 2);
     ck_assert_uint_eq(world.node[0].releases, 320);
     ck_assert_uint_eq(world_report(0).copies, 320); /* a is b's heir now */
@@ -340,6 +341,7 @@ START_TEST(owner_dies_while_it_moves)
     world_run_ms(20000);
     each_has_one_owner(300);
     ck_assert_uint_eq(world.node[1].adopts, 300);
+    ck_assert_uint_eq(world.node[1].moved, 0);
 }
 END_TEST
 
