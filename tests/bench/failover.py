@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""make bench-failover: the active gateway fails; how long until another does its work, beside keepalived.
+"""make bench-failover: the active gateway fails; how long until another does its work, and what it costs to be ready
+for it, beside keepalived.
 
 Ringway's island and a VRRP router live on one bridge, with one interval for HELLO and advertisement, and
 fail in turn: the process is killed, the process is stopped, the link is cut.  Times are from the fault.
@@ -21,6 +22,7 @@ import time
 
 from measure import version
 from control import Resolver, ask
+from cost import copies_table, hello_table
 from lab import ROOT, Lab, LabError, wait_for
 from netns import Network, alone
 from stream import Stream
@@ -76,7 +78,7 @@ class Islands:
                        log_level=options.log_level,
                        sip_extra="max-requests-per-source = 100000\n  max-pending-per-destination = 10000\n"
                                  "  max-unacknowledged = 10000")
-        os.makedirs(self.lab.dir)
+        os.makedirs(self.lab.dir, exist_ok=True)
         others = [(f"west{n or ''}", f"10.77.{101 + n}") for n in range(options.islands - 1)]
         net = choose_net([f"{other}.1" for _, other in others])
         self.east = self.lab.island(OVERLAY, net, options.candidates + 1, options.algorithm)
@@ -92,11 +94,11 @@ class Islands:
         self.candidates = self.east.nodes[:-1]
         phones = network.space("phones", *(f"10.77.250.{n}" for n in (1, 2, 3, 4)))
         end = {"east": (self.east, self.plain[self.east]), "west": (self.west, self.plain[self.west])}
-        every = options.call_interval / 1000
+        every, hold = options.call_interval / 1000, options.hold / 1000
         self.streams = {"from": Stream(phones, ("10.77.250.1", "ann", *end["east"]),
-                                       ("10.77.250.2", "bob", *end["west"]), every),
+                                       ("10.77.250.2", "bob", *end["west"]), every, hold),
                         "to": Stream(phones, ("10.77.250.3", "cid", *end["west"]),
-                                     ("10.77.250.4", "dan", *end["east"]), every)}
+                                     ("10.77.250.4", "dan", *end["east"]), every, hold)}
         self.resolver = None
 
     def start(self, node):
@@ -233,11 +235,18 @@ class Islands:
             raise LabError("no calls before the fault: " + ", ".join(
                 f"{name} {s.answered()} answered, {s.refused(0)}" for name, s in self.streams.items()))
         watch = Watch(self, gateway)
+        is_mended = False
         try:
             Clock.run(streams, lambda: False, random.uniform(0, self.options.hello / 1000))
-            return watch.watch(fault)
-        finally:
+            watch.watch(fault)
             self.mend(gateway, fault)
+            is_mended = True
+            if fault != "kill":
+                watch.wait_healed()
+            return watch.seen
+        finally:
+            if not is_mended:
+                self.mend(gateway, fault)
             watch.close()
             for stream in streams:
                 stream.is_running = False
@@ -251,12 +260,13 @@ class Watch:
         self.islands, self.gateway = islands, gateway
         self.standby = [n for n in islands.candidates if n is not gateway]
         self.tails = {node: LogTail(node.log_path) for node in self.standby}
+        self.former = LogTail(gateway.log_path)
         self.resolver = Resolver(islands.west.nodes[0].socket, f"sip:overlay@{OVERLAY}")
         self.seen = {"is_holder": islands.is_holder(gateway)}
         self.begin = 0.0
 
     def close(self):
-        for tail in self.tails.values():
+        for tail in (*self.tails.values(), self.former):
             tail.close()
         self.resolver.close()
 
@@ -296,7 +306,17 @@ class Watch:
             gc.enable()
         for name, stream in streams.items():
             self.seen[f"{name}_refused"] = stream.refused(self.begin)
-        return self.seen
+
+    def wait_healed(self):
+        """The fault is over: until the former gateway has stepped down beside its successor."""
+        self.begin = time.monotonic()
+        tail = self.former
+
+        def is_healed():
+            if any("active -> " in line for line in tail.lines()):
+                self.seen["healed"] = self.since(time.monotonic())
+            return "healed" in self.seen
+        Clock.run(self.islands.streams.values(), is_healed, 2 * GAVE_UP_S)
 
 
 class Routers:
@@ -352,6 +372,10 @@ class Routers:
             self.mend(master, fault)
             for tail in tails:
                 tail.close()
+        if fault != "kill":
+            mended = time.monotonic()
+            Clock.run([probe], lambda: len(self.vrrp.masters()) < 2, GAVE_UP_S)
+            seen["healed"] = (time.monotonic() - mended) * 1000
         return seen
 
     def close(self):
@@ -392,6 +416,10 @@ def print_fault(fault, ours, theirs, problems):
             print_row(f"    {which} ({len(some)} runs)", figures(some, "record"), len(some), answers)
     print_row("Ringway: first new call from the island is answered", figures(ours, "from"), len(ours), answers)
     print_row("Ringway: first new call to the island is answered", figures(ours, "to"), len(ours), answers)
+    if fault != "kill":
+        healed = figures(theirs, "healed")
+        print_row("keepalived: one master again, from the fault's end", healed, len(theirs))
+        print_row("Ringway: one gateway again, from the fault's end", figures(ours, "healed"), len(ours))
     refused = {}
     for run in ours:
         for name in ("from", "to"):
@@ -427,7 +455,12 @@ def parse_options():
     parser.add_argument("--algorithm", default="chord")
     parser.add_argument("--routers", type=int, default=2, help="nodes of keepalived; 0: none")
     parser.add_argument("--call-interval", type=int, default=20, help="ms between new calls")
+    parser.add_argument("--hold", type=int, default=0, help="ms that a call stays up")
     parser.add_argument("--log-level", default="info")
+    parser.add_argument("--only", default="failover,hello,copies", help="which of failover,hello,copies")
+    parser.add_argument("--hello-candidates", default="10,100", help="sizes of the idle islands")
+    parser.add_argument("--seconds", type=int, default=5, help="for each figure of hello and copies")
+    parser.add_argument("--rounds", type=int, default=3, help="of copies")
     parser.add_argument("--keep-logs", metavar="FOLDER", help="copy the nodes' logs there")
     parser.add_argument("--raw", action="store_true", help="tell each run")
     return parser.parse_args()
@@ -460,13 +493,8 @@ def keep_logs(islands, folder):
         shutil.copy(node.log_path, os.path.join(folder, f"{node.island.name}-{node.name}.log"))
 
 
-def main():
-    options = parse_options()
-    folder = alone()
-    sys.stdout.reconfigure(line_buffering=True)
-    print_conditions(options)
+def failover_tables(folder, options):
     network, islands, routers = Network(), None, None
-    code = 0
     try:
         islands = Islands(network, folder, options)
         if options.routers:
@@ -474,20 +502,41 @@ def main():
         islands.open()
         for fault in options.faults.split(","):
             measure(islands, routers, fault, options)
+    finally:
+        if islands and options.keep_logs:
+            keep_logs(islands, options.keep_logs)
+        for one in (islands, routers, network):
+            if one:
+                one.close()
+
+
+def cost_tables(folder, options):
+    def islands_of(network, where, candidates):
+        return Islands(network, where, argparse.Namespace(**{
+            **vars(options), "candidates": candidates, "hold": 1000, "call_interval": 20}))
+
+    if "hello" in options.only:
+        hello_table(Network, folder, options, lambda network: Vrrp(network, folder, 2, options.hello))
+    if "copies" in options.only:
+        copies_table(Network, islands_of, lambda parts, s: Clock.run(parts, lambda: False, s), folder, options)
+
+
+def main():
+    options = parse_options()
+    folder = alone()
+    sys.stdout.reconfigure(line_buffering=True)
+    print_conditions(options)
+    code = 0
+    try:
+        if "failover" in options.only:
+            failover_tables(folder, options)
+        cost_tables(folder, options)
     except (LabError, OSError, subprocess.SubprocessError) as problem:
         print(f"bench-failover: {problem}", file=sys.stderr)
         code = 1
     except KeyboardInterrupt:
         print("bench-failover: interrupted", file=sys.stderr)
         code = 130
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        if islands and options.keep_logs:
-            keep_logs(islands, options.keep_logs)
-        for one in (islands, routers, network):
-            if one:
-                one.close()
     return code
 
 

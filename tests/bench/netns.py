@@ -7,6 +7,7 @@ one link to the bridge; sockets are made in it by inside(), counters are read fr
 import contextlib
 import ctypes
 import fcntl
+import itertools
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import sys
 
 from lab import LabError
 
+PORTS = itertools.count()
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
@@ -59,7 +61,7 @@ class Space:
 
     def __init__(self, network, name, addresses):
         self.name = f"rw{os.getpid()}-{name}"
-        self.port = f"p{len(network.spaces)}"  # the bridge's end
+        self.port = f"p{next(PORTS)}"  # the bridge's end; never one that is still being taken away
         self.wrap = ("ip", "netns", "exec", self.name)
         ip("netns", "add", self.name)
         network.spaces.append(self)

@@ -1,4 +1,5 @@
-"""A stream of calls: a new INVITE every few ms, each a call of its own, hung up when it is answered."""
+"""A stream of calls: a new INVITE every few ms, each a call of its own, hung up when it is answered, or later."""
+import collections
 import time
 
 from agent import Agent
@@ -7,9 +8,10 @@ from agent import Agent
 class Stream:
     """One caller and one callee, both registered; turned by whoever owns the loop, it never waits."""
 
-    def __init__(self, space, caller, callee, every_s):
+    def __init__(self, space, caller, callee, every_s, hold_s=0.0):
         """@caller, @callee: (ip, user, island, node that serves it)"""
-        self.every_s = every_s
+        self.every_s, self.hold_s = every_s, hold_s
+        self.held = collections.deque()  # (when to hang up, dialog)
         with space.inside():
             self.caller, self.callee = (Agent(ip, user, island.domain, node.sip)
                                         for ip, user, island, node in (caller, callee))
@@ -39,6 +41,8 @@ class Stream:
             self.next_s = max(self.next_s + self.every_s, now)
             sent = self.caller.request("INVITE", self.callee.uri, body=self.caller.sdp())
             self.calls[sent["Call-ID"]] = [now, sent, None, None]
+        while self.held and self.held[0][0] <= now:
+            self.caller.in_dialog(self.held.popleft()[1], "BYE")
         for agent, on_message in ((self.callee, self.on_callee), (self.caller, self.on_caller)):
             while agent.poll(0):
                 pass
@@ -64,7 +68,9 @@ class Stream:
             return
         dialog = self.caller.dialog_of_response(call[1], message)
         self.caller.in_dialog(dialog, "ACK")
-        if is_first:
+        if is_first and self.hold_s:
+            self.held.append((time.monotonic() + self.hold_s, dialog))
+        elif is_first:
             self.caller.in_dialog(dialog, "BYE")
 
     def answered(self):

@@ -170,6 +170,9 @@ class Vrrp:
             heard = self.probe.turn()
         return heard and set(heard) == {self.nodes[0].mac}
 
+    def masters(self):
+        return [n for n in self.nodes if n.state() == "MASTER"]
+
     def settle(self, timeout=20):
         wait_for("keepalived: the first node is master, and answers", self.is_settled, timeout, 0.02)
 
