@@ -367,7 +367,8 @@ run_dead(struct election *e)
         char reason[ELECTION_REASON_BYTES];
         char name[NODE_NAME_BYTES];
 
-        if (w->trust != TRUST_DEAD || e->now.mono_ms < w->claim_at_ms)
+        if (w->trust != TRUST_DEAD || e->now.mono_ms < w->claim_at_ms ||
+            e->now.mono_ms < e->hold_ms)
             continue;
         if (!election_is_settled(e) || !is_read_since(&e->candidates, e->up_since_ms)) {
             w->claim_at_ms = e->now.mono_ms + e->conf.hello_ms;
@@ -471,7 +472,9 @@ claim_deadline_ms(const struct election *e)
         return e->now.mono_ms;
     for (size_t i = 0; i < e->gateway_count; i++)
         if (e->watched[i].trust == TRUST_DEAD)
-            at_ms = moment_earlier_ms(at_ms, e->watched[i].claim_at_ms);
+            at_ms = moment_earlier_ms(at_ms, e->watched[i].claim_at_ms > e->hold_ms
+                                                 ? e->watched[i].claim_at_ms
+                                                 : e->hold_ms);
     if (e->better_since_ms != MOMENT_NEVER)
         at_ms = moment_earlier_ms(at_ms, e->better_since_ms + e->conf.hold_ms);
     if (e->extra_since_ms != MOMENT_NEVER)

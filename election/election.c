@@ -11,6 +11,7 @@
 #define RUN_MAX      16 /* rounds a step may take until nothing is due any more */
 #define LATE_MS      5  /* less is nothing */
 #define LATE_MOST_MS 10000
+#define HOLD_MOST_MS 50
 
 const char *
 election_role_name(enum election_role role)
@@ -366,9 +367,12 @@ notice_sleep(struct election *e)
     else
         e->late_ms -= (e->late_ms - (uint32_t)late_ms + 7) / 8;
     if (late_ms >= LATE_MS)
-        hello_forgive(e, late_ms);
+        e->hold_ms = e->now.mono_ms + (late_ms < HOLD_MOST_MS ? late_ms : HOLD_MOST_MS);
+    if (e->vacancy_at_ms < e->hold_ms)
+        e->vacancy_at_ms = e->hold_ms;
     if (late_ms < long_ms)
         return;
+    hello_forgive(e, late_ms);
     hello_listen_anew(e);
     e->vacancy = VACANCY_NONE;
     e->vacancy_at_ms = MOMENT_NEVER;

@@ -38,9 +38,8 @@
  * gateway that is cut off stays; it steps down when it hears a higher term in its own overlay.  A
  * higher term that it sees in the ring alone does not unseat it: it goes on serving its side.
  *
- * What comes late to a node that slept (its tick came late) is no silence of others: the time is
- * taken off.  After a longer sleep it listens anew, and reads the records, before it suspects
- * anybody.
+ * A node whose tick came late takes in what has come meanwhile before it judges anybody.  After a
+ * longer sleep it listens anew, and reads the records, before it suspects anybody.
  *
  * It reads no clock, opens no socket, holds no timer: the shell brings the time and the events,
  * and arms one timer for election_deadline_ms().

@@ -46,23 +46,25 @@ interval_for(const struct election *e, const struct watched *w)
     return 0;
 }
 
+/* So many intervals; and the last of those HELLOs has had time for its answer. */
 uint32_t
 hello_silence_ms(const struct election *e, const struct watched *w)
 {
-    uint32_t interval_ms = w->interval_ms;
-    uint32_t patience_ms = w->is_heard ? 4 * w->srtt_ms : FIRST_ANSWER_MS;
+    uint32_t silence_ms = e->conf.hello_misses * w->interval_ms;
+    uint32_t answer_ms = 4 * w->srtt_ms;
 
-    if (w->is_heard && patience_ms > e->conf.hello_max_ms)
-        patience_ms = e->conf.hello_max_ms;
-    if (interval_ms < patience_ms)
-        interval_ms = patience_ms;
-    return e->conf.hello_misses * interval_ms;
+    if (!w->is_heard && w->interval_ms < FIRST_ANSWER_MS)
+        return e->conf.hello_misses * FIRST_ANSWER_MS;
+    if (answer_ms > e->conf.hello_max_ms)
+        answer_ms = e->conf.hello_max_ms;
+    return answer_ms > w->interval_ms ? silence_ms - w->interval_ms + answer_ms : silence_ms;
 }
 
 void
 hello_listen(struct election *e, struct watched *w)
 {
     w->heard_ms = e->now.mono_ms;
+    w->unanswered = 0;
     w->is_reset = false;
     suspicion_end(w);
 }
@@ -87,32 +89,14 @@ hello_trust(struct election *e, const struct id *node)
     w->news_ms = e->now.mono_ms;
 }
 
-static void
-later_ms(uint64_t *at_ms, uint64_t late_ms)
-{
-    if (*at_ms != MOMENT_NEVER)
-        *at_ms += late_ms;
-}
-
 void
 hello_forgive(struct election *e, uint64_t late_ms)
 {
-    for (size_t i = 0; i < e->gateway_count; i++) {
-        struct watched *w = &e->watched[i];
-
-        w->heard_ms += late_ms;
-        if (w->heard_ms > e->now.mono_ms)
-            w->heard_ms = e->now.mono_ms;
-        if (w->is_reset)
-            w->reset_ms += late_ms;
+    for (size_t i = 0; i < e->gateway_count; i++)
         for (unsigned slot = 0; slot < ELECTION_SENT_MAX; slot++) {
-            w->sent[slot].at_ms += late_ms; /* no round trip took that long */
-            if (w->sent[slot].at_ms > e->now.mono_ms)
-                w->sent[slot].at_ms = e->now.mono_ms;
+            uint64_t *at_ms = &e->watched[i].sent[slot].at_ms;
+            *at_ms = *at_ms + late_ms < e->now.mono_ms ? *at_ms + late_ms : e->now.mono_ms;
         }
-        later_ms(&w->judge_at_ms, late_ms);
-        later_ms(&w->claim_at_ms, late_ms);
-    }
 }
 
 /* ---- sending -----------------------------------------------------------------------------------
@@ -133,6 +117,7 @@ send_hello(struct election *e, struct watched *w)
     w->sent[slot].at_ms = e->now.mono_ms;
     w->hello_sent_ms = e->now.mono_ms;
     w->is_sent = true;
+    w->unanswered++;
     e->env.send_hello(e->env.ctx, &w->node, token, &req, hello_silence_ms(e, w));
 }
 

@@ -77,6 +77,7 @@ struct watched {
     uint64_t hello_at_ms;
     uint64_t hello_sent_ms;
     bool is_sent;
+    unsigned unanswered;  /* HELLOs sent since heard_ms */
     uint32_t interval_ms; /* between HELLOs at present; 0: none are sent */
     uint32_t srtt_ms;
     uint16_t score;
@@ -119,6 +120,7 @@ struct election {
     struct moment now;
     uint64_t deadline_ms; /* as promised at the end of the last step */
     uint32_t late_ms;     /* how late our ticks come, smoothed */
+    uint64_t hold_ms;     /* a step was late: what came in meanwhile is heard before any verdict */
     uint32_t next_token;
 
     enum election_role role;
@@ -270,7 +272,7 @@ void hello_on_request(struct election *e, const struct election_event *ev);
 void hello_on_answer(struct election *e, const struct election_event *ev);
 /** hello_listen_anew - forget all silence: we could not have heard. */
 void hello_listen_anew(struct election *e);
-/** hello_forgive - we did not run for @late_ms: silence in that time says nothing. */
+/** hello_forgive - we slept for @late_ms: no round trip took that long. */
 void hello_forgive(struct election *e, uint64_t late_ms);
 /** hello_listen - forget its silence, though nothing was heard. */
 void hello_listen(struct election *e, struct watched *w);

@@ -62,6 +62,9 @@ verdict_from_ms(const struct election *e, const struct watched *w)
     uint64_t at_ms = w->heard_ms + hello_silence_ms(e, w);
     uint32_t wait_ms = clamp(4 * w->srtt_ms, RESET_WAIT_MIN_MS, e->conf.hello_ms);
 
+    /* Ours went late: it is that many HELLOs that have to be unanswered. */
+    if (w->unanswered < e->conf.hello_misses && at_ms < w->hello_at_ms + RESET_WAIT_MIN_MS)
+        at_ms = w->hello_at_ms + RESET_WAIT_MIN_MS;
     return w->is_reset ? moment_earlier_ms(at_ms, w->reset_ms + wait_ms) : at_ms;
 }
 
@@ -205,6 +208,8 @@ suspicion_run(struct election *e, struct watched *w)
         return;
     if (w->trust != TRUST_OK && e->role != ELECTION_CANDIDATE)
         suspicion_end(w); /* a matter of candidates */
+    if (e->now.mono_ms < e->hold_ms)
+        return;
     if (w->trust == TRUST_OK && e->now.mono_ms >= suspect_at_ms(e, w)) {
         if (e->role == ELECTION_CANDIDATE)
             suspect(e, w);
@@ -218,11 +223,13 @@ suspicion_run(struct election *e, struct watched *w)
 uint64_t
 suspicion_deadline_ms(const struct election *e, const struct watched *w)
 {
+    uint64_t at_ms = suspect_at_ms(e, w);
+
     if (w->trust != TRUST_OK)
-        return w->judge_at_ms;
-    if (e->role == ELECTION_ACTIVE)
-        return w->heard_ms + 3 * hello_silence_ms(e, w);
-    return suspect_at_ms(e, w);
+        at_ms = w->judge_at_ms;
+    else if (e->role == ELECTION_ACTIVE)
+        at_ms = w->heard_ms + 3 * hello_silence_ms(e, w);
+    return at_ms > e->hold_ms ? at_ms : e->hold_ms;
 }
 
 /* ---- what comes in -----------------------------------------------------------------------------
