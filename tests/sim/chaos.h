@@ -9,8 +9,8 @@
  * dead start again, and the design's promises are held against what follows:
  *
  *     - at most the configured number of gateways, WORLD_HEAL_MS after the network is whole
- *     - a gateway again within CHAOS_VACANT_MS, and all that are wanted within CHAOS_SETTLED_MS, as
- *       far as there are candidates
+ *     - never without a gateway for CHAOS_VACANT_MS, and all that are wanted within
+ * CHAOS_SETTLED_MS, as far as there are candidates
  *     - then all candidates and gateways have the same active set under the same term, and it is
  *       those that are active; ordinary peers, that read it rarely, within CHAOS_ALL_MS
  *     - from then on nothing changes, but where preemption is on: there not any more after its hold

@@ -381,6 +381,8 @@ world_start(struct world *w, char name)
     assert(st == ST_OK);
     send_load(n);
     tell_overlay(n);
+    if (company(w, n) == 2) /* who was alone is no more */
+        tell_all_overlay(w);
 }
 
 void
