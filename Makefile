@@ -111,6 +111,12 @@ bench-failover: deps-bench
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
 	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/failover.py $(FAILOVER)
 
+# What becomes of calls that are up when their gateway goes: SURVIVE="--how kill --refresh reinvite ..."
+.PHONY: survive
+survive: deps-bench
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
+	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/survive.py $(SURVIVE)
+
 .PHONY: install
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/ringway/examples

@@ -135,9 +135,17 @@ class Load:
                                      "-buff_size", "1048576"], stdout=out, stderr=subprocess.STDOUT,
                                     stdin=subprocess.DEVNULL, cwd=self.dir)
 
-    def start_callee(self):
-        self.callee = self._sipp("callee", "-sf", os.path.join(HERE, "uas.xml"), "-i", self.callee_ip,
-                                 "-mi", self.callee_ip, "-p", str(self.callee_port), "-t", "u1")
+    def start_callee(self, name="callee"):
+        self.callee = self._sipp(name, "-sf", os.path.join(HERE, "uas.xml"), "-i", self.callee_ip,
+                                 "-mi", self.callee_ip, "-p", str(self.callee_port), "-t", "u1",
+                                 "-trace_stat", "-stf", f"{name}.csv", "-fd", "1")
+        self.callee_statistics = os.path.join(self.dir, f"{name}.csv")
+
+    def answered(self):
+        """Calls that the callee has seen to their end, the BYE included, as of a second ago."""
+        with open(self.callee_statistics, newline="", encoding="ascii") as stat:
+            rows = list(csv.DictReader(stat, delimiter=";"))
+        return int(rows[-1]["SuccessfulCall(C)"]) if rows else 0
 
     def stop(self):
         if self.callee:
@@ -145,9 +153,9 @@ class Load:
             self.callee.wait()
             self.callee = None
 
-    def _scenario(self, users):
-        """uac.xml, or the same with another callee for each call."""
-        path = os.path.join(HERE, "uac.xml")
+    def _scenario(self, users, scenario):
+        """The scenario, or the same with another callee for each call."""
+        path = os.path.join(HERE, scenario)
         if not users:
             return ["-sf", path]
         with open(path, encoding="ascii") as template:
@@ -159,17 +167,19 @@ class Load:
             out.write("SEQUENTIAL\n" + "".join(f"{user};\n" for user in users))
         return ["-sf", names[0], "-inf", names[1]]
 
-    def start(self, target, domain, caller_domain, rate, calls, hold_ms=0, users=()):
-        """Begin to make @calls calls from alice to bob, or to the @users in turn."""
+    def start(self, target, domain, caller_domain, rate, calls, hold_ms=0, users=(), callee="bob",
+              scenario="uac.xml", keys=(), patience_s=40):
+        """Begin to make @calls calls from alice to @callee, or to the @users in turn."""
         self.runs += 1
-        name = f"caller{self.runs}"
-        run = Run(os.path.join(self.dir, name + ".csv"), calls, calls / rate + hold_ms / 1000 + 40)
+        name = f"caller{self.runs}-{callee}"
+        run = Run(os.path.join(self.dir, name + ".csv"), calls, calls / rate + hold_ms / 1000 + patience_s)
         run.process = self._sipp(
-            name, target, *self._scenario(users), "-i", self.caller_ip, "-mi", self.caller_ip,
+            name, target, *self._scenario(users, scenario), "-i", self.caller_ip, "-mi", self.caller_ip,
             "-p", str(self.caller_port + self.runs % 1000), "-t", "u1", "-m", str(calls),
-            "-r", str(rate), "-l", str(max(calls, 1)), "-key", "callee", "bob", "-key", "domain", domain,
+            "-r", str(rate), "-l", str(max(calls, 1)), "-key", "callee", callee, "-key", "domain", domain,
             "-key", "caller", "alice", "-key", "cdomain", caller_domain, "-d", str(hold_ms),
-            "-trace_stat", "-stf", run.statistics, "-fd", "1", "-recv_timeout", "40000")
+            *(word for key, value in keys for word in ("-key", key, value)),
+            "-trace_stat", "-stf", run.statistics, "-fd", "1", "-recv_timeout", str(patience_s * 1000))
         return run
 
     def run(self, *arguments, **options):

@@ -21,9 +21,9 @@ class Subject:
         return load.run(self.target, self.domain, self.caller_domain, rate, calls, **options)
 
 
-def lab_of(folder, cpu):
+def lab_of(folder, cpu, log_level="warn"):
     """Two islands of three nodes, the limits on strangers out of the way."""
-    lab = Lab(folder=os.path.join(folder, "lab"), log_level="warn",
+    lab = Lab(folder=os.path.join(folder, "lab"), log_level=log_level,
               sip_extra="max-requests-per-source = 1000000\n  max-pending-per-destination = 100000\n"
                         "  max-unacknowledged = 100000\n  max-calls = 200000")
     os.makedirs(lab.dir)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """make demo: three campuses of different algorithms, a call in each direction between any two, a
-gateway's death, and calls after it.
+gateway's death in the middle of a call, and calls after it.
 
   make demo           run it, print what happened, clean up
   make demo KEEP=1    leave everything running and say how to look around
@@ -107,10 +107,42 @@ def plug_in_phones(story, lab):
                       rtp=20000 + 1000 * number)
         phone.node = node
         lab.phones.append(phone)
+    # dave is bob's neighbour: his call is up while their campus loses its gateway
+    neighbour = lab.phones[1]
+    dave = Phone(lab.dir, "dave", lab.islands[1].domain, f"{lab.net}9.0.{len(CAMPUSES) + 1}",
+                 neighbour.node.sip, rtp=20000 + 1000 * (len(CAMPUSES) + 1))
+    dave.node = neighbour.node
+    lab.phones.append(dave)
     for phone in lab.phones:
         phone.wait_registered()
     story.note("phones registered", ", ".join(f"{p.user} at {p.node.name}" for p in lab.phones),
                (time.monotonic() - begin) * 1000)
+
+
+def begin_talk(island, caller, callee):
+    """A call that is up, and known to the gateway's stand-bys."""
+    caller.dial(callee.uri)
+    for phone in (caller, callee):
+        phone.wait_event(ESTABLISHED, 15)
+
+    def is_copied():
+        replicas = island.gateway().ctl("status")["replicas"]
+        return replicas["heirs"] and not any(heir["pending"] for heir in replicas["heirs"])
+    wait_for("the call is copied", is_copied)
+
+
+def end_talk(story, caller, callee):
+    """The one who was called hangs up, and the other end hears it."""
+    before = [len(phone.rtp_statistics()) for phone in (caller, callee)]
+    callee.hang_up()
+    for phone in (caller, callee):
+        phone.wait_event(CLOSED, 10)
+    for phone, count in zip((caller, callee), before):
+        wait_for(f"phone {phone.user}: statistics", lambda p=phone, c=count: len(p.rtp_statistics()) > c, 5)
+    heard = "; ".join("{0} sent {1}, received {2}".format(phone.user, *phone.rtp_statistics()[-1])
+                      for phone in (caller, callee))
+    story.note("a call that was up all the time", f"{callee.user} hung up, {caller.user} heard it; "
+               f"RTP packets: {heard}")
 
 
 def after_the_kill(story, lab, island, caller, callee):
@@ -123,7 +155,6 @@ def after_the_kill(story, lab, island, caller, callee):
     caller.hang_up()
     for phone in (caller, callee):
         phone.wait_event(CLOSED, 10)
-    for phone in lab.phones:
         phone.forget_events()
     return new
 
@@ -131,14 +162,16 @@ def after_the_kill(story, lab, island, caller, callee):
 def run(story, lab):
     build(story, lab)
     plug_in_phones(story, lab)
-    alice, bob, carol = lab.phones
-    for caller, callee in itertools.permutations(lab.phones, 2):
+    alice, bob, carol, dave = lab.phones
+    for caller, callee in itertools.permutations((alice, bob, carol), 2):
         place_call(story, f"{caller.uri} calls {callee.uri}", caller, callee)
     show(alice.node, "status")
     show(lab.islands[0].gateway(), "election")
     show(alice.node, "resolve", bob.uri)
     show(bob.node, "registrations")
+    begin_talk(lab.islands[1], carol, dave)
     new = after_the_kill(story, lab, lab.islands[1], alice, bob)
+    end_talk(story, carol, dave)
     place_call(story, f"{bob.uri} calls {carol.uri} again", bob, carol)
     show(new, "election", "history")
 

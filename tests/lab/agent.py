@@ -250,12 +250,13 @@ class Agent:
         return self.expect_status(expect, "REGISTER")
 
 
-def establish(caller, callee, tag="b1", offer=True):
-    """INVITE, 180, 200, ACK: (caller's dialog, callee's dialog, the INVITE as it arrived)."""
-    sent = caller.request("INVITE", callee.uri, body=caller.sdp(1) if offer else "")
+def establish(caller, callee, tag="b1", offer=True, extra=()):
+    """INVITE, 180, 200, ACK: (caller's dialog, callee's dialog, the INVITE as it arrived); @extra
+    header fields stand in the INVITE and in its 200."""
+    sent = caller.request("INVITE", callee.uri, body=caller.sdp(1) if offer else "", extra=extra)
     invite = callee.expect_request("INVITE")
     callee.answer(invite, 180, "Ringing", tag)
-    callee.answer(invite, 200, "OK", tag, body=callee.sdp(2))
+    callee.answer(invite, 200, "OK", tag, body=callee.sdp(2), extra=extra)
     caller.expect_status(180)
     answer = caller.expect_status(200)
     dialog = caller.dialog_of_response(sent, answer)
