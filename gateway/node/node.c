@@ -145,6 +145,7 @@ go_on_leaving(struct node *n, struct moment now)
     }
     if (n->leaving == NODE_MOVES && n->replica_left) {
         n->leaving = NODE_DEPARTS;
+        node_linger_end(n, now);
         n->leave_deadline_ms = now.mono_ms + LEAVE_OVERLAYS_MS;
         for (int which = 0; which < NODE_OVERLAYS; which++)
             if (n->peer[which])
@@ -216,7 +217,7 @@ node_new(const struct node_conf *conf, const struct node_env *env, struct moment
         return ST_NOMEM;
     n->conf = *conf;
     n->env = *env;
-    n->leave_deadline_ms = MOMENT_NEVER;
+    n->leave_deadline_ms = n->linger_until_ms = MOMENT_NEVER;
     list_init(&n->reports);
     list_init(&n->ring_fetches);
     snprintf(n->overlay_aor, sizeof(n->overlay_aor), "overlay@%s", conf->local.overlay);
@@ -370,6 +371,8 @@ node_tick(struct node *n, struct moment now)
         if (n->peer[which] && peer_deadline_ms(n->peer[which]) <= now.mono_ms)
             peer_tick(n->peer[which], now);
     node_ring_expire(n, now);
+    if (n->linger_until_ms <= now.mono_ms)
+        node_linger_end(n, now);
     if (n->directory && directory_deadline_ms(n->directory) <= now.mono_ms)
         directory_tick(n->directory, now);
     if (election_deadline_ms(n->election) <= now.mono_ms)
@@ -390,6 +393,7 @@ node_deadline_ms(const struct node *n)
     if (n->replica)
         deadline_ms = moment_earlier_ms(deadline_ms, replica_deadline_ms(n->replica));
     deadline_ms = moment_earlier_ms(deadline_ms, node_ring_deadline_ms(n));
+    deadline_ms = moment_earlier_ms(deadline_ms, n->linger_until_ms);
     if (n->confirm.is_under_way)
         deadline_ms = moment_earlier_ms(
             deadline_ms, moment_earlier_ms(n->confirm.ask_at_ms, n->confirm.until_ms));

@@ -4,7 +4,7 @@
 
 #include "gateway/node/node_internal.h"
 
-enum { BODY_BYTES_MAX = 60000, REMOVED_LIFETIME_S = 86400, RECORDS_MAX = 256 };
+enum { BODY_BYTES_MAX = 60000, REMOVED_LIFETIME_S = 86400, RECORDS_MAX = 256, LINGER_MS = 2000 };
 
 /** A request or store of the election that is under way. */
 struct asked {
@@ -379,6 +379,7 @@ on_publish_gateway(void *ctx, const struct gateway_record *rec, uint32_t lifetim
     struct gateway_record full = *rec;
     struct writer w;
 
+    n->is_lingering[NODE_LOCAL] = false;
     full.certificate = n->conf.certificate;
     writer_init(&w, BODY_BYTES_MAX);
     gateway_record_write(&w, &full);
@@ -386,10 +387,33 @@ on_publish_gateway(void *ctx, const struct gateway_record *rec, uint32_t lifetim
     writer_done(&w);
 }
 
+/* A reader that comes between the old gateway's record and the new one's must not find none: the
+ * old one, whose term is lower, stays a little longer. */
+static void
+linger(struct node *n, enum node_overlay which)
+{
+    n->is_lingering[which] = true;
+    n->linger_until_ms = n->now.mono_ms + LINGER_MS;
+}
+
+void
+node_linger_end(struct node *n, struct moment now)
+{
+    n->linger_until_ms = MOMENT_NEVER;
+    if (n->is_lingering[NODE_LOCAL])
+        store(n, ELECTION_RECORD_GATEWAY, slice_of(NULL, 0), REMOVED_LIFETIME_S);
+    if (n->is_lingering[NODE_GLOBAL])
+        directory_withdraw(n->directory, now);
+    n->is_lingering[NODE_LOCAL] = n->is_lingering[NODE_GLOBAL] = false;
+}
+
 static void
 on_withdraw(void *ctx, enum election_record which)
 {
-    store(ctx, which, slice_of(NULL, 0), REMOVED_LIFETIME_S);
+    if (which == ELECTION_RECORD_GATEWAY)
+        linger(ctx, NODE_LOCAL);
+    else
+        store(ctx, which, slice_of(NULL, 0), REMOVED_LIFETIME_S);
 }
 
 /* The key, the signer and what the record says of itself must be one node. */
@@ -517,6 +541,7 @@ on_publish_ring(void *ctx, uint32_t term, uint16_t priority, uint16_t weight)
 {
     struct node *n = ctx;
 
+    n->is_lingering[NODE_GLOBAL] = false;
     if (directory_publish(n->directory, n->now, n->conf.gateway_sip_uri, term, priority, weight) !=
         ST_OK)
         node_log(n, LOG_LEVEL_ERROR, "gateway-listen is too long for the ring: %s",
@@ -526,9 +551,7 @@ on_publish_ring(void *ctx, uint32_t term, uint16_t priority, uint16_t weight)
 static void
 on_withdraw_ring(void *ctx)
 {
-    struct node *n = ctx;
-
-    directory_withdraw(n->directory, n->now);
+    linger(ctx, NODE_GLOBAL);
 }
 
 static void

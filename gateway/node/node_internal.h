@@ -59,7 +59,10 @@ struct node {
     bool is_in_replica;                    /* it is at work, and must not be called */
     struct id stand_by[REPLICA_HEIRS_MAX]; /* the candidates it knows */
     size_t stand_by_count;
-    struct id handover_from;               /* who sent the HANDOVER that is answered */
+    struct id handover_from; /* who sent the HANDOVER that is answered */
+    uint64_t
+        linger_until_ms;  /* the gateway's records stay until then; MOMENT_NEVER: nothing waits */
+    bool is_lingering[2]; /* its record in the local overlay, its entry in the ring */
     struct id verified[NODE_VERIFIED_MAX]; /* nodes whose certificate overlay@NAME was checked */
     size_t verified_count;
     size_t verified_next;
@@ -70,6 +73,8 @@ void node_settle(struct node *n, struct moment now);
 
 /* node_election.c */
 NODISCARD enum status node_election_new(struct node *n, struct moment now, struct why *why);
+/** node_linger_end - take back what a gateway that stepped down had published, if that waits. */
+void node_linger_end(struct node *n, struct moment now);
 /** node_on_private - one of our private requests came over the local overlay or the ring. */
 void node_on_private(struct node *n, struct moment now, enum node_overlay which,
                      const struct peer_request *req);

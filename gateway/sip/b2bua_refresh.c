@@ -197,6 +197,12 @@ on_final(struct b2bua_refresh_leg *l, const sip_t *sip, int status)
                   c->token, l->leg == CALL_CALLER ? "caller" : "callee", status);
 }
 
+static bool
+is_over(const struct b2bua_refresh *r)
+{
+    return !r->leg[0].is_due && !r->leg[0].orq && !r->leg[1].is_due && !r->leg[1].orq;
+}
+
 static int
 on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
@@ -212,26 +218,23 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
     l->orq = NULL;
     on_final(l, is_ours ? NULL : sip, status);
     nta_outgoing_destroy(orq); /* not before: the response is its own */
+    if (c->refresh && is_over(c->refresh))
+        b2bua_refresh_free(c);
     b2bua_call_release(c);
     return 0;
 }
 
 /* ---- one after the other ---- */
 
-/** Returns: is this call's turn over for good? */
-static bool
+static void
 look_at(struct b2bua_refresh *r, uint64_t now_ms)
 {
-    bool is_over = true;
-
     for (unsigned i = 0; i < 2; i++) {
         struct b2bua_refresh_leg *l = &r->leg[i];
 
         if (l->is_due && !l->orq && l->at_ms <= now_ms)
             send_refresh(l);
-        is_over = is_over && !l->is_due && !l->orq;
     }
-    return is_over;
 }
 
 static void
@@ -258,7 +261,9 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         list_remove(&r->link);
         list_append(&b->refreshes, &r->link);
         b2bua_call_hold(c);
-        if (call_state(c->core) != CALL_CONFIRMED || look_at(r, now_ms))
+        if (call_state(c->core) == CALL_CONFIRMED)
+            look_at(r, now_ms);
+        if (call_state(c->core) != CALL_CONFIRMED || is_over(r))
             b2bua_refresh_free(c);
         b2bua_call_release(c);
     }
