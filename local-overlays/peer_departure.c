@@ -116,9 +116,9 @@ peer_depart_tick(struct peer *p)
 uint64_t
 peer_depart_deadline_ms(const struct peer *p)
 {
-    bool is_done = p->is_goodbye ? p->plugin_requests == 0 : has_handed_over(p);
-
     if (p->state != PEER_LEAVING)
         return MOMENT_NEVER;
-    return is_done ? p->now.mono_ms : p->leave_ms;
+    if (p->is_goodbye ? p->plugin_requests == 0 : has_handed_over(p))
+        return p->now.mono_ms;
+    return p->leave_ms;
 }
