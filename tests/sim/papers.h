@@ -1,8 +1,8 @@
 /**
  * DOC: measurements that are held beside the papers' figures
  *
- * main_papers.c chooses and prints, papers_measure.c measures.  All of it runs whole peers on the
- * simulator: hops, messages and bytes are those of RELOAD messages on links.
+ * main_papers.c chooses, papers_tables.c prints, papers_measure.c measures.  All of it runs whole
+ * peers on the simulator: hops, messages and bytes are those of RELOAD messages on links.
  */
 #ifndef TESTS_SIM_PAPERS_H
 #define TESTS_SIM_PAPERS_H
@@ -27,6 +27,7 @@ struct path {
     unsigned lookups;
     unsigned right; /* ended at the true owner */
     double mean_hops;
+    double mean_timeouts;          /* of all: how often a request was given to a node that is off */
     double share[PAPERS_HOPS_MAX]; /* of the right ones, by hops */
     double cpu_us_hop;
 };
@@ -42,8 +43,8 @@ struct cost {
 /** papers_begin - an overlay of setting->peers, joined and settled. */
 struct sim *papers_begin(const struct setting *setting, struct cost *ret);
 
-/** papers_look_up - random members look up random names. */
-void papers_look_up(struct sim *s, unsigned count, struct path *ret);
+/** papers_look_up - random members look up random names, @at_once at a time. */
+void papers_look_up(struct sim *s, unsigned count, unsigned at_once, struct path *ret);
 
 /** papers_quiet - let it be for a while; fills what costs are left. */
 void papers_quiet(struct sim *s, uint64_t duration_ms, struct cost *ret);
@@ -56,6 +57,7 @@ struct churned {
     unsigned lookups, first, retried; /* right at first try; right at first or second */
     unsigned records, lost;           /* records found by nobody at the end */
     double mean_hops;
+    double mean_timeouts; /* of first tries */
     double resident_mib;
 };
 
@@ -63,5 +65,22 @@ struct churned {
  *  half of those that go crash if @has_crashes. */
 void papers_churn(struct sim *s, double per_s, bool has_crashes, uint64_t duration_ms,
                   unsigned records, struct churned *ret);
+
+/** What is to be printed, and about what. */
+struct tables {
+    struct setting setting;
+    unsigned least; /* the smallest overlay of hops against N */
+    unsigned peers; /* the largest */
+    FILE *json;     /* one object a line; NULL for none */
+};
+
+/** Each prints one table: hops against N and the distribution at the largest; a part switched off
+ *  at one instant (Chord's Table II); a tenth switched off, and the repair (Pastry's figure 10);
+ *  joins and leaves under way (Chord's Table III); a tenth replaced while the run lasts. */
+void papers_hops(const struct tables *t);
+void papers_failures(const struct tables *t);
+void papers_repair(const struct tables *t);
+void papers_table3(const struct tables *t);
+void papers_replaced(const struct tables *t);
 
 #endif

@@ -9,7 +9,6 @@
 #define PIONEERS       100u
 #define JOIN_MS        180000u
 #define SETTLE_MS      40000u
-#define AT_ONCE        200u
 #define SLICE_MS       1000u
 #define SLICE_LOOKUPS  20u
 #define NAME_BYTES     32
@@ -75,7 +74,7 @@ is_right(const struct sim *s, const struct sim_lookup *l)
 }
 
 void
-papers_look_up(struct sim *s, unsigned count, struct path *ret)
+papers_look_up(struct sim *s, unsigned count, unsigned at_once, struct path *ret)
 {
     struct sim_lookup *lookup = calloc(count, sizeof(*lookup));
     uint64_t messages = sim_counters_of(s)->messages;
@@ -84,9 +83,10 @@ papers_look_up(struct sim *s, unsigned count, struct path *ret)
     if (!lookup)
         abort();
     *ret = (struct path){.lookups = count};
-    sim_lookups(s, lookup, count, AT_ONCE);
+    sim_lookups(s, lookup, count, at_once);
     ret->cpu_us_hop = (cpu_s() - cpu) * 1e6 / (double)(sim_counters_of(s)->messages - messages + 1);
     for (unsigned i = 0; i < count; i++) {
+        ret->mean_timeouts += (double)lookup[i].timeouts / count;
         if (!is_right(s, &lookup[i]))
             continue;
         ret->right++;
@@ -136,6 +136,7 @@ look_up_meanwhile(struct sim *s, struct churned *ret)
         bool is_found = is_right(s, &lookup[i]);
 
         ret->lookups++;
+        ret->mean_timeouts += lookup[i].timeouts;
         ret->first += is_found;
         if (is_found) {
             ret->mean_hops += lookup[i].hops;
@@ -190,6 +191,7 @@ papers_churn(struct sim *s, double per_s, bool has_crashes, uint64_t duration_ms
         sim_run_ms(s, SETTLE_MS);
     count_lost(s, ret);
     ret->mean_hops /= ret->first ? ret->first : 1;
+    ret->mean_timeouts /= ret->lookups ? ret->lookups : 1;
     ret->joins = churn.joins;
     ret->leaves = churn.leaves;
     ret->crashes = churn.crashes;

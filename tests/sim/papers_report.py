@@ -22,7 +22,8 @@ def read_figures(path):
     for line in path.read_text().splitlines():
         figure = json.loads(line)
         if figure["table"] == "hops":
-            point = (figure["peers"], figure["mean_hops"], figure["paper_hops"])
+            paper = figure.get("figure_hops", figure["model_hops"])
+            point = (figure["peers"], figure["mean_hops"], paper)
             curves.setdefault(figure["plugin"], []).append(point)
     return {name: sorted(points) for name, points in curves.items()}
 
@@ -104,7 +105,8 @@ def main():
     (folder / "hops.svg").write_text(svg)
     (folder / "index.html").write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Hops against N</title>'
-        "<h1>Ringway beside the papers</h1><p>Drawn through: ours. Dashed: the papers'.</p>"
+        "<h1>Ringway beside the papers</h1><p>Drawn through: ours. Dashed: what the papers measured where "
+        "it can be read off their figures, else their model.</p>"
         f"{svg}<pre>{html.escape((folder / 'tables.txt').read_text())}</pre></html>\n"
     )
     print(f"written: {folder / 'index.html'}, {folder / 'hops.svg'}")

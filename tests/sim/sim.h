@@ -124,6 +124,7 @@ struct sim_lookup {
     size_t count; /* values that came back */
     int ended;    /* the node that answered first */
     unsigned hops;
+    unsigned timeouts; /* its request was given to a node that is off, or cut off */
     uint64_t transaction_id;
 };
 /** sim_lookup - fetch the bindings under @name; runs the simulation until it has ended. */

@@ -93,5 +93,7 @@ void sim_trace_bytes(struct sim *s, const void *data, size_t len);
 struct keys sim_keys(struct sim_node *n);
 
 void sim_watch_frame(struct sim *s, unsigned from, struct slice message);
+/** sim_watch_lost - @message goes to nobody. */
+void sim_watch_lost(struct sim *s, struct slice message);
 
 #endif

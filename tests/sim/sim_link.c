@@ -107,6 +107,7 @@ sim_link_send(void *ctx, const struct id *to, struct slice message)
     s->counters.messages++;
     s->counters.bytes += message.len;
     if (!is_reachable(s, l, side) || l->is_doubted[side]) {
+        sim_watch_lost(s, message);
         doubt(s, l, side);
         return true;
     }

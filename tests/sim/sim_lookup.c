@@ -75,6 +75,25 @@ sim_watch_frame(struct sim *s, unsigned from, struct slice message)
         on_answer_frame(s, from, &h);
 }
 
+void
+sim_watch_lost(struct sim *s, struct slice message)
+{
+    struct forwarding h;
+    struct slice rest;
+    struct reader r;
+    struct destination target = {0};
+    struct sim_lookup *lookup;
+
+    if (forwarding_read(message, &h, &rest, NULL) != ST_OK)
+        return;
+    reader_init(&r, rest);
+    if (reader_u16(&r) != MESSAGE_FETCH_REQ || destination_count(h.destinations, &target) == 0)
+        return;
+    lookup = map_get(s->watched, slice_of(target.id.bytes, ID_BYTES));
+    if (lookup)
+        lookup->timeouts++;
+}
+
 static void
 on_fetched(void *ctx, struct moment now, enum status st, const struct peer_datum *datum,
            size_t count)
