@@ -118,14 +118,32 @@ chord_settle(struct chord *c, struct moment now)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
+static bool
+read_span(const char *text, unsigned *ret_span)
+{
+    static const char key[] = "neighbours=";
+    const char *digits = text + sizeof(key) - 1;
+    unsigned span = 0;
+
+    if (strncmp(text, key, sizeof(key) - 1) != 0 || digits[0] < '1' || digits[0] > '9')
+        return false;
+    for (; *digits >= '0' && *digits <= '9' && span <= CHORD_SPAN_MAX; digits++)
+        span = 10 * span + (unsigned)(*digits - '0');
+    if (*digits != '\0' || span < CHORD_SPAN_MIN || span > CHORD_SPAN_MAX)
+        return false;
+    *ret_span = span;
+    return true;
+}
+
 static enum status
 create(void *state, const struct topology_conf *conf, const struct topology_env *env,
        struct why *why)
 {
     struct chord *c = state;
 
-    if (conf->parameters[0] != '\0')
-        return why_set(why, ST_RANGE, "chord has no parameters, found \"%s\"", conf->parameters);
+    if (conf->parameters[0] != '\0' && !read_span(conf->parameters, &c->span_set))
+        return why_set(why, ST_RANGE, "chord takes neighbours=N with N of %d to %d, found \"%s\"",
+                       CHORD_SPAN_MIN, CHORD_SPAN_MAX, conf->parameters);
     c->conf = *conf;
     c->env = *env;
     if (c->conf.update_ms == 0)

@@ -8,7 +8,18 @@ is_usable(const struct chord *c, unsigned at)
     return c->env.is_usable(c->env.ctx, &c->contact[at].node);
 }
 
-/* RFC 6940 section 10.3: the largest in (self, id), else the smallest beyond it. */
+/* Is @at the owner of what lies before it?  Between two of our neighbours there is nobody else. */
+static bool
+is_owner(const struct chord *c, unsigned at)
+{
+    unsigned span = chord_successor_count(c);
+
+    return at < span || (at < c->contact_count && at + span > c->contact_count);
+}
+
+/* RFC 6940 section 10.3: the largest in (self, id), else the smallest beyond it.  The owner itself
+ * comes before both where we know it, as Chord's successor lists have it (section IV-E.3 of the
+ * paper): one hop less, for the largest before it would only send it there. */
 static enum status
 route(const struct chord *c, const struct id *id, struct id *ret_next)
 {
@@ -20,6 +31,10 @@ route(const struct chord *c, const struct id *id, struct id *ret_next)
      * in doubt; the request is sent again when that is known. */
     if (c->contact_count > 1 && at == last && !is_usable(c, last))
         return ST_UNREACHABLE;
+    if (is_owner(c, at) && is_usable(c, at)) {
+        *ret_next = c->contact[at].node;
+        return ST_OK;
+    }
     for (unsigned i = at; i-- > 0;) {
         if (is_usable(c, i)) {
             *ret_next = c->contact[i].node;

@@ -157,9 +157,11 @@ chord_span(const struct chord *c)
 {
     unsigned span = 2 + chord_size_bits(c) / 2;
 
+    if (c->span_set)
+        return c->span_set;
     if (span < CHORD_SPAN_MIN)
         return CHORD_SPAN_MIN;
-    return span > CHORD_SPAN_MAX ? CHORD_SPAN_MAX : span;
+    return span > CHORD_SPAN_GROWN ? CHORD_SPAN_GROWN : span;
 }
 
 unsigned

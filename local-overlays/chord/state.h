@@ -24,7 +24,8 @@
 
 #define CHORD_CONTACTS_MAX 256
 #define CHORD_SPAN_MIN     3 /* predecessors, and successors: section 10.7 */
-#define CHORD_SPAN_MAX     8
+#define CHORD_SPAN_GROWN   8 /* at most, where the parameters set none */
+#define CHORD_SPAN_MAX     20
 #define CHORD_SLOTS        128
 #define CHORD_SLOTS_MIN    16 /* section 10.7.4.3 */
 #define CHORD_TASKS_MAX    48
@@ -94,6 +95,7 @@ struct chord_shown {
 struct chord {
     struct topology_conf conf;
     struct topology_env env;
+    unsigned span_set; /* by "neighbours=N"; 0: it grows with the overlay */
     enum chord_state state;
 
     struct chord_contact *contact;
@@ -145,8 +147,8 @@ bool chord_add(struct chord *c, struct moment now, const struct id *node);
 /** chord_remove - take a contact out; false if it was none. */
 bool chord_remove(struct chord *c, const struct id *node);
 
-/** chord_span - how many predecessors, and how many successors, are kept at this size of overlay.
- */
+/** chord_span - how many predecessors, and how many successors, are kept: as many as the parameters
+ *  set, else after the size of the overlay. */
 unsigned chord_span(const struct chord *c);
 
 /** chord_size_bits - log2 of the estimated number of members. */

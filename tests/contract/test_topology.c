@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "peer-protocol/message/body.h"
 #include "tests/contract/plugins.h"
 #include "tests/sim/mesh.h"
 
@@ -372,6 +373,39 @@ START_TEST(rubbish_does_no_harm)
 }
 END_TEST
 
+/* A Join in the name of who is asked, then of another member: one ID has one owner all the same. */
+START_TEST(a_taken_id_is_refused)
+{
+    static const uint8_t data[] = {1, 2};
+
+    join_all(_i, 12, 8);
+    for (unsigned i = 0; i < 48; i++) {
+        unsigned at = random_member();
+        unsigned taken = i % 2 ? at : random_member();
+        struct join_req join = {.joining_peer = *mesh_id(mesh, taken),
+                                .plugin = slice_of(data + (i / 2) % 2, (i / 4) % 2)};
+        struct moment now = {.mono_ms = mesh_now_ms(mesh)};
+        struct writer body, answer;
+        struct topology_request req = {.from = join.joining_peer, .code = MESSAGE_JOIN_REQ};
+        struct why why;
+        enum status st;
+
+        writer_init(&body, 256);
+        writer_init(&answer, 4096);
+        join_req_write(&body, &join);
+        req.body = writer_slice(&body);
+        st = ops->on_request((void *)(uintptr_t)mesh_state(mesh, at), now, &req, &answer, &why);
+        ck_assert_msg(taken != at || st != ST_OK, "%s: lets itself in", ops->name);
+        writer_done(&body);
+        writer_done(&answer);
+        mesh_run_ms(mesh, 500);
+    }
+    mesh_run_ms(mesh, REPAIR_MS);
+    check_routes(100);
+    check_dumps();
+}
+END_TEST
+
 static Suite *
 topology_suite(void)
 {
@@ -395,6 +429,7 @@ topology_suite(void)
     tcase_add_loop_test(t, down_to_one_and_up_again, 0, count);
     tcase_add_loop_test(t, come_and_go, 0, count);
     tcase_add_loop_test(t, rubbish_does_no_harm, 0, count);
+    tcase_add_loop_test(t, a_taken_id_is_refused, 0, count);
     suite_add_tcase(s, t);
     return s;
 }

@@ -461,6 +461,34 @@ START_TEST(invented_nodes_are_forgotten)
 }
 END_TEST
 
+START_TEST(who_has_left_is_no_member)
+{
+    struct can_news n = {.type = CAN_MEMBER, .levels = {{0xff}}};
+    struct writer body, answer;
+    struct why why;
+
+    grow(45, 20);
+    mesh_leave(mesh, 7);
+    mesh_run_ms(mesh, 8000);
+    writer_init(&body, 1000);
+    writer_init(&answer, 1000);
+    can_news_write(&body, &n);
+    for (unsigned i = 0; i < 20; i++) {
+        struct moment now = {.mono_ms = mesh_now_ms(mesh)};
+        struct topology_request req = {
+            .from = *mesh_id(mesh, 7), .code = MESSAGE_UPDATE_REQ, .body = writer_slice(&body)};
+        void *state = (void *)(uintptr_t)mesh_state(mesh, i);
+        if (i != 7)
+            (void)can_topology.on_request(state, now, &req, &answer, &why);
+    }
+    check_lookups(50);
+    mesh_run_ms(mesh, 20000);
+    check_lookups(100);
+    writer_done(&body);
+    writer_done(&answer);
+}
+END_TEST
+
 START_TEST(links_break_and_come_back)
 {
     grow(44, 30);
@@ -497,6 +525,7 @@ can_suite(void)
     tcase_add_test(t, a_way_around_a_doubtful_neighbour);
     tcase_add_test(t, a_lie_moves_nobody);
     tcase_add_test(t, invented_nodes_are_forgotten);
+    tcase_add_test(t, who_has_left_is_no_member);
     tcase_add_test(t, links_break_and_come_back);
     suite_add_tcase(s, t);
     return s;

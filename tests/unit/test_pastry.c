@@ -531,6 +531,29 @@ START_TEST(lies_are_not_believed)
 }
 END_TEST
 
+START_TEST(who_has_left_is_no_member)
+{
+    struct pastry_update u = {.type = PASTRY_READY};
+    struct writer body, answer;
+
+    join_all(820, 20);
+    mesh_leave(mesh, 7);
+    mesh_run_ms(mesh, 5000);
+    writer_init(&body, BYTES);
+    writer_init(&answer, BYTES);
+    pastry_update_write(&body, &u);
+    for (unsigned i = 0; i < 20; i++)
+        if (i != 7)
+            (void)request(i, 7, MESSAGE_UPDATE_REQ, writer_slice(&body), &answer);
+    check_leaves();
+    mesh_run_ms(mesh, 20000);
+    check_leaves();
+    check_lookups(50);
+    writer_done(&body);
+    writer_done(&answer);
+}
+END_TEST
+
 START_TEST(bad_requests_are_refused)
 {
     static const uint8_t rubbish[] = {0, 0, 0, 1, 9, 9, 9};
@@ -604,6 +627,7 @@ pastry_suite(void)
     tcase_add_test(t, state_is_small);
     tcase_add_test(t, a_plain_route_query_is_answered_as_in_chord);
     tcase_add_test(t, lies_are_not_believed);
+    tcase_add_test(t, who_has_left_is_no_member);
     tcase_add_test(t, bad_requests_are_refused);
     tcase_add_test(t, nobody_speaks_for_another);
     suite_add_tcase(s, t);
