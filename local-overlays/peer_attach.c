@@ -210,15 +210,6 @@ is_link_only(struct slice extensions)
     return false;
 }
 
-static size_t
-connecting(const struct peer *p)
-{
-    size_t count = 0;
-
-    list_each(at, &p->links) count += list_entry(at, struct link, at)->is_connecting;
-    return count;
-}
-
 static void
 answer_attach(struct peer *p, struct incoming *in)
 {
@@ -252,6 +243,7 @@ accept_attach(struct peer *p, struct incoming *in, const char *address, bool is_
     }
     if (!l->is_up && !l->is_connecting) {
         l->is_connecting = true;
+        p->links_connecting++;
         l->used_ms = p->now.mono_ms;
         p->env.connect(p->env.ctx, address, node);
     }
@@ -276,7 +268,7 @@ check_attach(struct peer *p, struct incoming *in, bool is_for_plugin, struct att
         return why_set(why, ST_IN_PROGRESS, "not in the overlay");
     if (!read_candidate(ret->candidates, address))
         return why_set(why, ST_UNSUPPORTED, "no TLS-TCP-FH-NO-ICE host candidate");
-    if (connecting(p) >= PEER_CONNECTING_MAX)
+    if (p->links_connecting >= PEER_CONNECTING_MAX)
         return why_set(why, ST_LIMIT, "too many links being built");
     return ST_OK;
 }

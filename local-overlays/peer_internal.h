@@ -180,6 +180,7 @@ struct peer {
     struct id informant;      /* whom we join through; zero when the overlay was formed here */
 
     struct list_node links;
+    size_t links_connecting;
     uint64_t links_looked_ms; /* when unused ones were last looked for */
     struct map *link_by_id;
     struct list_node entries;

@@ -41,6 +41,7 @@ peer_link_drop(struct peer *p, struct link *l)
 {
     if (l->is_up) /* what it holds may change now without our knowledge */
         storage_holder_remove_everywhere(p->storage, &l->node);
+    p->links_connecting -= l->is_connecting;
     map_remove(p->link_by_id, key_of(&l->node));
     list_remove(&l->at);
     free(l);
@@ -232,6 +233,7 @@ peer_on_link_up(struct peer *p, struct moment now, const struct id *node, const 
     }
     l->is_up = true;
     l->is_suspect = false;
+    p->links_connecting -= l->is_connecting;
     l->is_connecting = false;
     l->used_ms = now.mono_ms;
     if (address[0] != '\0')

@@ -40,7 +40,8 @@ struct cost {
     unsigned joined;
 };
 
-/** papers_begin - an overlay of setting->peers, joined and settled. */
+/** papers_begin - an overlay of setting->peers, joined and settled: a hundred come at one instant,
+ *  then as many as there are members each time. */
 struct sim *papers_begin(const struct setting *setting, struct cost *ret);
 
 /** papers_look_up - random members look up random names, @at_once at a time. */

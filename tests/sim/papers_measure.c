@@ -45,18 +45,18 @@ papers_begin(const struct setting *setting, struct cost *ret)
                             .seed = setting->seed,
                             .latency = setting->latency,
                             .update_ms = setting->update_ms,
-                            .bootstrap_spread = setting->peers > PIONEERS ? PIONEERS : 0};
+                            .bootstrap_spread = setting->peers > PIONEERS ? PIONEERS : 0,
+                            .is_spread_growing = true};
     double before = resident_bytes();
     struct sim *s = sim_new(&conf);
 
     for (unsigned i = 0; i < setting->peers; i++)
         sim_add(s);
-    for (unsigned i = 0; i < setting->peers; i++) {
-        if (i == PIONEERS)
-            sim_run_until(s, sim_are_all_joined, JOIN_MS);
-        sim_start(s, i);
+    for (unsigned done = 0, next = PIONEERS; done < setting->peers; next *= 2) {
+        for (; done < next && done < setting->peers; done++)
+            sim_start(s, done);
+        sim_run_until(s, sim_are_all_joined, JOIN_MS);
     }
-    sim_run_until(s, sim_are_all_joined, JOIN_MS);
     *ret = (struct cost){
         .joined = sim_member_count(s),
         .join_messages = (double)sim_counters_of(s)->messages / setting->peers,

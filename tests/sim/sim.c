@@ -99,6 +99,17 @@ node_address(unsigned index, char address[NODE_ADDRESS_BYTES])
              index & 255u);
 }
 
+/* Below which number the bootstrap entries of node @index are drawn; 0: they are the first ones. */
+static unsigned
+spread(const struct sim *s, unsigned index)
+{
+    unsigned least = s->conf.bootstrap_spread;
+
+    if (!least || index < least)
+        return 0;
+    return s->conf.is_spread_growing && index / 2 > least ? index / 2 : least;
+}
+
 static void
 make_peer(struct sim_node *n)
 {
@@ -129,10 +140,9 @@ make_peer(struct sim_node *n)
         conf.max_records = s->conf.max_records;
     conf.bootstrap_count = s->conf.bootstrap_count;
     for (unsigned i = 0; i < s->conf.bootstrap_count; i++) {
-        bool is_spread = s->conf.bootstrap_spread && n->index >= s->conf.bootstrap_spread;
         uint64_t seed = s->conf.seed + (uint64_t)n->index * BOOTSTRAPS_MAX + i;
-        node_address(is_spread ? (unsigned)chance_below(&seed, s->conf.bootstrap_spread) : i,
-                     conf.bootstrap[i]);
+        unsigned below = spread(s, n->index);
+        node_address(below ? (unsigned)chance_below(&seed, below) : i, conf.bootstrap[i]);
     }
     if (peer_new(&conf, &env, sim_now(s), &n->peer, &why) != ST_OK) {
         fprintf(stderr, "sim: %s\n", why.text);

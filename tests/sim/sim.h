@@ -42,6 +42,7 @@ struct sim_conf {
     unsigned
         bootstrap_count; /* nodes 0.. that all have as bootstrap entries; default 3, at most 8 */
     unsigned bootstrap_spread; /* if not 0: nodes from this number on have random ones below it */
+    bool is_spread_growing;    /* or below half of their own number, if that is more */
     size_t max_records;        /* of each peer; 0: the default */
     /* Optional, for those who put something on top of the peers. */
     void *ctx;

@@ -43,7 +43,7 @@ papers: deps-test
 	@$(MAKE) --no-print-directory -s MODE=release papers-run
 papers-run:
 	@mkdir -p $(PAPERS) && rm -f $(PAPERS)/figures.json
-	@run="nice $(OUT)/tests/sim/main_papers --peers $(PAPER_PEERS) --json $(PAPERS)/figures.json"; \
+	@run="env GLIBC_TUNABLES=glibc.malloc.hugetlb=1 nice $(OUT)/tests/sim/main_papers --peers $(PAPER_PEERS) --json $(PAPERS)/figures.json"; \
 	for p in $(PLUGINS); do \
 		if [ $$p = can ]; then \
 			for d in 2 3 4 6; do $$run --plugin can --parameters dimensions=$$d || exit 1; done; \
