@@ -10,14 +10,20 @@
 /* ---- tasks ---------------------------------------------------------------------------------- */
 
 uint32_t
+can_token(struct can *c)
+{
+    if (++c->next_token == 0)
+        c->next_token = 1;
+    return c->next_token;
+}
+
+uint32_t
 can_task_add(struct can *c, struct moment now, enum can_task_kind kind,
              const struct can_peer *about, const struct id *via)
 {
     if (c->task_count == CAN_TASKS_MAX)
         return 0;
-    if (++c->next_token == 0)
-        c->next_token = 1;
-    c->task[c->task_count++] = (struct can_task){.token = c->next_token,
+    c->task[c->task_count++] = (struct can_task){.token = can_token(c),
                                                  .kind = kind,
                                                  .about = *about,
                                                  .via = *via,
@@ -122,16 +128,35 @@ settle(struct can *c, struct moment now)
 /* ---- life ----------------------------------------------------------------------------------- */
 
 static bool
-read_dimensions(const char *text, unsigned *ret_dimensions)
+read_dimensions(const char **text, unsigned *ret_dimensions)
 {
     static const char key[] = "dimensions=";
-    const char *value = text + sizeof(key) - 1;
+    const char *value = *text + sizeof(key) - 1;
 
-    if (strncmp(text, key, sizeof(key) - 1) != 0 || value[0] < '0' + CAN_DIMENSIONS_MIN ||
-        value[0] > '0' + CAN_DIMENSIONS_MAX || value[1] != '\0')
+    if (strncmp(*text, key, sizeof(key) - 1) != 0 || value[0] < '0' + CAN_DIMENSIONS_MIN ||
+        value[0] > '0' + CAN_DIMENSIONS_MAX)
         return false;
     *ret_dimensions = (unsigned)(value[0] - '0');
+    *text = value + 1;
     return true;
+}
+
+/* "", "dimensions=N", "next-hop=rtt" or "dimensions=N,next-hop=rtt": one way to say it each, for
+ * the text is compared with that of others. */
+static bool
+read_parameters(struct can *c, const char *text)
+{
+    c->dimensions = CAN_DIMENSIONS;
+    if (read_dimensions(&text, &c->dimensions)) {
+        if (*text == '\0')
+            return true;
+        if (*text++ != ',')
+            return false;
+    } else if (*text == '\0') {
+        return true;
+    }
+    c->is_by_rtt = strcmp(text, "next-hop=rtt") == 0;
+    return c->is_by_rtt;
 }
 
 static enum status
@@ -139,17 +164,17 @@ create(void *state, const struct topology_conf *conf, const struct topology_env 
        struct why *why)
 {
     struct can *c = state;
-    unsigned dimensions = CAN_DIMENSIONS;
 
-    if (conf->parameters[0] != '\0' && !read_dimensions(conf->parameters, &dimensions))
-        return why_set(why, ST_RANGE, "can takes dimensions=N with N of %d to %d, found \"%s\"",
+    if (!read_parameters(c, conf->parameters))
+        return why_set(why, ST_RANGE,
+                       "can takes dimensions=N with N of %d to %d, and next-hop=rtt, with a comma "
+                       "between them, found \"%s\"",
                        CAN_DIMENSIONS_MIN, CAN_DIMENSIONS_MAX, conf->parameters);
     if (conf->replica_count > CAN_REPLICAS_MAX)
         return why_set(why, ST_RANGE, "can keeps at most %d replicas", CAN_REPLICAS_MAX);
     c->conf = *conf;
     c->env = *env;
-    c->dimensions = dimensions;
-    c->zone = can_zone_of(dimensions, &c->conf.self, &c->levels);
+    c->zone = can_zone_of(c->dimensions, &c->conf.self, &c->levels);
     c->update_due_ms = c->stabilise_due_ms = c->trim_due_ms = MOMENT_NEVER;
     if (c->conf.update_ms == 0)
         c->conf.update_ms = CAN_UPDATE_MS;
@@ -264,12 +289,10 @@ on_answer(void *state, struct moment now, uint32_t token, enum status st, const 
     struct can_task task;
 
     (void)body;
-    if (token && take_task(c, token, &task)) {
+    if (token && take_task(c, token, &task))
         end_task(c, now, &task, st, from);
-    } else if (!token && st == ST_IN_PROGRESS && from && can_find(c, from)) {
-        can_drop(c, now, from, false); /* it has restarted, and is no member */
-        c->env.detach(c->env.ctx, from);
-    }
+    else
+        can_on_told(c, now, token, st, from);
     settle(c, now);
 }
 

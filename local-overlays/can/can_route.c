@@ -28,6 +28,18 @@ is_shorter(const struct reach *a, const struct reach *b)
     return id_compare(&a->apart, &b->apart) < 0;
 }
 
+/* Of two that are nearer than we are: the one with more progress in the time (section 3.3 of the
+ * paper). */
+static bool
+is_faster(const struct reach *own, const struct can_contact *a, const struct reach *ra,
+          const struct can_contact *b, const struct reach *rb)
+{
+    can_distance pa = (own->distance - ra->distance) * (b->rtt_ms ? b->rtt_ms : CAN_RTT_MS);
+    can_distance pb = (own->distance - rb->distance) * (a->rtt_ms ? a->rtt_ms : CAN_RTT_MS);
+
+    return pa != pb ? pa > pb : is_shorter(ra, rb);
+}
+
 /*
  * Greedy: the neighbour whose zone is nearest to the target (section 2.2 of the paper).  If none
  * that can be used is nearer than we are, any contact that is: so each hop is shorter than the one
@@ -48,7 +60,10 @@ route(const struct can *c, const struct id *id, const struct can_point *p, struc
             if ((pass == 0 && !at->is_neighbour) || !c->env.is_usable(c->env.ctx, &at->node))
                 continue;
             r = reach_of(c, &at->node, &at->zone, id, p);
-            if (!is_shorter(&r, &best))
+            if (!is_shorter(&r, &own))
+                continue;
+            if (found &&
+                !(c->is_by_rtt ? is_faster(&own, at, &r, found, &best) : is_shorter(&r, &best)))
                 continue;
             best = r;
             found = at;

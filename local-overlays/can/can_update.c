@@ -29,15 +29,36 @@ can_send_update(struct can *c, struct moment now, const struct id *node, enum ca
 {
     struct topology_target to = can_to_node(node);
     struct can_contact *contact = can_find(c, node);
+    uint32_t token = contact ? can_token(c) : 0;
     struct writer body;
 
-    if (contact)
+    if (contact) {
         contact->reminded_ms = now.mono_ms;
+        contact->told_token = token;
+    }
     writer_init(&body, CAN_NEWS_BYTES_MAX);
     write_news(&body, c, now, type, contact && contact->is_needed);
     if (!body.failed)
-        c->env.request(c->env.ctx, 0, &to, MESSAGE_UPDATE_REQ, writer_slice(&body));
+        c->env.request(c->env.ctx, token, &to, MESSAGE_UPDATE_REQ, writer_slice(&body));
     writer_done(&body);
+}
+
+void
+can_on_told(struct can *c, struct moment now, uint32_t token, enum status st, const struct id *from)
+{
+    struct can_contact *contact = from ? can_find(c, from) : NULL;
+
+    if (!contact || (token && token != contact->told_token))
+        return;
+    if (st == ST_IN_PROGRESS) { /* it has restarted, and is no member */
+        can_drop(c, now, from, false);
+        c->env.detach(c->env.ctx, from);
+    } else if (st == ST_OK && token) {
+        uint32_t rtt_ms = (uint32_t)(now.mono_ms - contact->reminded_ms) + 1; /* begun ones count */
+
+        contact->told_token = 0;
+        contact->rtt_ms = contact->rtt_ms ? (3 * contact->rtt_ms + rtt_ms + 2) / 4 : rtt_ms;
+    }
 }
 
 void

@@ -40,6 +40,7 @@
 #define CAN_GHOST_MS     5000u  /* how long somebody is looked for behind a plane */
 #define CAN_FRESH_MS     2000u  /* how long a contact may turn out to be of use */
 #define CAN_REMIND_MS    200u   /* between two Updates that tell a contact that we are there */
+#define CAN_RTT_MS       100u   /* taken for a round trip that was not measured yet */
 #define CAN_TASK_MS      15000u /* the host has answered by then */
 #define CAN_JOIN_MS      60000u /* all of a join */
 #define CAN_LEARNING_MS  1500u  /* how long a join waits for an Update */
@@ -79,6 +80,8 @@ struct can_contact {
     uint64_t born_ms;     /* when it became a contact */
     uint64_t heard_ms;    /* when it last told us anything */
     uint64_t reminded_ms; /* when it was last told anything */
+    uint32_t told_token;  /* of the last Update to it, 0 when it was answered */
+    uint32_t rtt_ms;      /* of Updates and their answers, smoothed; 0: not measured yet */
 };
 
 enum can_task_kind {
@@ -131,6 +134,7 @@ struct can {
     struct topology_conf conf;
     struct topology_env env;
     unsigned dimensions;
+    bool is_by_rtt; /* the next hop is chosen by progress over round-trip time */
     enum can_state state;
 
     struct can_levels levels;
@@ -224,6 +228,9 @@ void can_admit_tick(struct can *c, struct moment now);
 
 void can_send_update(struct can *c, struct moment now, const struct id *node,
                      enum can_news_type type);
+/** can_on_told - the end of an Update of ours: the round trip, and whether it was in vain. */
+void can_on_told(struct can *c, struct moment now, uint32_t token, enum status st,
+                 const struct id *from);
 void can_send_leave(struct can *c, struct moment now);
 enum status can_on_update(struct can *c, struct moment now, const struct topology_request *req,
                           struct why *why);
@@ -258,6 +265,8 @@ enum status can_on_route_query(struct can *c, struct moment now, const struct to
 uint32_t can_task_add(struct can *c, struct moment now, enum can_task_kind kind,
                       const struct can_peer *about, const struct id *via);
 unsigned can_task_count(const struct can *c, enum can_task_kind kind);
+/** can_token - one that was not used before. */
+uint32_t can_token(struct can *c);
 
 static inline struct topology_target
 can_to_node(const struct id *node)

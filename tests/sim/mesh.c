@@ -649,6 +649,12 @@ mesh_walk(const struct mesh *m, unsigned from, const struct id *id, bool is_node
     return -1;
 }
 
+uint64_t
+mesh_latency_us(const struct mesh *m, unsigned a, unsigned b)
+{
+    return latency_us(m, a, b);
+}
+
 int
 mesh_owner(const struct mesh *m, const struct id *id)
 {

@@ -53,6 +53,9 @@ unsigned mesh_changes(const struct mesh *m, unsigned node); /* env.changed calls
 int mesh_walk(const struct mesh *m, unsigned from, const struct id *id, bool is_node,
               unsigned *ret_hops);
 
+/** mesh_latency_us - one way. */
+uint64_t mesh_latency_us(const struct mesh *m, unsigned a, unsigned b);
+
 /** mesh_owner - the one member that calls itself responsible; -1 for none, -2 for several. */
 int mesh_owner(const struct mesh *m, const struct id *id);
 

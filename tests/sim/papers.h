@@ -27,6 +27,7 @@ struct path {
     unsigned lookups;
     unsigned right; /* ended at the true owner */
     double mean_hops;
+    double mean_ms;                /* of the right ones, there and back */
     double mean_timeouts;          /* of all: how often a request was given to a node that is off */
     double share[PAPERS_HOPS_MAX]; /* of the right ones, by hops */
     double cpu_us_hop;

@@ -91,11 +91,13 @@ papers_look_up(struct sim *s, unsigned count, unsigned at_once, struct path *ret
             continue;
         ret->right++;
         ret->mean_hops += lookup[i].hops;
+        ret->mean_ms += (double)lookup[i].took_ms;
         ret->share[lookup[i].hops < PAPERS_HOPS_MAX ? lookup[i].hops : PAPERS_HOPS_MAX - 1]++;
     }
     for (unsigned i = 0; ret->right && i < PAPERS_HOPS_MAX; i++)
         ret->share[i] /= ret->right;
     ret->mean_hops /= ret->right ? ret->right : 1;
+    ret->mean_ms /= ret->right ? ret->right : 1;
     free(lookup);
 }
 

@@ -119,9 +119,9 @@ write_size(FILE *json, const struct setting *set, const struct path *p, const st
     fprintf(json,
             "{\"table\": \"hops\", \"plugin\": \"%s\", \"peers\": %u, \"seed\": %llu, "
             "\"latency\": \"%s\", \"lookups\": %u, \"right\": %u, \"mean_hops\": %.4f, "
-            "\"model_hops\": %.4f, ",
+            "\"mean_ms\": %.1f, \"model_hops\": %.4f, ",
             label(set), set->peers, (unsigned long long)set->seed, sim_latency_name(set->latency),
-            p->lookups, p->right, p->mean_hops, model_hops(set, set->peers));
+            p->lookups, p->right, p->mean_hops, p->mean_ms, model_hops(set, set->peers));
     if (!isnan(figure))
         fprintf(json, "\"figure_hops\": %.4f, ", figure);
     fprintf(json,
@@ -139,8 +139,8 @@ print_size(const struct tables *t, const struct setting *set, struct path *p)
 
     papers_look_up(s, set->lookups, AT_ONCE, p);
     papers_quiet(s, QUIET_MS, &c);
-    printf("  %6u %7.3f %7.3f %7.3f %9.4f %9.0f %9.0f %9.0f %9.0f %8.1f\n", set->peers,
-           model_hops(set, set->peers), figure_hops(set, set->peers), p->mean_hops,
+    printf("  %6u %7.3f %7.3f %7.3f %6.0f %9.4f %9.0f %9.0f %9.0f %9.0f %8.1f\n", set->peers,
+           model_hops(set, set->peers), figure_hops(set, set->peers), p->mean_hops, p->mean_ms,
            share(p->right, p->lookups), c.join_messages, c.join_bytes, c.bytes_peer_second,
            c.memory_peer_bytes / 1024, p->cpu_us_hop);
     fflush(stdout);
@@ -158,8 +158,8 @@ papers_hops(const struct tables *t)
 
     print_title(&set, "hops against N");
     printf("  %u lookups each; model and figure are the paper's\n", set.lookups);
-    printf("  %6s %7s %7s %7s %9s %9s %9s %9s %9s %8s\n", "N", "model", "figure", "ours", "right",
-           "msgs/join", "B/join", "B/peer/s", "KiB/peer", "us/msg");
+    printf("  %6s %7s %7s %7s %6s %9s %9s %9s %9s %9s %8s\n", "N", "model", "figure", "ours", "ms",
+           "right", "msgs/join", "B/join", "B/peer/s", "KiB/peer", "us/msg");
     for (;;) {
         set.peers = n;
         print_size(t, &set, &p);

@@ -125,6 +125,8 @@ struct sim_lookup {
     size_t count; /* values that came back */
     int ended;    /* the node that answered first */
     unsigned hops;
+    uint64_t begin_ms;
+    uint64_t took_ms;
     unsigned timeouts; /* its request was given to a node that is off, or cut off */
     uint64_t transaction_id;
 };

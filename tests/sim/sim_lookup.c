@@ -100,7 +100,7 @@ on_fetched(void *ctx, struct moment now, enum status st, const struct peer_datum
 {
     struct sim_lookup *lookup = ctx;
 
-    (void)now;
+    lookup->took_ms = now.mono_ms - lookup->begin_ms;
     lookup->st = st;
     lookup->count = 0;
     for (size_t i = 0; i < count; i++)
@@ -113,7 +113,10 @@ begin(struct sim *s, struct sim_lookup *l, unsigned from, const char *name)
 {
     struct peer_fetched done = {on_fetched, l};
 
-    *l = (struct sim_lookup){.from = from, .resource = sim_hash(name), .ended = (int)from};
+    *l = (struct sim_lookup){.from = from,
+                             .resource = sim_hash(name),
+                             .ended = (int)from,
+                             .begin_ms = sim_now(s).mono_ms};
     snprintf(l->name, sizeof(l->name), "%s", name);
     assert(map_put(s->watched, slice_of(l->resource.bytes, ID_BYTES), l, NULL) == ST_OK);
     peer_fetch(sim_peer(s, from), sim_now(s), name, KIND_BINDING, &done);

@@ -41,9 +41,9 @@ random_member(void)
 }
 
 static void
-grow(uint64_t seed, unsigned count)
+grow(const struct topology_ops *ops, uint64_t seed, unsigned count)
 {
-    mesh = mesh_new(&can_topology, seed);
+    mesh = mesh_new(ops, seed);
     for (unsigned i = 0; i < count; i++)
         mesh_add_random(mesh);
     mesh_form(mesh, 0);
@@ -305,19 +305,22 @@ END_TEST
 
 START_TEST(parameters)
 {
-    const char *good[] = {"", "dimensions=2", "dimensions=8"};
-    const char *bad[] = {"dimensions=1", "dimensions=9",  "dimensions=", "dimensions=33",
-                         "dimensions",   " dimensions=3", "d=2"};
+    static const char *const text[] = {
+        "", "dimensions=2", "dimensions=8", "next-hop=rtt", "dimensions=4,next-hop=rtt",
+        /* and what is refused */
+        "dimensions=1", "dimensions=9", "dimensions=", "dimensions=33", "dimensions",
+        " dimensions=3", "d=2", "next-hop=", "next-hop=rtt,dimensions=4", "dimensions=4,",
+        "dimensions=4 next-hop=rtt", ",next-hop=rtt"};
     struct topology_env env = {0};
     struct why why;
 
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; i < sizeof(text) / sizeof(text[0]); i++) {
         struct topology_conf conf = {.replica_count = 2};
         void *state = calloc(1, can_topology.state_bytes);
 
         ck_assert_ptr_nonnull(state);
-        snprintf(conf.parameters, sizeof(conf.parameters), "%s", i < 3 ? good[i] : bad[i - 3]);
-        ck_assert_int_eq(can_topology.create(state, &conf, &env, &why), i < 3 ? ST_OK : ST_RANGE);
+        snprintf(conf.parameters, sizeof(conf.parameters), "%s", text[i]);
+        ck_assert_int_eq(can_topology.create(state, &conf, &env, &why), i < 5 ? ST_OK : ST_RANGE);
         can_topology.destroy(state);
         free(state);
     }
@@ -330,7 +333,7 @@ START_TEST(many_at_one_instant)
 {
     double hops;
 
-    grow(21, 150);
+    grow(&can_topology, 21, 150);
     hops = check_lookups(1500);
     ck_assert_msg(hops > 2 && hops < 4, "%.2f hops", hops);
 }
@@ -338,7 +341,7 @@ END_TEST
 
 START_TEST(a_third_crashes_at_once)
 {
-    grow(22, 90);
+    grow(&can_topology, 22, 90);
     for (unsigned i = 0; i < 30; i++)
         mesh_crash(mesh, random_member());
     mesh_run_ms(mesh, 60000);
@@ -351,7 +354,7 @@ START_TEST(two_of_one_zone_join_at_one_instant)
     struct id node;
 
     for (uint64_t seed = 30; seed < 40; seed++) {
-        grow(seed, 6);
+        grow(&can_topology, seed, 6);
         node = random_id();
         for (unsigned i = 0; i < 4; i++) {
             node.bytes[15] ^= (uint8_t)(1u << i); /* as near to each other as can be */
@@ -371,7 +374,7 @@ START_TEST(a_way_around_a_doubtful_neighbour)
 {
     unsigned dead_ends = 0;
 
-    grow(41, 100);
+    grow(&can_topology, 41, 100);
     for (unsigned round = 0; round < 300; round++) {
         struct id id = random_id();
         struct id next;
@@ -395,6 +398,63 @@ START_TEST(a_way_around_a_doubtful_neighbour)
 }
 END_TEST
 
+static enum status
+create_by_rtt(void *state, const struct topology_conf *conf, const struct topology_env *env,
+              struct why *why)
+{
+    struct topology_conf by_rtt = *conf;
+
+    snprintf(by_rtt.parameters, sizeof(by_rtt.parameters), "next-hop=rtt");
+    return can_topology.create(state, &by_rtt, env, why);
+}
+
+/* How long @count messages are under way to random IDs, all told. */
+static uint64_t
+travel_us(unsigned count)
+{
+    uint64_t sum_us = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t bits = 7919u * (i + 1u); /* the same IDs in both overlays */
+        struct id id, next;
+        unsigned at = i % mesh_count(mesh);
+        unsigned to;
+
+        for (unsigned half = 0; half < 2; half++, bits *= UINT64_C(0x9e3779b97f4a7c15)) {
+            uint64_t mixed = bits * UINT64_C(0xbf58476d1ce4e5b9);
+            memcpy(id.bytes + 8 * half, &mixed, 8);
+        }
+        ck_assert_int_eq(mesh_walk(mesh, at, &id, false, NULL), true_owner(&id));
+        while (can_topology.next_hop(mesh_state(mesh, at), &id, false, &next) == ST_OK) {
+            for (to = 0; !id_equal(mesh_id(mesh, to), &next); to++)
+                continue;
+            sum_us += mesh_latency_us(mesh, at, to);
+            at = to;
+        }
+    }
+    return sum_us;
+}
+
+/* Section 3.3: of the neighbours that lead there the one with the most progress in the time. */
+START_TEST(the_faster_way)
+{
+    static struct topology_ops by_rtt; /* the mesh has it until teardown */
+    uint64_t plain_us, faster_us;
+
+    grow(&can_topology, 46, 120);
+    plain_us = travel_us(2000);
+    teardown();
+    by_rtt = can_topology;
+    by_rtt.create = create_by_rtt;
+    grow(&by_rtt, 46, 120);
+    faster_us = travel_us(2000);
+    printf("can: %.1f ms under way, with next-hop=rtt %.1f ms\n", (double)plain_us / 2e6,
+           (double)faster_us / 2e6);
+    ck_assert_msg(10 * faster_us < 9 * plain_us, "%.1f ms, without round-trip times %.1f ms",
+                  (double)faster_us / 2e6, (double)plain_us / 2e6);
+}
+END_TEST
+
 /* A liar claims all of the torus, then nearly nothing of it; nobody else's zone moves. */
 START_TEST(a_lie_moves_nobody)
 {
@@ -402,7 +462,7 @@ START_TEST(a_lie_moves_nobody)
     struct writer body, answer;
     struct why why;
 
-    grow(42, 40);
+    grow(&can_topology, 42, 40);
     writer_init(&body, 1000);
     writer_init(&answer, 1000);
     for (unsigned round = 0; round < 2; round++) {
@@ -435,7 +495,7 @@ START_TEST(invented_nodes_are_forgotten)
     struct writer peers, body, answer;
     struct why why;
 
-    grow(43, 20);
+    grow(&can_topology, 43, 20);
     writer_init(&peers, CAN_NEWS_BYTES_MAX);
     writer_init(&body, CAN_NEWS_BYTES_MAX);
     writer_init(&answer, 1000);
@@ -467,7 +527,7 @@ START_TEST(who_has_left_is_no_member)
     struct writer body, answer;
     struct why why;
 
-    grow(45, 20);
+    grow(&can_topology, 45, 20);
     mesh_leave(mesh, 7);
     mesh_run_ms(mesh, 8000);
     writer_init(&body, 1000);
@@ -491,7 +551,7 @@ END_TEST
 
 START_TEST(links_break_and_come_back)
 {
-    grow(44, 30);
+    grow(&can_topology, 44, 30);
     for (unsigned i = 0; i < 60; i++) {
         unsigned a = random_member();
         unsigned b = random_member();
@@ -523,6 +583,7 @@ can_suite(void)
     tcase_add_test(t, a_third_crashes_at_once);
     tcase_add_test(t, two_of_one_zone_join_at_one_instant);
     tcase_add_test(t, a_way_around_a_doubtful_neighbour);
+    tcase_add_test(t, the_faster_way);
     tcase_add_test(t, a_lie_moves_nobody);
     tcase_add_test(t, invented_nodes_are_forgotten);
     tcase_add_test(t, who_has_left_is_no_member);
