@@ -403,6 +403,8 @@ acknowledged(struct replica *r, struct heir *h, const struct dialogs_ans *ans)
     if (h->is_full && h->held != h->sent)
         h->is_full = false;
     end_request(r, h, true);
+    if (!h->sent_all && !h->is_full)
+        h->next_ms = r->now.mono_ms; /* there was more than fitted */
     if (h->sent_flags & DIALOGS_MOVE)
         release_moved(r, h, until);
     check_count(r, h, ans);

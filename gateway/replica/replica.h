@@ -8,15 +8,16 @@
  *                                       to each heir
  *
  * One instance a node that may become gateway.  A call is a token and a record; what a record says
- * is the SIP side's secret (gateway/sip/b2bua_record.h), here it is bytes.
+ * is the SIP side's secret (gateway/call/record.h), here it is bytes.
  *
  * Outgoing.  All own calls stand in one list in the order of their last change; each change has a
  * number, and each heir a place in the list: all before it is held there.  A call that is over
  * stays in the list as a tombstone until no heir's place is before it.  One DIALOGS request is
- * under way to an heir at a time, at most every flush_ms, with the oldest changes that fit; without
- * changes an empty one every keepalive_ms while there are calls.  A new heir begins at the start,
- * and so gets all.  An heir that lost its copies (it started anew) says so in its answer and begins
- * there again.  An heir that is none for a while keeps its place.
+ * under way to an heir at a time, with the oldest changes that fit; the next follows flush_ms after
+ * it, or at once where more had to wait than fitted.  Without changes an empty one goes every
+ * keepalive_ms while there are calls.  A new heir begins at the start, and so gets all.  An heir
+ * that lost its copies (it started anew) says so in its answer and begins there again.  An heir
+ * that is none for a while keeps its place.
  *
  * Heirs.  Of an active gateway: the first heirs_max candidates by rank; where there are fewer,
  * other active gateways after them.  Of a node that is not active (any more): the gateway that came

@@ -111,14 +111,14 @@ START_TEST(new_heir_gets_all)
     world.record_bytes = 2000;
     begin(3, "b");
     put_many(0, 0, 10000);
-    world_run_ms(12000);
+    world_run_ms(5000); /* as fast as it answers: 417 requests of 4 to 8 ms */
     ck_assert_uint_eq(copied(1, 10000), 10000);
     ck_assert_uint_eq(world.node[0].entries, 10000);
     ck_assert_uint_le(world.node[0].max_batch, 48000 / 2000);
     world.node[0].entries = 0;
     world_candidates(0, "bc");
     ck_assert_uint_eq(world_report(0).heir[1].pending, 10000);
-    world_run_ms(12000);
+    world_run_ms(5000);
     ck_assert_uint_eq(copied(2, 10000), 10000);
     ck_assert_uint_eq(world.node[0].entries, 10000); /* none to b */
 }
