@@ -229,6 +229,79 @@ START_TEST(silence_is_seen_in_three_intervals_whatever_the_phase)
 }
 END_TEST
 
+/* ---- several gateways --------------------------------------------------------------------------
+ */
+
+static void
+two_gateways(struct election_conf *conf, int index)
+{
+    (void)index;
+    conf->gateways = 2;
+}
+
+/* All that live know these two, the first before the second. */
+static void
+expect_pair(char first, char second)
+{
+    for (int i = 0; i < w.count; i++) {
+        size_t count = 0;
+        if (!w.node[i].is_up)
+            continue;
+        const struct election_gateway *g = election_gateways(w.node[i].election, &count);
+        ck_assert_msg(count == 2 && g[0].ref.node.bytes[0] == first &&
+                          g[1].ref.node.bytes[0] == second,
+                      "%c knows other gateways\n%s", w.node[i].name, w.trace);
+    }
+    ck_assert_int_eq(world_actives(&w, -1), 2);
+}
+
+START_TEST(all_gateways_die_and_as_many_follow)
+{
+    begin(falling, 6, two_gateways);
+    expect_pair('a', 'b');
+    world_cut_power(&w, 'a');
+    world_cut_power(&w, 'b');
+    world_run_until(&w, 5400);
+    ck_assert_int_eq(world_actives(&w, -1), 2);
+    world_run_until(&w, 8000);
+    expect_pair('c', 'd');
+    ck_assert_uint_eq(w.ring_term[2], w.ring_term[3]);
+}
+END_TEST
+
+START_TEST(four_that_meet_again_leave_the_two_best)
+{
+    begin(falling, 8, two_gateways);
+    world_partition(&w, "acegh");
+    world_run_until(&w, 9000);
+    ck_assert_int_eq(world_actives(&w, 0), 2); /* b, d */
+    ck_assert_int_eq(world_actives(&w, 1), 2); /* a, c */
+    world_heal(&w);
+    world_run_until(&w, 9000 + WORLD_HEAL_MS);
+    expect_pair('a', 'b');
+    world_run_until(&w, 40000);
+    expect_pair('a', 'b');
+    ck_assert_uint_eq(w.ring_term[0], w.ring_term[1]);
+    ck_assert_uint_eq(w.ring_term[2], 0);
+    ck_assert_uint_eq(w.ring_term[3], 0);
+}
+END_TEST
+
+/* Weights are the scores: of callers that draw by them each gateway gets its share. */
+START_TEST(the_load_is_spread_by_score)
+{
+    static const uint16_t scores[3] = {800, 400, 300};
+    size_t count;
+
+    begin(scores, 3, two_gateways);
+    const struct election_gateway *g = election_gateways(world_election(&w, 'c'), &count);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(g[0].weight, 800);
+    ck_assert_uint_eq(g[1].weight, 400);
+    ck_assert_uint_eq(g[0].priority, g[1].priority);
+}
+END_TEST
+
 /* ---- history -----------------------------------------------------------------------------------
  */
 
@@ -313,6 +386,9 @@ main(void)
     tcase_add_test(tc, one_that_alone_hears_nothing_waits_for_the_others);
     tcase_add_test(tc, who_is_asked_looks);
     tcase_add_test(tc, silence_is_seen_in_three_intervals_whatever_the_phase);
+    tcase_add_test(tc, all_gateways_die_and_as_many_follow);
+    tcase_add_test(tc, four_that_meet_again_leave_the_two_best);
+    tcase_add_test(tc, the_load_is_spread_by_score);
     tcase_add_test(tc, the_history_tells_each_step_of_a_take_over);
     tcase_add_test(tc, health_is_what_hello_tells);
     suite_add_tcase(suite, tc);
