@@ -21,12 +21,14 @@
 #define REPLICA_KNOWN_MAX  16 /* heirs, present and past: bits of kept.held_by */
 #define REPLICA_OWNERS_MAX 16
 #define REPLICA_ACTIVE_MAX 8
-#define REPLICA_TELL_MAX   256   /* calls in one adopt or released */
-#define REPLICA_GHOST_MS   10000 /* how long a token is remembered that is ours no more */
-#define REPLICA_LATE_MS    500   /* after deadline_ms an answer that was promised is given up */
-#define REPLICA_PAST_MAX   4
-#define REPLICA_NO_STREAM  UINT64_MAX  /* of a copy that its owner has not told of */
-#define REPLICA_RUN(s)     ((s) >> 32) /* the half of a stream that all of one run share */
+#define REPLICA_TELL_MAX   256 /* calls in one adopt or released */
+/* How long a token is remembered that is ours no more: an offer of old copies comes up to a minute
+ * after their owner has gone. */
+#define REPLICA_GHOST_MS  90000
+#define REPLICA_LATE_MS   500 /* after deadline_ms an answer that was promised is given up */
+#define REPLICA_PAST_MAX  4
+#define REPLICA_NO_STREAM UINT64_MAX  /* of a copy that its owner has not told of */
+#define REPLICA_RUN(s)    ((s) >> 32) /* the half of a stream that all of one run share */
 
 enum kept_state {
     KEPT_LIVE,

@@ -264,6 +264,8 @@ void b2bua_changed(struct b2bua_call *c);
 
 /** b2bua_over - a call is freed: its copies are of no use any more */
 void b2bua_over(struct b2bua_call *c);
+/** b2bua_tag_over - the same for a call that could not be taken over, by our tag in it */
+void b2bua_tag_over(struct b2bua *b, const char *tag);
 
 /** b2bua_record - a call that is up as its record; borrows from it */
 void b2bua_record(const struct b2bua_call *c, struct call_record *ret);

@@ -1,5 +1,6 @@
 /* What the stand-bys have to know of a call: gathered here, told to the overlay thread in batches.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,11 +142,16 @@ b2bua_changed(struct b2bua_call *c)
 void
 b2bua_over(struct b2bua_call *c)
 {
-    struct b2bua_tag_list *over = &c->b2bua->over;
-
     list_remove(&c->changed_link);
-    if (!c->is_copied || c->is_released)
-        return;
+    if (c->is_copied && !c->is_released)
+        b2bua_tag_over(c->b2bua, c->our_tag);
+}
+
+void
+b2bua_tag_over(struct b2bua *b, const char *tag)
+{
+    struct b2bua_tag_list *over = &b->over;
+
     if (over->count == over->cap) {
         size_t cap = over->cap ? over->cap * 2 : 64;
         void *grown = realloc(over->tag, cap * sizeof(*over->tag));
@@ -155,8 +161,8 @@ b2bua_over(struct b2bua_call *c)
         over->tag = grown;
         over->cap = cap;
     }
-    memcpy(over->tag[over->count++], c->our_tag, sizeof(c->our_tag));
-    arm(c->b2bua);
+    snprintf(over->tag[over->count++], sizeof(over->tag[0]), "%s", tag);
+    arm(b);
 }
 
 /** A call's record behind those of the others; one that is too long (a Contact of a thousand bytes)

@@ -145,7 +145,7 @@ make_call(struct b2bua *b, const struct call_record *record, const char *through
     if (c->core)
         b->count++;
     if (!c->core || !fill(c, record, through)) {
-        c->is_copied = c->our_tag[0] != '\0';
+        c->is_copied = false; /* the caller tells that it is over */
         b2bua_call_free(c);
         return NULL;
     }
@@ -201,8 +201,12 @@ adopt_all(struct b2bua *b, const struct bridge_message *m)
     char node[ID_TEXT_BYTES];
     size_t count = 0;
 
-    for (size_t i = 0; i < m->count; i++)
-        count += adopt(b, bridge_record_bytes(m, i), through) ? 1 : 0;
+    for (size_t i = 0; i < m->count; i++) {
+        if (adopt(b, bridge_record_bytes(m, i), through))
+            count++;
+        else
+            b2bua_tag_over(b, m->record[i].token);
+    }
     log_write(count == m->count ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "sip",
               "%zu of %zu calls taken over from %s", count, m->count, id_text(&m->node, node));
 }

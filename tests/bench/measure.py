@@ -123,6 +123,7 @@ class Load:
         self.caller_ip, self.callee_ip = caller_ip, callee_ip
         self.caller_port, self.callee_port = caller_port, callee_port
         self.runs = 0
+        self.started = []  # callers, those that have ended too
         self.callee = None
         self.direct = f"{callee_ip}:{callee_port}"
 
@@ -148,6 +149,8 @@ class Load:
         return int(rows[-1]["SuccessfulCall(C)"]) if rows else 0
 
     def stop(self):
+        for run in self.started:
+            run.stop()
         if self.callee:
             self.callee.kill()
             self.callee.wait()
@@ -180,6 +183,7 @@ class Load:
             "-key", "caller", "alice", "-key", "cdomain", caller_domain, "-d", str(hold_ms),
             *(word for key, value in keys for word in ("-key", key, value)),
             "-trace_stat", "-stf", run.statistics, "-fd", "1", "-recv_timeout", str(patience_s * 1000))
+        self.started.append(run)
         return run
 
     def run(self, *arguments, **options):

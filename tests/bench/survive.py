@@ -43,16 +43,15 @@ def times_told(node):
 
 
 class Capture:
-    """BYE requests that reach the callee's port."""
+    """What tshark sees of one kind of packets."""
 
-    def __init__(self, folder, port):
-        self.path = os.path.join(folder, "callee.pcap")
-        self.log_path = os.path.join(folder, "capture.log")
+    def __init__(self, folder, name, which):
+        self.path = os.path.join(folder, f"{name}.pcap")
+        self.log_path = os.path.join(folder, f"{name}.log")
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                ["tshark", "-q", "-i", "lo", "-B", "64", "-w", self.path, "-f",
-                 f"udp and dst host {CALLEE} and dst port {port}"], stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL)
+                ["tshark", "-q", "-i", "lo", "-B", "64", "-w", self.path, "-f", which], stdout=log,
+                stderr=log, stdin=subprocess.DEVNULL)
         wait_for("the capture begins", lambda: os.path.exists(self.path), 15)
 
     def loss(self):
@@ -61,12 +60,47 @@ class Capture:
             found = re.search(r"(\d+) packets? dropped", log.read())
         return f" (which dropped {found.group(1)} packets)" if found and int(found.group(1)) else ""
 
-    def byes(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(20)
-        found = subprocess.run(["tshark", "-r", self.path, "-Y", 'sip.Method == "BYE"', "-T", "fields", "-e",
-                                "sip.Call-ID"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-        return len(set(found.stdout.split()))
+    def values(self, which, field):
+        """Ends the capture; the values of a field of the packets that are wanted, each once."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(20)
+        found = subprocess.run(["tshark", "-r", self.path, "-Y", which, "-T", "fields", "-e", field],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        return set(found.stdout.split())
+
+
+class Sleeper:
+    """A gateway that is stopped for a while: what it sends once it goes on."""
+
+    SECONDS = 10
+
+    def __init__(self, folder, node):
+        self.node = node
+        self.capture = Capture(folder, "old", f"src host {node.ip} and (port 5060 or port 5061 or port 5062)")
+        self.begin = 0
+
+    def stop(self):
+        os.kill(self.node.process.pid, signal.SIGSTOP)
+        self.begin = len(self.node.log())
+
+    def go_on(self):
+        time.sleep(self.SECONDS)
+        os.kill(self.node.process.pid, signal.SIGCONT)
+        wait_for("the old gateway steps down", lambda: self.node.role() == "candidate", 20)
+
+    def requests(self):
+        """Requests of a gateway that it sent since; answers to what waited for it are right."""
+        sent = re.findall(r"nta: sent ([^\n]*)", self.node.log()[self.begin:])
+        wrong = [line for line in sent if re.match(r"(INVITE|UPDATE|BYE|CANCEL|PRACK|INFO|REFER) ", line)]
+        packets = len(self.capture.values("tls.record.content_type == 23 || sip", "frame.number"))
+        everything = len(self.capture.values("frame", "frame.number"))
+        print(f"  stopped for {self.SECONDS} s, then: {len(sent)} SIP messages sent by the old gateway since, "
+              f"{len(wrong)} of them requests inside or for a call; of {everything} packets that it sent from "
+              f"its SIP ports or to them from its stop on, {packets} carry SIP or TLS data")
+        for line in sent[:10]:
+            print(f"    {line}")
+        return len(wrong)
 
 
 class Survive:
@@ -76,10 +110,11 @@ class Survive:
         self.options, self.folder = options, folder
         self.load = Load(folder, CALLER, CALLEE)
         self.background = Load(folder, CALLER, CALLEE, caller_port=6070, callee_port=BACKGROUND_PORT)
-        self.lab, self.phones = None, []
+        self.lab, self.phones, self.sleeper = None, [], None
 
     def open(self):
-        self.lab = lab_of(self.folder, None, log_level="info")
+        # at debug level the SIP stack logs each message that it sends
+        self.lab = lab_of(self.folder, None, log_level="debug" if self.options.how == "stop" else "info")
         east, west = self.lab.islands
         self.caller_node, self.callee_node = east.others()[-1], west.others()[0]
         self.load.start_callee()
@@ -132,7 +167,7 @@ class Survive:
         elif how == "handover":
             print("  " + old.ctl_text("election", "handover").strip())
         elif how == "stop":
-            os.kill(old.process.pid, signal.SIGSTOP)
+            self.sleeper.stop()
 
     def background_calls(self):
         east, west = self.lab.islands
@@ -143,7 +178,7 @@ class Survive:
     def run(self):
         east, west = self.lab.islands
         calls, old = self.options.calls, east.gateway()
-        capture = Capture(self.folder, 5080)
+        capture = Capture(self.folder, "callee", f"udp and dst host {CALLEE} and dst port 5080")
         run = self.load.start(self.caller_node.sip, west.domain, east.domain, 100, calls,
                               scenario="uac_survive.xml",
                               keys=[("allow", ALLOW[self.options.refresh])], patience_s=120)
@@ -152,6 +187,8 @@ class Survive:
         side = self.background_calls()
         if side:
             time.sleep(5)  # the load is meant to be there before the gateway goes
+        if self.options.how == "stop":
+            self.sleeper = Sleeper(self.folder, old)
         begin = time.monotonic()
         self.go(old)
         new = wait_for("another gateway", lambda: next(
@@ -162,14 +199,13 @@ class Survive:
                  lambda: (new.ctl("status") or {"replicas": {"calls": 0}})["replicas"]["calls"] >= taken,
                  30, 0.01)
         taken_ms = (time.monotonic() - begin) * 1000
-        if self.options.how == "stop":
-            time.sleep(10)  # so long the process is stopped
-            os.kill(old.process.pid, signal.SIGCONT)
+        if self.sleeper:
+            self.sleeper.go_on()
         result = run.wait()
         ended = self.hang_up_phones()
         time.sleep(4)  # SIPp counts a call 2 s after its end, and writes once a second
         answered = self.load.answered()
-        seen = capture.byes()
+        seen = len(capture.values('sip.Method == "BYE"', "sip.Call-ID"))
         told = times_told(new)
         print(f"  {self.options.how}, {calls} calls, phones with {self.options.refresh}: another gateway after "
               f"{active_ms:.0f} ms; the last call adopted by {taken_ms:.0f} ms; both ends told in "
@@ -178,6 +214,8 @@ class Survive:
               f"BYEs reached the callee, {seen} of them in the capture{capture.loss()}; real phones: {ended} of "
               f"{len(self.phones)}")
         lost = result["failed"] + (calls - answered) + len(self.phones) - ended
+        if self.sleeper:
+            lost += self.sleeper.requests()
         if side:
             other = side.wait()
             print(f"  meanwhile {self.options.rate} set-ups a second: {other['failed']} of {side.calls} failed, "
