@@ -496,16 +496,18 @@ peer_bootstrap_joined(struct peer *p)
 void
 peer_bootstrap_join_failed(struct peer *p)
 {
-    struct entry *e = peer_entry_find(p, NULL, &p->informant);
-
     p->since_ms = p->now.mono_ms; /* nobody forms an overlay because a join failed just now */
-    if (!e)
-        return;
-    e->heard = HEARD_NOTHING; /* ask again before the next attempt */
-    if (e->state == ENTRY_ASKING)
-        return;
-    e->state = ENTRY_IDLE;
-    e->next_ms = p->now.mono_ms + RETRY_JOIN_MS;
+    list_each(at, &p->entries) /* one node may have several: its address, and that it came to us */
+    {
+        struct entry *e = list_entry(at, struct entry, at);
+        if (!e->has_node || !id_equal(&e->node, &p->informant))
+            continue;
+        e->heard = HEARD_NOTHING; /* ask again before the next attempt */
+        if (e->state == ENTRY_ASKING)
+            continue;
+        e->state = ENTRY_IDLE;
+        e->next_ms = p->now.mono_ms + RETRY_JOIN_MS;
+    }
 }
 
 /* ---- time ---- */

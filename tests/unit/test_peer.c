@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "local-overlays/peer_internal.h"
 #include "tests/unit/lan_ask.h"
 
 /* ---- starting ----------------------------------------------------------------------------------
@@ -347,6 +348,38 @@ START_TEST(test_cut_off_for_a_moment)
 }
 END_TEST
 
+static bool
+lose_attach(unsigned from, unsigned to, struct slice *message)
+{
+    (void)from;
+    (void)to;
+    return peer_code_of(*message) != MESSAGE_ATTACH_REQ;
+}
+
+/* The member that a node joins by leaves.  It is known by two entries; neither is taken for a
+ * member any more, and the node does without it instead of trying for ever. */
+START_TEST(test_informant_leaves)
+{
+    struct node_ref twice;
+
+    lan_members(1);
+    ck_assert(lan_run_until(PEER_ALONE, 10000));
+    lan_add();
+    lan_start(1);
+    twice = lan.host[0].conf.self;
+    snprintf(twice.address, sizeof(twice.address), "10.0.0.99:6084");
+    peer_learn(lan_peer(1), lan_now(), &twice);
+    lan.tap = lose_attach;
+    peer_aim(lan_peer(1), lan_now(), PEER_AIM_MEMBER);
+    lan_run_ms(300);
+    ck_assert_int_eq(lan.host[1].state, PEER_JOINING);
+    peer_aim(lan_peer(0), lan_now(), PEER_AIM_CLIENT);
+    lan.tap = NULL;
+    lan_run_ms(10000);
+    ck_assert_int_eq(peer_state(lan_peer(1)), PEER_ALONE);
+}
+END_TEST
+
 /* The bootstrap node restarts and forms an overlay of its own; the others find it again. */
 START_TEST(test_bootstrap_restarts)
 {
@@ -475,6 +508,7 @@ suite(void)
     tcase_add_test(t, test_trace);
     tcase_add_test(t, test_watch);
     tcase_add_test(t, test_two_overlays);
+    tcase_add_test(t, test_informant_leaves);
     tcase_add_test(t, test_cut_off_for_a_moment);
     tcase_add_test(t, test_bootstrap_restarts);
     tcase_add_test(t, test_incompatible);
