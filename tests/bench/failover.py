@@ -74,6 +74,7 @@ class Islands:
 
     def __init__(self, network, folder, options):
         self.options = options
+        self.is_whole = True  # False: it did not come back to where it was, and has to be made anew
         self.lab = Lab(folder=os.path.join(folder, "lab"), hello_ms=options.hello,
                        log_level=options.log_level,
                        sip_extra="max-requests-per-source = 100000\n  max-pending-per-destination = 10000\n"
@@ -103,6 +104,15 @@ class Islands:
 
     def start(self, node):
         node.start(self.space[node].wrap)
+
+    def again(self):
+        """All daemons end and start anew, without memory of what was."""
+        for node in self.lab.nodes():
+            if node.is_running():
+                node.kill()
+            self.space[node].set_link(True)
+        self.is_whole = True
+        self.open()
 
     def open(self):
         for node in self.lab.nodes():
@@ -166,7 +176,7 @@ class Islands:
             return f"resolved as {contacts}"
         return None
 
-    def settle(self, timeout=60):
+    def settle(self, timeout=30):
         seen = []
 
         def question():
@@ -175,7 +185,8 @@ class Islands:
         try:
             wait_for("settled", question, timeout, 0.05)
         except LabError as problem:
-            raise LabError(f"after {timeout} s: {seen[0]}") from problem
+            self.is_whole = False
+            raise LabError(f"not as before within {timeout} s: {seen[0]}") from problem
         return self.gateway()
 
     def gateway(self):
@@ -479,6 +490,8 @@ def measure(islands, routers, fault, options):
             except LabError as problem:
                 problems.append(f"{name}, run {n + 1}: {problem}")
                 print(f"# {problems[-1]}", file=sys.stderr)
+                if not islands.is_whole:
+                    islands.again()
                 continue
             if options.raw:
                 print(f"# {fault} {n + 1} {name} {time.monotonic() - begin:.1f} s: " + ", ".join(
