@@ -41,7 +41,9 @@ on_view(void *ctx, struct moment now, enum status st, const struct signer *from,
 static void
 ask(struct node *n, struct moment now, const struct id *candidate)
 {
-    struct hello_req req = {.term = election_term(n->election)};
+    struct hello_req req = {.term = election_term(n->election),
+                            .score = election_score(n->election),
+                            .is_candidate = 1}; /* as it will be again, if it has been replaced */
     struct confirm_ask *asked = malloc(sizeof(*asked));
     struct writer w;
 
