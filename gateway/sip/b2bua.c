@@ -261,7 +261,6 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
 
     sip_random_text(c->token, B2BUA_TOKEN_CHARS);
     sip_random_text(c->answer_tag, B2BUA_TAG_CHARS);
-    c->callee_key = (struct b2bua_key){.call = c, .leg = CALL_CALLEE, .dialog = CALL_NO_DIALOG};
     c->from_uri = text_of_url(sip->sip_from->a_url);
     c->to_uri = text_of_url(sip->sip_to->a_url);
     c->caller_call_id = strdup(sip->sip_call_id->i_id);
@@ -280,20 +279,31 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
     return map_put(b->tags, slice_text(c->our_tag), &c->callee_key, NULL) == ST_OK;
 }
 
-static struct b2bua_call *
-new_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct sip_sender *sender)
+struct b2bua_call *
+b2bua_call_alloc(struct b2bua *b)
 {
-    struct moment now = sip_moment(b->sip);
-    enum call_kind kind = kind_of(sip->sip_request->rq_method);
     struct b2bua_call *c = calloc(1, sizeof(*c));
 
     if (!c)
         return NULL;
     c->b2bua = b;
+    c->callee_key = (struct b2bua_key){.call = c, .leg = CALL_CALLEE, .dialog = CALL_NO_DIALOG};
     list_init(&c->slot_link);
     list_init(&c->link);
     list_init(&c->trying.link);
     list_init(&c->changed_link);
+    return c;
+}
+
+static struct b2bua_call *
+new_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct sip_sender *sender)
+{
+    struct moment now = sip_moment(b->sip);
+    enum call_kind kind = kind_of(sip->sip_request->rq_method);
+    struct b2bua_call *c = b2bua_call_alloc(b);
+
+    if (!c)
+        return NULL;
     c->irq = irq;
     c->is_inward = sender->side == SIP_GATEWAYS;
     c->since_wall_ms = now.wall_ms;

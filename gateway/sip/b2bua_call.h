@@ -247,6 +247,9 @@ struct b2bua_key *b2bua_find(struct b2bua *b, const char *tag);
  * listening address.  Once the agents listen. */
 void b2bua_learn_ports(struct b2bua *b);
 
+/** b2bua_call_alloc - an empty call, in no list and without a machine; NULL without memory */
+struct b2bua_call *b2bua_call_alloc(struct b2bua *b);
+
 /** b2bua_call_free - at once, whatever is under way; not for a call that is held */
 void b2bua_call_free(struct b2bua_call *c);
 

@@ -127,16 +127,10 @@ make_call(struct b2bua *b, const struct call_record *record, const char *through
     struct call_adopted how = {.lifetime_s = record->lifetime_s,
                                .awaits_ack = record->awaits_ack,
                                .invite_from = record->invite_from};
-    struct b2bua_call *c = calloc(1, sizeof(*c));
+    struct b2bua_call *c = b2bua_call_alloc(b);
 
     if (!c)
         return NULL;
-    c->b2bua = b;
-    list_init(&c->slot_link);
-    list_init(&c->link);
-    list_init(&c->trying.link);
-    list_init(&c->changed_link);
-    c->callee_key = (struct b2bua_key){.call = c, .leg = CALL_CALLEE, .dialog = CALL_NO_DIALOG};
     c->is_inward = record->is_inward;
     c->since_wall_ms = record->since_wall_ms;
     c->is_copied = true; /* the overlay thread has it among its own already */
