@@ -67,6 +67,8 @@ struct bridge_call {
     char to[AOR_BYTES];
     char state[16]; /* "trying", "early", "confirmed", "ending" */
     uint64_t since_wall_ms;
+    bool is_adopted; /* another gateway set it up */
+    bool is_told;    /* both ends know where this gateway is */
 };
 
 /** One call for the stand-bys (gateway/replica/): what the record says is the SIP side's secret. */

@@ -45,9 +45,10 @@ struct call {
     uint8_t kind;
     uint8_t state;
     uint8_t winner;
-    uint8_t invite;        /* enum invite_state of the last INVITE */
-    uint8_t invite_from;   /* who sent it */
-    uint8_t byes;          /* bit for each leg that said BYE, or was sent one by us */
+    uint8_t invite;      /* enum invite_state of the last INVITE */
+    uint8_t invite_from; /* who sent it */
+    uint8_t byes;        /* bit for each leg that said BYE, or was sent one by us */
+    bool has_own_invite; /* one of the gateway itself is under way: its 2xx must be acknowledged */
     uint8_t subscriptions; /* REFERs accepted inside the dialog; they outlive the session */
     struct exchange exchange[CALL_EXCHANGES_MAX];
 };
@@ -113,7 +114,7 @@ settle(struct call *c, struct moment now)
         c->branches = NULL;
     }
     if (c->state == CALL_ENDING && !c->branches && !has_open_exchange(c) && c->subscriptions == 0 &&
-        c->invite != INVITE_ANSWERED)
+        !c->has_own_invite && c->invite != INVITE_ANSWERED)
         become(c, now, CALL_ENDED, "all is quiet");
 }
 
@@ -559,12 +560,14 @@ call_begin_invite(struct call *c, enum call_leg leg)
         return false;
     c->invite = INVITE_PENDING;
     c->invite_from = (uint8_t)other(leg);
+    c->has_own_invite = true;
     return true;
 }
 
 void
 call_end_invite(struct call *c, struct moment now, bool is_accepted)
 {
+    c->has_own_invite = false;
     if (c->invite == INVITE_PENDING)
         c->invite = is_accepted ? INVITE_ACKNOWLEDGED : INVITE_NONE;
     settle(c, now);
@@ -717,6 +720,7 @@ on_state_deadline(struct call *c, struct moment now)
         hang_up(c, now, c->kind == CALL_SESSION ? "session expired" : "subscription expired");
     } else if (c->state == CALL_ENDING) {
         c->subscriptions = 0;
+        c->has_own_invite = false;
         c->invite = INVITE_NONE;
         become(c, now, CALL_ENDED, "timed out");
     }

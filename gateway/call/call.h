@@ -188,7 +188,7 @@ struct call *call_adopt(const struct call_conf *conf, const struct call_out *out
                         struct moment now, const struct call_adopted *how);
 
 /** call_release - another gateway has it: nothing is asked for any more but call_out.changed(), and
- * it ends as soon as the exchanges that are open have ended. */
+ * it ends as soon as the exchanges that are open, and an INVITE of its own, have ended. */
 void call_release(struct call *c, struct moment now);
 
 uint32_t call_lifetime_s(const struct call *c);

@@ -462,10 +462,16 @@ show_registrations(const json_t *body)
     table_free(t);
 }
 
+static bool
+is_true(const json_t *object, const char *key)
+{
+    return json_is_true(json_object_get(object, key));
+}
+
 void
 show_calls(const json_t *body)
 {
-    struct table *t = table_new("CALL|FROM|TO|STATE|SINCE");
+    struct table *t = table_new("CALL|FROM|TO|STATE|SINCE|SET UP BY");
     const json_t *line;
     size_t i;
 
@@ -476,6 +482,9 @@ show_calls(const json_t *body)
         table_cell(t, COLOUR_NONE, "%s", text_of(line, "to"));
         table_cell(t, state_colour(text_of(line, "state")), "%s", text_of(line, "state"));
         table_cell(t, COLOUR_NONE, "%s", text_of(line, "since"));
+        table_cell(t, COLOUR_NONE, "%s%s",
+                   is_true(line, "is_adopted") ? "another gateway" : "this node",
+                   is_true(line, "is_told") ? "" : ", its ends are being told");
     }
     if (json_array_size(body) == 0)
         puts("no call");

@@ -405,8 +405,9 @@ report_calls(const struct bridge_message *m)
     for (size_t i = 0; all && i < m->count; i++)
         json_array_append_new(
             all,
-            json_pack("{s:o, s:o, s:o, s:o, s:o}", "id", text_json(m->call[i].id), "from",
+            json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "id", text_json(m->call[i].id), "from",
                       text_json(m->call[i].from), "to", text_json(m->call[i].to), "state",
-                      text_json(m->call[i].state), "since", time_json(m->call[i].since_wall_ms)));
+                      text_json(m->call[i].state), "since", time_json(m->call[i].since_wall_ms),
+                      "is_adopted", m->call[i].is_adopted, "is_told", m->call[i].is_told));
     return all;
 }

@@ -607,6 +607,8 @@ b2bua_report(const struct sip *s, uint64_t token)
         write_aor(c->to_uri, m->call[i].to);
         snprintf(m->call[i].state, sizeof(m->call[i].state), "%s",
                  call_state_name(state == CALL_SEARCHING ? CALL_TRYING : state));
+        m->call[i].is_adopted = c->is_adopted;
+        m->call[i].is_told = !c->refresh;
         m->call[i++].since_wall_ms = c->since_wall_ms;
     }
     m->count = i;

@@ -219,6 +219,7 @@ struct b2bua_call {
     uint8_t refresher;  /* enum call_leg */
     bool is_copied;     /* the overlay thread has a record of it */
     bool is_released;   /* it is another gateway's */
+    bool is_adopted;    /* it was another gateway's */
     struct list_node changed_link;
     struct b2bua_refresh *refresh; /* until both ends have heard of us */
     struct b2bua_trying trying;
@@ -282,6 +283,9 @@ void b2bua_copy_free(struct b2bua *b);
  * UPDATE or, where that is not known, INVITE with the other end's last SDP */
 void b2bua_refresh_start(struct b2bua_call *c);
 void b2bua_refresh_free(struct b2bua_call *c);
+/** b2bua_refresh_stop - there is nothing to tell any more; an INVITE under way is still
+ * acknowledged */
+void b2bua_refresh_stop(struct b2bua_call *c);
 
 NODISCARD enum status b2bua_refresh_new(struct b2bua *b);
 void b2bua_refresh_end(struct b2bua *b);

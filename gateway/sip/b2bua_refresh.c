@@ -186,6 +186,8 @@ on_final(struct b2bua_refresh_leg *l, const sip_t *sip, int status)
             b2bua_acknowledge(c, l->leg, call_winner(c->core));
         call_end_invite(c->core, now, is_accepted);
     }
+    if (!l->is_due)
+        return; /* the call is over, or another's, meanwhile */
     if (is_accepted) {
         l->is_due = false;
         b2bua_changed(c);
@@ -263,7 +265,9 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         b2bua_call_hold(c);
         if (call_state(c->core) == CALL_CONFIRMED)
             look_at(r, now_ms);
-        if (call_state(c->core) != CALL_CONFIRMED || is_over(r))
+        else
+            b2bua_refresh_stop(c);
+        if (c->refresh && is_over(r))
             b2bua_refresh_free(c);
         b2bua_call_release(c);
     }
@@ -314,6 +318,21 @@ b2bua_refresh_start(struct b2bua_call *c)
     }
     b2bua_learn_ports(b);
     arm(b);
+}
+
+void
+b2bua_refresh_stop(struct b2bua_call *c)
+{
+    struct b2bua_refresh *r = c->refresh;
+    bool is_inviting = false;
+
+    for (unsigned i = 0; r && i < 2; i++) {
+        r->leg[i].is_due = false;
+        ask_cancel(&r->leg[i].ask);
+        is_inviting |= r->leg[i].orq && r->leg[i].is_invite;
+    }
+    if (r && !is_inviting)
+        b2bua_refresh_free(c);
 }
 
 void

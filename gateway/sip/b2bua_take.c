@@ -131,6 +131,7 @@ make_call(struct b2bua *b, const struct call_record *record, const char *through
 
     if (!c)
         return NULL;
+    c->is_adopted = true;
     c->is_inward = record->is_inward;
     c->since_wall_ms = record->since_wall_ms;
     c->is_copied = true; /* the overlay thread has it among its own already */
@@ -219,7 +220,7 @@ forget(struct b2bua *b, const char *tag)
     b2bua_call_hold(c);
     c->is_released = true;
     list_remove(&c->changed_link);
-    b2bua_refresh_free(c);
+    b2bua_refresh_stop(c);
     winner = call_winner(c->core);
     map_remove(b->tags, slice_text(c->our_tag));
     if (winner != CALL_NO_DIALOG && c->dialog[winner])

@@ -61,7 +61,7 @@ ANSWERS = {
         "elapsed_ms": 12},
     "/v1/registrations": [],
     "/v1/calls": [{"id": "c1", "from": "a@b", "to": "c@d", "state": "confirmed",
-                   "since": "2026-01-31T12:00:00.000Z"}],
+                   "since": "2026-01-31T12:00:00.000Z", "is_adopted": True, "is_told": False}],
 }
 
 
@@ -140,7 +140,7 @@ def people(c):
     c.expect(["resolve", "sip:bob@site.can"], 0, ["is in overlay can, found in 12 ms",
                                                   "sip:127.2.0.1:5061", "1.50 ms"])
     c.expect(["registrations"], 0, ["no registration"])
-    c.expect(["calls"], 0, ["confirmed", "a@b"])
+    c.expect(["calls"], 0, ["confirmed", "a@b", "another gateway, its ends are being told"])
     code, out, _ = c.run("election")
     c.check("no escape sequences where there is no terminal", "\x1b" not in out, out)
 

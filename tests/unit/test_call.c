@@ -657,6 +657,23 @@ START_TEST(a_released_call_ends_without_a_word)
 }
 END_TEST
 
+/* The 2xx to it comes yet, and wants its ACK; a phone may wait for that with all it has to say. */
+START_TEST(a_released_call_waits_for_its_own_invite)
+{
+    adopt(0, false);
+    ck_assert(call_begin_invite(call, CALL_CALLER));
+    call_release(call, now);
+    expect("-> ending: another gateway has it\n");
+    call_end_invite(call, now, true);
+    expect("-> ended: all is quiet\n");
+    adopt(0, false);
+    ck_assert(call_begin_invite(call, CALL_CALLER));
+    call_release(call, now);
+    wait_until(41000); /* but not for ever */
+    expect("-> ending: another gateway has it\n-> ended: timed out\n");
+}
+END_TEST
+
 START_TEST(an_invite_of_the_gateway_itself)
 {
     unsigned exchange;
@@ -692,6 +709,7 @@ main(void)
     tcase_add_test(tc, an_adopted_session_lives_as_long_as_it_did);
     tcase_add_test(tc, a_released_call_ends_without_a_word);
     tcase_add_test(tc, an_invite_of_the_gateway_itself);
+    tcase_add_test(tc, a_released_call_waits_for_its_own_invite);
     tcase_add_test(tc, nothing_can_be_sent);
     tcase_add_test(tc, overlay_says_nothing);
     tcase_add_test(tc, fork_first_2xx_wins);
