@@ -469,7 +469,8 @@ def parse_options():
     parser.add_argument("--hold", type=int, default=0, help="ms that a call stays up")
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--only", default="failover,hello,copies", help="which of failover,hello,copies")
-    parser.add_argument("--hello-candidates", default="10,100", help="sizes of the idle islands")
+    parser.add_argument("--hello-candidates", default="10,50",
+                        help="sizes of the idle islands; 100 need more than two cores")
     parser.add_argument("--seconds", type=int, default=5, help="for each figure of hello and copies")
     parser.add_argument("--rounds", type=int, default=3, help="of copies")
     parser.add_argument("--keep-logs", metavar="FOLDER", help="copy the nodes' logs there")

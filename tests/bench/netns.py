@@ -18,6 +18,7 @@ import sys
 from lab import LabError
 
 PORTS = itertools.count()
+ROUTER = "10.77.255.254"
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
@@ -68,9 +69,11 @@ class Space:
         ip("link", "add", self.port, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         ip("link", "set", self.port, "master", network.bridge, "up")
         for address in addresses:
-            ip("-n", self.name, "address", "add", f"{address}/16", "dev", "eth0")
+            ip("-n", self.name, "address", "add", address + ("/32" if network.is_routed else "/16"), "dev", "eth0")
         ip("-n", self.name, "link", "set", "lo", "up")
         ip("-n", self.name, "link", "set", "eth0", "up")
+        if network.is_routed:
+            ip("-n", self.name, "route", "add", "default", "via", ROUTER, "dev", "eth0", "onlink")
 
     @contextlib.contextmanager
     def inside(self):
@@ -107,13 +110,24 @@ class Space:
 
 
 class Network:
-    """The bridge, and all that hangs on it."""
+    """The bridge, and all that hangs on it.
 
-    def __init__(self):
+    @is_routed: the bridge routes between nodes.  The kernel keeps about a thousand neighbours for all
+    namespaces together, which forty nodes that all know each other would fill.
+    """
+
+    def __init__(self, is_routed=False):
+        self.is_routed = is_routed
         self.bridge, self.spaces = "bridge", []
         ip("link", "set", "lo", "up")
         ip("link", "add", self.bridge, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
         ip("link", "set", self.bridge, "up")
+        if is_routed:
+            ip("address", "add", ROUTER + "/16", "dev", self.bridge)
+            for name, value in (("ip_forward", "1"), ("conf/all/send_redirects", "0"),
+                                (f"conf/{self.bridge}/send_redirects", "0")):
+                with open(f"/proc/sys/net/ipv4/{name}", "w", encoding="ascii") as setting:
+                    setting.write(value)
 
     def space(self, name, *addresses):
         return Space(self, name, addresses)
