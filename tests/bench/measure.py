@@ -133,6 +133,7 @@ class Load:
     def _sipp(self, name, *words):
         with open(os.path.join(self.dir, f"{name}.out"), "wb") as out:
             return subprocess.Popen([*pinned(self.cpu), "sipp", *words, "-nostdin", "-skip_rlimit",
+                                     "-aa",  # a gateway that takes over may send UPDATE
                                      "-buff_size", "1048576"], stdout=out, stderr=subprocess.STDOUT,
                                     stdin=subprocess.DEVNULL, cwd=self.dir)
 

@@ -78,10 +78,11 @@ class Sleeper:
     def __init__(self, folder, node):
         self.node = node
         self.capture = Capture(folder, "old", f"src host {node.ip} and (port 5060 or port 5061 or port 5062)")
-        self.begin = 0
+        self.begin, self.stopped_at = 0, 0.0
 
     def stop(self):
         os.kill(self.node.process.pid, signal.SIGSTOP)
+        self.stopped_at = time.time()
         self.begin = len(self.node.log())
 
     def go_on(self):
@@ -93,11 +94,13 @@ class Sleeper:
         """Requests of a gateway that it sent since; answers to what waited for it are right."""
         sent = re.findall(r"nta: sent ([^\n]*)", self.node.log()[self.begin:])
         wrong = [line for line in sent if re.match(r"(INVITE|UPDATE|BYE|CANCEL|PRACK|INFO|REFER) ", line)]
-        packets = len(self.capture.values("tls.record.content_type == 23 || sip", "frame.number"))
-        everything = len(self.capture.values("frame", "frame.number"))
+        packets = len(self.capture.values(f"(tls.record.content_type == 23 || sip) && frame.time_epoch >= "
+                                          f"{self.stopped_at:.6f}", "frame.number"))
+        seen = [float(at) >= self.stopped_at for at in self.capture.values("frame", "frame.time_epoch")]
         print(f"  stopped for {self.SECONDS} s, then: {len(sent)} SIP messages sent by the old gateway since, "
-              f"{len(wrong)} of them requests inside or for a call; of {everything} packets that it sent from "
-              f"its SIP ports or to them from its stop on, {packets} carry SIP or TLS data")
+              f"{len(wrong)} of them requests inside or for a call; the capture has "
+              f"{seen.count(False)} packets of its SIP ports before its stop, {seen.count(True)} after it, {packets} of "
+              "these with SIP or TLS data")
         for line in sent[:10]:
             print(f"    {line}")
         return len(wrong)
@@ -178,6 +181,8 @@ class Survive:
     def run(self):
         east, west = self.lab.islands
         calls, old = self.options.calls, east.gateway()
+        if self.options.how == "stop":
+            self.sleeper = Sleeper(self.folder, old)
         capture = Capture(self.folder, "callee", f"udp and dst host {CALLEE} and dst port 5080")
         run = self.load.start(self.caller_node.sip, west.domain, east.domain, 100, calls,
                               scenario="uac_survive.xml",
@@ -187,8 +192,6 @@ class Survive:
         side = self.background_calls()
         if side:
             time.sleep(5)  # the load is meant to be there before the gateway goes
-        if self.options.how == "stop":
-            self.sleeper = Sleeper(self.folder, old)
         begin = time.monotonic()
         self.go(old)
         new = wait_for("another gateway", lambda: next(
