@@ -26,7 +26,27 @@ ALONE = "RINGWAY_BENCH_ALONE"
 
 
 def stop(*_):
+    for number in (signal.SIGINT, signal.SIGTERM):  # once is enough: the end is not to be interrupted
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def die_with_parent():
+    LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def run_inside(words):
+    """Run a command that has one child and waits for it, itself deaf to signals: they go to the child.
+    Returns its exit code."""
+    process = subprocess.Popen(words, preexec_fn=die_with_parent)  # pylint: disable=subprocess-popen-preexec-fn
+
+    def pass_on(number, _):
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as listing:
+            for child in listing.read().split():
+                os.kill(int(child), number)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    return process.wait()
 
 
 def alone():
@@ -47,8 +67,7 @@ def alone():
               + done.stderr.decode("utf-8", "replace").strip(), file=sys.stderr)
         sys.exit(1)
     os.environ[ALONE] = "1"
-    os.execvp(words[0], [*words, sys.executable, *sys.argv])
-    return None  # never
+    sys.exit(run_inside([*words, sys.executable, *sys.argv]))
 
 
 def ip(*words):
