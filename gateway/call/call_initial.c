@@ -1,0 +1,308 @@
+#include <stdlib.h>
+
+#include "gateway/call/internal.h"
+
+#define REFER_LIFETIME_S 180 /* a REFER that says nothing of its subscription's length */
+
+bool
+call_initial_is_open(const struct call *c)
+{
+    if (!c->branches)
+        return false;
+    for (size_t i = 0; i < c->branches->count; i++)
+        if (c->branches->branch[i].state == BRANCH_SENT ||
+            c->branches->branch[i].state == BRANCH_HEARD)
+            return true;
+    return false;
+}
+
+static void
+cancel_branches(struct call *c)
+{
+    struct branches *b = c->branches;
+
+    for (size_t i = 0; b && i < b->count; i++) {
+        if (b->branch[i].state == BRANCH_WAITING)
+            b->branch[i].state = BRANCH_DONE;
+        if (b->branch[i].state == BRANCH_SENT || b->branch[i].state == BRANCH_HEARD) {
+            if (c->kind == CALL_SESSION)
+                c->out->cancel(c->ctx, (unsigned)i);
+            else
+                b->branch[i].state = BRANCH_DONE; /* RFC 3261 section 9.1: only INVITE */
+        }
+    }
+}
+
+void
+call_finish(struct call *c, struct moment now, int status, const char *reason)
+{
+    if (c->branches->has_given_up)
+        return;
+    c->branches->has_given_up = true;
+    c->branches->hop_deadline_ms = MOMENT_NEVER;
+    c->branches->answer_deadline_ms = MOMENT_NEVER;
+    c->branches->search_at_ms = MOMENT_NEVER;
+    c->invite = INVITE_NONE;
+    c->out->finish(c->ctx, status);
+    cancel_branches(c);
+    call_become(c, now, CALL_ENDING, reason);
+}
+
+/** Smaller is better: RFC 3261 section 16.7 step 6. */
+static int
+rank(int status)
+{
+    if (status >= 600)
+        return 0;
+    if (status == 401 || status == 407 || status == 415 || status == 420 || status == 484)
+        return 400;
+    if (status == 408 || status == 480 || status == 503) /* says the least */
+        return (status / 100) * 100 + 99;
+    return (status / 100) * 100 + 1;
+}
+
+static void
+start_group(struct call *c, struct moment now, uint8_t group)
+{
+    struct branches *b = c->branches;
+
+    b->group = group;
+    b->hop_deadline_ms = MOMENT_NEVER;
+    for (size_t i = 0; i < b->count; i++) {
+        struct branch *branch = &b->branch[i];
+
+        if (branch->state != BRANCH_WAITING || branch->group != group)
+            continue;
+        if (!c->out->send_initial(c->ctx, (unsigned)i)) {
+            branch->state = BRANCH_DONE;
+            continue;
+        }
+        branch->state = BRANCH_SENT;
+        if (branch->is_hop)
+            b->hop_deadline_ms = now.mono_ms + c->conf->hop_ms;
+    }
+}
+
+static bool
+is_anyone_reached(const struct branches *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (b->branch[i].is_reached)
+            return true;
+    return false;
+}
+
+static bool
+next_group(const struct branches *b, uint8_t *ret_group)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->branch[i].state != BRANCH_WAITING)
+            continue;
+        if (!found || b->branch[i].group < *ret_group)
+            *ret_group = b->branch[i].group;
+        found = true;
+    }
+    return found;
+}
+
+static void
+search_again(struct call *c, struct moment now)
+{
+    struct branches *b = c->branches;
+    uint32_t pause_ms = b->searches > 0 ? c->conf->search_pause_ms : 0;
+
+    b->searches++;
+    call_become(c, now, CALL_SEARCHING, "nobody could be reached");
+    c->deadline_ms = now.mono_ms + pause_ms + c->conf->search_ms;
+    if (pause_ms > 0)
+        b->search_at_ms = now.mono_ms + pause_ms;
+    else
+        c->out->search_again(c->ctx);
+}
+
+/** No branch runs any more: on to the next group, to another search, or to the final answer. */
+static void
+go_on(struct call *c, struct moment now)
+{
+    struct branches *b = c->branches;
+    uint8_t group = 0;
+
+    while (!b->has_given_up && c->state < CALL_CONFIRMED && !call_initial_is_open(c)) {
+        if (is_anyone_reached(b)) {
+            /* a 503 from downstream would say that we are out of order (section 16.7 step 6) */
+            call_finish(c, now, b->best == 503 ? 500 : CALL_PASS, "refused");
+        } else if (next_group(b, &group)) {
+            start_group(c, now, group);
+        } else if (b->searches < c->conf->searches) {
+            search_again(c, now);
+            return;
+        } else {
+            call_finish(c, now, b->best == 503 ? 500 : c->conf->unreachable_status,
+                        "nobody could be reached");
+        }
+    }
+}
+
+void
+call_on_targets(struct call *c, struct moment now, const struct call_target *targets, size_t count)
+{
+    struct branches *b = c->branches;
+
+    if (c->state != CALL_SEARCHING)
+        return;
+    for (size_t i = 0; i < count && b->count < CALL_BRANCHES_MAX; i++)
+        b->branch[b->count++] = (struct branch){
+            .state = BRANCH_WAITING, .group = targets[i].group, .is_hop = targets[i].is_hop};
+    call_become(c, now, CALL_TRYING, "sent on");
+    go_on(c, now);
+    call_settle(c, now);
+}
+
+void
+call_on_no_target(struct call *c, struct moment now, int status, const char *reason)
+{
+    if (c->state != CALL_SEARCHING)
+        return;
+    if (c->branches->best == 503)
+        status = 500;
+    else if (c->branches->best)
+        status = CALL_PASS;
+    call_finish(c, now, status, reason);
+    call_settle(c, now);
+}
+
+static void
+on_final(struct call *c, struct moment now, unsigned index, const struct call_response *response)
+{
+    struct branches *b = c->branches;
+    struct branch *branch = &b->branch[index];
+    bool is_silent = response->is_ours && branch->state != BRANCH_HEARD;
+
+    branch->state = BRANCH_DONE;
+    if (b->has_given_up)
+        return;
+    /* nothing came back, or "not here, not now": the next target may do better */
+    if (is_silent || response->status == 503) {
+        if (is_silent || branch->is_hop)
+            c->out->forget(c->ctx, index);
+    } else {
+        branch->is_reached = !response->is_stale || b->searches > 0;
+    }
+    if (!is_silent && (b->best == 0 || rank(response->status) < rank(b->best))) {
+        b->best = response->status;
+        c->out->keep(c->ctx, index);
+    }
+    if (response->status >= 600) /* section 16.7 step 5 */
+        call_finish(c, now, CALL_PASS, "declined everywhere");
+}
+
+static void
+on_success(struct call *c, struct moment now, unsigned index, const struct call_response *response)
+{
+    struct branches *b = c->branches;
+
+    b->branch[index].state = BRANCH_DONE;
+    if (b->has_given_up || c->winner != CALL_NO_DIALOG) {
+        /* CANCEL crossed the 2xx, or a second phone was picked up (section 13.2.2.4) */
+        if (c->kind == CALL_SESSION && response->dialog != c->winner)
+            c->out->refuse_dialog(c->ctx, response->dialog);
+        return;
+    }
+    c->out->relay(c->ctx, index, response->dialog);
+    b->hop_deadline_ms = MOMENT_NEVER;
+    b->answer_deadline_ms = MOMENT_NEVER;
+    cancel_branches(c);
+    b->has_given_up = true;
+    if (c->kind == CALL_SINGLE || response->dialog == CALL_NO_DIALOG) {
+        c->invite = INVITE_NONE;
+        call_become(c, now, CALL_ENDING, "answered");
+        return;
+    }
+    c->winner = response->dialog;
+    c->lifetime_s = response->expires_s;
+    if (c->kind == CALL_SESSION) {
+        c->invite = INVITE_ANSWERED;
+        c->ack_deadline_ms = now.mono_ms + c->conf->ack_ms;
+    } else if (c->lifetime_s == 0) {
+        c->lifetime_s = REFER_LIFETIME_S;
+    }
+    call_become(c, now, CALL_CONFIRMED, "answered");
+}
+
+void
+call_on_response(struct call *c, struct moment now, unsigned branch,
+                 const struct call_response *response)
+{
+    struct branches *b = c->branches;
+
+    if (!b || branch >= b->count || b->branch[branch].state == BRANCH_DONE) {
+        /* the transaction is gone, but another phone behind this branch may still be picked up */
+        if (c->kind == CALL_SESSION && response->status / 100 == 2 && response->dialog != c->winner)
+            c->out->refuse_dialog(c->ctx, response->dialog);
+        return;
+    }
+    if (response->status < 200) {
+        b->branch[branch].state = BRANCH_HEARD;
+        b->branch[branch].is_reached = true;
+        if (response->status > 100 && !b->has_given_up) {
+            c->out->relay(c->ctx, branch, response->dialog);
+            call_become(c, now, CALL_EARLY, "ringing");
+        }
+        return;
+    }
+    if (response->status < 300)
+        on_success(c, now, branch, response);
+    else
+        on_final(c, now, branch, response);
+    go_on(c, now);
+    call_settle(c, now);
+}
+
+/* ---- time ---- */
+
+static void
+on_hop_deadline(struct call *c, struct moment now)
+{
+    struct branches *b = c->branches;
+
+    b->hop_deadline_ms = MOMENT_NEVER;
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->branch[i].state != BRANCH_SENT || !b->branch[i].is_hop)
+            continue;
+        /* its transaction goes on until it is quiet, but nothing of it counts any more */
+        if (c->kind == CALL_SESSION)
+            c->out->cancel(c->ctx, (unsigned)i);
+        c->out->forget(c->ctx, (unsigned)i);
+        b->branch[i].state = BRANCH_DONE;
+    }
+    go_on(c, now);
+}
+
+void
+call_initial_tick(struct call *c, struct moment now)
+{
+    struct branches *b = c->branches;
+
+    if (b && b->hop_deadline_ms <= now.mono_ms)
+        on_hop_deadline(c, now);
+    if (b && b->search_at_ms <= now.mono_ms) {
+        b->search_at_ms = MOMENT_NEVER;
+        c->out->search_again(c->ctx);
+    }
+    if (b && b->answer_deadline_ms <= now.mono_ms)
+        call_finish(c, now, 408, "no answer");
+}
+
+uint64_t
+call_initial_deadline_ms(const struct call *c)
+{
+    const struct branches *b = c->branches;
+    uint64_t at_ms;
+
+    if (!b)
+        return MOMENT_NEVER;
+    at_ms = moment_earlier_ms(b->hop_deadline_ms, b->answer_deadline_ms);
+    return moment_earlier_ms(at_ms, b->search_at_ms);
+}

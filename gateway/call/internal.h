@@ -1,0 +1,80 @@
+/**
+ * DOC: what the files of the call's machine share
+ *
+ * call.c is the call as a whole and its dialog; call_initial.c its initial request, whom it is sent
+ * to and which answer wins.
+ */
+#ifndef GATEWAY_CALL_INTERNAL_H
+#define GATEWAY_CALL_INTERNAL_H
+
+#include "gateway/call/call.h"
+
+enum branch_state { BRANCH_WAITING, BRANCH_SENT, BRANCH_HEARD, BRANCH_DONE };
+enum invite_state { INVITE_NONE, INVITE_PENDING, INVITE_ANSWERED, INVITE_ACKNOWLEDGED };
+
+struct branch {
+    enum branch_state state;
+    uint8_t group;
+    bool is_hop;
+    bool is_reached; /* someone answered, be it with a refusal */
+};
+
+/** Branches matter until the initial request is settled; a call that is up has none. */
+struct branches {
+    size_t count;
+    int best; /* status of the response kept, 0 for none */
+    uint8_t group;
+    unsigned searches;     /* after the first */
+    uint64_t search_at_ms; /* the next; MOMENT_NEVER while none is waited for */
+    bool has_given_up;     /* the caller has its answer: whatever comes is not for him */
+    uint64_t hop_deadline_ms;
+    uint64_t answer_deadline_ms;
+    struct branch branch[CALL_BRANCHES_MAX];
+};
+
+struct exchange {
+    bool is_open;
+    uint8_t from;
+    uint8_t method;
+};
+
+struct call {
+    const struct call_conf *conf;
+    const struct call_out *out;
+    void *ctx;
+    struct branches *branches;
+    uint64_t deadline_ms; /* of the state; the branches have their own */
+    uint64_t ack_deadline_ms;
+    uint32_t lifetime_s; /* of the session or subscription; 0 without limit */
+    uint8_t kind;
+    uint8_t state;
+    uint8_t winner;
+    uint8_t invite;      /* enum invite_state of the last INVITE */
+    uint8_t invite_from; /* who sent it */
+    uint8_t byes;        /* bit for each leg that said BYE, or was sent one by us */
+    bool has_own_invite; /* one of the gateway itself is under way: its 2xx must be acknowledged */
+    uint8_t subscriptions; /* REFERs accepted inside the dialog; they outlive the session */
+    struct exchange exchange[CALL_EXCHANGES_MAX];
+};
+
+/* ---- call.c ---- */
+
+/** call_become - the one place where the state changes */
+void call_become(struct call *c, struct moment now, enum call_state state, const char *reason);
+
+/** call_settle - a call that is over goes once nothing is under way any more; the last thing that a
+ * function does */
+void call_settle(struct call *c, struct moment now);
+
+/* ---- call_initial.c ---- */
+
+/** call_finish - give the caller his final answer; branches that still run are called off */
+void call_finish(struct call *c, struct moment now, int status, const char *reason);
+
+/** call_initial_is_open - is an answer of a branch still to come? */
+bool call_initial_is_open(const struct call *c);
+
+void call_initial_tick(struct call *c, struct moment now);
+uint64_t call_initial_deadline_ms(const struct call *c);
+
+#endif
