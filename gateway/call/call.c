@@ -79,6 +79,7 @@ call_new(enum call_kind kind, const struct call_conf *conf, const struct call_ou
     c->deadline_ms = now.mono_ms + conf->search_ms;
     c->ack_deadline_ms = MOMENT_NEVER;
     c->branches->hop_deadline_ms = MOMENT_NEVER;
+    c->branches->doubt_at_ms = MOMENT_NEVER;
     c->branches->search_at_ms = MOMENT_NEVER;
     c->branches->answer_deadline_ms =
         kind == CALL_SESSION ? now.mono_ms + conf->answer_ms : MOMENT_NEVER;

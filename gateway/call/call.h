@@ -61,8 +61,11 @@ enum call_leg { CALL_CALLER, CALL_CALLEE };
 enum call_method { CALL_INVITE, CALL_BYE, CALL_REFER, CALL_SUBSCRIBE, CALL_NOTIFY, CALL_OTHER };
 
 struct call_conf {
-    uint32_t search_ms;     /* no answer of the overlay after this: 503 */
-    uint32_t hop_ms;        /* a target that is a hop and sends nothing at all is given up */
+    uint32_t search_ms; /* no answer of the overlay after this: 503 */
+    uint32_t hop_ms;    /* a target that is a hop and sends nothing at all is given up */
+    uint32_t doubt_ms;  /* before that: is another in its place by now?  Asked after doubt_ms of
+                           silence and each doubt_again_ms from then on; 0: never */
+    uint32_t doubt_again_ms;
     uint32_t answer_ms;     /* no final answer to an INVITE: 408; at least 30,000 */
     uint32_t ack_ms;        /* a 2xx waits this long for its ACK: 64*T1 */
     uint32_t ending_ms;     /* cancelled branches and open exchanges may take this long */
@@ -86,6 +89,8 @@ struct call_out {
     /** forget - nothing came from this branch's target: do not use it for now */
     void (*forget)(void *ctx, unsigned branch);
     void (*search_again)(void *ctx);
+    /** doubt - those who were asked are silent; see call_on_successors() */
+    void (*doubt)(void *ctx);
     /** relay - pass the response in hand to the caller, as being in @dialog */
     void (*relay)(void *ctx, unsigned branch, uint8_t dialog);
     /** keep - the final response in hand is the best so far (RFC 3261 section 16.7) */
@@ -131,6 +136,17 @@ uint8_t call_winner(const struct call *c);
  */
 void call_on_targets(struct call *c, struct moment now, const struct call_target *targets,
                      size_t count);
+
+/** call_is_silent - was the request sent to hops that have said nothing yet, and to nobody else? */
+bool call_is_silent(const struct call *c);
+
+/**
+ * call_on_successors - those who are silent are not what they were any more
+ * @targets: who is in their place; with @count 0 the call goes on as if they were given up
+ * Only while call_is_silent().  Branches are numbered on.
+ */
+void call_on_successors(struct call *c, struct moment now, const struct call_target *targets,
+                        size_t count);
 
 /** call_on_no_target - nobody is to be asked; the best refusal so far answers the caller, or
  * @status without one. */

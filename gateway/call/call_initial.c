@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 
 #include "gateway/call/internal.h"
@@ -40,6 +41,7 @@ call_finish(struct call *c, struct moment now, int status, const char *reason)
         return;
     c->branches->has_given_up = true;
     c->branches->hop_deadline_ms = MOMENT_NEVER;
+    c->branches->doubt_at_ms = MOMENT_NEVER;
     c->branches->answer_deadline_ms = MOMENT_NEVER;
     c->branches->search_at_ms = MOMENT_NEVER;
     c->invite = INVITE_NONE;
@@ -68,6 +70,7 @@ start_group(struct call *c, struct moment now, uint8_t group)
 
     b->group = group;
     b->hop_deadline_ms = MOMENT_NEVER;
+    b->doubt_at_ms = MOMENT_NEVER;
     for (size_t i = 0; i < b->count; i++) {
         struct branch *branch = &b->branch[i];
 
@@ -78,8 +81,11 @@ start_group(struct call *c, struct moment now, uint8_t group)
             continue;
         }
         branch->state = BRANCH_SENT;
-        if (branch->is_hop)
-            b->hop_deadline_ms = now.mono_ms + c->conf->hop_ms;
+        if (!branch->is_hop)
+            continue;
+        b->hop_deadline_ms = now.mono_ms + c->conf->hop_ms;
+        if (c->conf->doubt_ms > 0)
+            b->doubt_at_ms = now.mono_ms + c->conf->doubt_ms;
     }
 }
 
@@ -145,18 +151,67 @@ go_on(struct call *c, struct moment now)
     }
 }
 
-void
-call_on_targets(struct call *c, struct moment now, const struct call_target *targets, size_t count)
+static void
+add_branches(struct branches *b, const struct call_target *targets, size_t count)
 {
-    struct branches *b = c->branches;
-
-    if (c->state != CALL_SEARCHING)
-        return;
     for (size_t i = 0; i < count && b->count < CALL_BRANCHES_MAX; i++)
         b->branch[b->count++] = (struct branch){
             .state = BRANCH_WAITING, .group = targets[i].group, .is_hop = targets[i].is_hop};
+}
+
+void
+call_on_targets(struct call *c, struct moment now, const struct call_target *targets, size_t count)
+{
+    if (c->state != CALL_SEARCHING)
+        return;
+    add_branches(c->branches, targets, count);
     call_become(c, now, CALL_TRYING, "sent on");
     go_on(c, now);
+    call_settle(c, now);
+}
+
+static void
+give_up_silent(struct call *c, struct moment now)
+{
+    struct branches *b = c->branches;
+
+    b->hop_deadline_ms = MOMENT_NEVER;
+    b->doubt_at_ms = MOMENT_NEVER;
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->branch[i].state != BRANCH_SENT || !b->branch[i].is_hop)
+            continue;
+        /* its transaction goes on until it is quiet, but nothing of it counts any more */
+        if (c->kind == CALL_SESSION)
+            c->out->cancel(c->ctx, (unsigned)i);
+        c->out->forget(c->ctx, (unsigned)i);
+        b->branch[i].state = BRANCH_DONE;
+    }
+    go_on(c, now);
+}
+
+bool
+call_is_silent(const struct call *c)
+{
+    bool is_sent = false;
+
+    if (c->state != CALL_TRYING || is_anyone_reached(c->branches))
+        return false;
+    for (size_t i = 0; i < c->branches->count; i++) {
+        const struct branch *branch = &c->branches->branch[i];
+        if (branch->state == BRANCH_SENT && !branch->is_hop)
+            return false;
+        is_sent = is_sent || branch->state == BRANCH_SENT;
+    }
+    return is_sent;
+}
+
+void
+call_on_successors(struct call *c, struct moment now, const struct call_target *targets,
+                   size_t count)
+{
+    assert(call_is_silent(c));
+    add_branches(c->branches, targets, count);
+    give_up_silent(c, now);
     call_settle(c, now);
 }
 
@@ -263,21 +318,16 @@ call_on_response(struct call *c, struct moment now, unsigned branch,
 /* ---- time ---- */
 
 static void
-on_hop_deadline(struct call *c, struct moment now)
+doubt(struct call *c, struct moment now)
 {
     struct branches *b = c->branches;
 
-    b->hop_deadline_ms = MOMENT_NEVER;
-    for (size_t i = 0; i < b->count; i++) {
-        if (b->branch[i].state != BRANCH_SENT || !b->branch[i].is_hop)
-            continue;
-        /* its transaction goes on until it is quiet, but nothing of it counts any more */
-        if (c->kind == CALL_SESSION)
-            c->out->cancel(c->ctx, (unsigned)i);
-        c->out->forget(c->ctx, (unsigned)i);
-        b->branch[i].state = BRANCH_DONE;
-    }
-    go_on(c, now);
+    b->doubt_at_ms = MOMENT_NEVER;
+    if (!call_is_silent(c))
+        return;
+    if (c->conf->doubt_again_ms > 0)
+        b->doubt_at_ms = now.mono_ms + c->conf->doubt_again_ms;
+    c->out->doubt(c->ctx);
 }
 
 void
@@ -286,7 +336,9 @@ call_initial_tick(struct call *c, struct moment now)
     struct branches *b = c->branches;
 
     if (b && b->hop_deadline_ms <= now.mono_ms)
-        on_hop_deadline(c, now);
+        give_up_silent(c, now);
+    if (b && b->doubt_at_ms <= now.mono_ms)
+        doubt(c, now);
     if (b && b->search_at_ms <= now.mono_ms) {
         b->search_at_ms = MOMENT_NEVER;
         c->out->search_again(c->ctx);
@@ -304,5 +356,6 @@ call_initial_deadline_ms(const struct call *c)
     if (!b)
         return MOMENT_NEVER;
     at_ms = moment_earlier_ms(b->hop_deadline_ms, b->answer_deadline_ms);
+    at_ms = moment_earlier_ms(at_ms, b->doubt_at_ms);
     return moment_earlier_ms(at_ms, b->search_at_ms);
 }

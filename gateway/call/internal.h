@@ -28,6 +28,7 @@ struct branches {
     uint64_t search_at_ms; /* the next; MOMENT_NEVER while none is waited for */
     bool has_given_up;     /* the caller has its answer: whatever comes is not for him */
     uint64_t hop_deadline_ms;
+    uint64_t doubt_at_ms; /* the next; MOMENT_NEVER while nobody is silent */
     uint64_t answer_deadline_ms;
     struct branch branch[CALL_BRANCHES_MAX];
 };

@@ -512,6 +512,8 @@ set_conf(struct b2bua *b, const struct sip_conf *conf)
     b->inward = b->outward;
     if (b->outward.hop_ms > B2BUA_SILENCE_MS)
         b->outward.hop_ms = B2BUA_SILENCE_MS;
+    b->outward.doubt_ms = B2BUA_DOUBT_MS;
+    b->outward.doubt_again_ms = B2BUA_DOUBTS_MS;
     b->inward.searches = 1;                                     /* bindings that were old */
     b->inward.search_ms = 2 * ASK_TIMEOUT_MS + SEARCH_SLACK_MS; /* From, then the bindings */
     b->inward.unreachable_status = 480;

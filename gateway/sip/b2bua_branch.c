@@ -95,6 +95,12 @@ search_again(void *ctx)
 }
 
 static void
+doubt(void *ctx)
+{
+    b2bua_initial_doubt(ctx);
+}
+
+static void
 relay(void *ctx, unsigned branch, uint8_t dialog)
 {
     struct b2bua_call *c = ctx;
@@ -181,6 +187,7 @@ const struct call_out b2bua_call_out = {.send_initial = send_initial,
                                         .cancel = cancel,
                                         .forget = forget,
                                         .search_again = search_again,
+                                        .doubt = doubt,
                                         .relay = relay,
                                         .keep = keep,
                                         .finish = finish,

@@ -29,8 +29,12 @@
 #define B2BUA_HASH_CHARS  12 /* of a tag that is a hash of the caller's names */
 #define B2BUA_DIALOGS_MAX 8
 #define B2BUA_SLOTS       512
-#define B2BUA_SLOT_MS     100
-#define B2BUA_SILENCE_MS  1000 /* a far gateway says 100 within B2BUA_SLOT_MS, or is not there */
+#define B2BUA_SLOT_MS     50
+#define B2BUA_DOUBT_MS                                                                             \
+    250                       /* a far gateway says 100 within B2BUA_SLOT_MS; one that has not may \
+                                 be dead: is there another in its place by now? */
+#define B2BUA_DOUBTS_MS   100 /* the same question again */
+#define B2BUA_SILENCE_MS  1000 /* it is not there, whatever the ring says */
 #define B2BUA_LOOKUPS_MAX 5    /* contacts that are users of this domain again */
 
 #define B2BUA_COPY_MS       20  /* changed calls are told to the overlay thread so often */
@@ -61,7 +65,7 @@ struct b2bua {
     uint64_t slot_at; /* number of the last slot served */
     su_timer_t *timer;
     struct list_node untold; /* struct b2bua_trying: requests whose sender waits for a 100 */
-    struct list_node silent; /* struct b2bua_exchange: sent to a far gateway, oldest first */
+    struct list_node silent; /* struct b2bua_exchange: sent to a far gateway, by doubt_ms */
     /* what the stand-bys have to hear of: b2bua_copy.c */
     struct list_node changed;   /* calls, by changed_link */
     struct b2bua_tag_list over; /* of calls that had been copied, and are no more */
@@ -153,7 +157,8 @@ struct b2bua_exchange {
     bool is_cancel_due;
     bool has_moved; /* sent again to the gateway that took over */
     struct list_node silent_link;
-    uint64_t silent_ms; /* when its silence is taken for an answer */
+    uint64_t doubt_ms;   /* when its silence is looked at next */
+    uint64_t give_up_ms; /* when it is taken for an answer */
     nta_incoming_t *irq;
     nta_outgoing_t *orq;
     struct b2bua_trying trying;
@@ -372,6 +377,9 @@ bool b2bua_initial_new(struct b2bua_call *c, const sip_t *sip, const struct sip_
 void b2bua_initial_free(struct b2bua_call *c);
 /** b2bua_initial_start - ask the overlay who it is for */
 void b2bua_initial_start(struct b2bua_call *c);
+/** b2bua_initial_doubt - the far gateways are silent: ask the ring whether they still are gateways,
+ *  and if they are not, go on with those that are */
+void b2bua_initial_doubt(struct b2bua_call *c);
 bool b2bua_initial_is_idle(const struct b2bua_call *c);
 
 /* ---- b2bua_exchange.c ---- */

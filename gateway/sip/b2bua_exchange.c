@@ -144,6 +144,20 @@ answer_exchange(struct b2bua_exchange *x, int verdict, int status)
     b2bua_pass_response(c, x->from, x->dialog, x->irq, c->in_hand, NULL);
 }
 
+/** A far gateway is looked at again @in_ms from now, unless it says something. */
+static void
+watch_silence(struct b2bua_exchange *x, uint64_t now_ms, uint32_t in_ms)
+{
+    struct b2bua *b = x->call->b2bua;
+    struct list_node *at = b->silent.prev;
+
+    x->doubt_ms = now_ms + in_ms;
+    while (at != &b->silent &&
+           list_entry(at, struct b2bua_exchange, silent_link)->doubt_ms > x->doubt_ms)
+        at = at->prev;
+    list_prepend(at, &x->silent_link);
+}
+
 static int on_exchange_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
 
 static bool
@@ -167,8 +181,10 @@ send_exchange(struct b2bua_exchange *x, const char *next_hop)
     x->orq = sip_send(c->b2bua->sip, &target, msg, on_exchange_response,
                       (nta_outgoing_magic_t *)(void *)x);
     if (x->orq && p->side == SIP_GATEWAYS && !x->has_moved) {
-        x->silent_ms = sip_moment(c->b2bua->sip).mono_ms + B2BUA_SILENCE_MS;
-        list_append(&c->b2bua->silent, &x->silent_link);
+        uint64_t now_ms = sip_moment(c->b2bua->sip).mono_ms;
+
+        x->give_up_ms = now_ms + B2BUA_SILENCE_MS;
+        watch_silence(x, now_ms, B2BUA_DOUBT_MS);
     }
     return x->orq != NULL;
 }
@@ -223,18 +239,67 @@ may_move(const struct b2bua_exchange *x, int status)
            p->side == SIP_GATEWAYS && c->far_overlay;
 }
 
+/** What was sent to the gateway that was does not count any more. */
 static void
-move(struct b2bua_exchange *x)
+give_up(struct b2bua_exchange *x)
 {
-    struct b2bua *b = x->call->b2bua;
-
     list_remove(&x->silent_link);
+    ask_cancel(&x->ask);
     nta_outgoing_destroy(x->orq);
     x->orq = NULL;
     x->has_moved = true;
+}
+
+static void
+move(struct b2bua_exchange *x)
+{
+    give_up(x);
     x->ask = (struct ask){.done = on_moved, .ctx = x};
     list_init(&x->ask.link);
-    ask_resolve(b->sip, x->call->far_overlay, true, &x->ask);
+    ask_resolve(x->call->b2bua->sip, x->call->far_overlay, true, &x->ask);
+}
+
+/** "host:port" of a URI. */
+static struct slice
+place_of(const char *uri)
+{
+    const char *at = strchr(uri, '@');
+
+    if (!at)
+        at = strchr(uri, ':');
+    if (!at)
+        return slice_text(uri);
+    return slice_of(at + 1, strcspn(at + 1, ";?>"));
+}
+
+/** Another has taken over from a silent gateway if the ring does not name that any more. */
+static void
+on_routes_in_doubt(void *ctx, const struct answer *answer)
+{
+    struct b2bua_exchange *x = ctx;
+    struct b2bua_call *c = x->call;
+    struct b2bua_peer *p = b2bua_peer_of(c, b2bua_other(x->from), x->dialog);
+    struct sip_target target;
+
+    if (answer->status != ST_OK || answer->count == 0 || !x->orq || !may_move(x, 408))
+        return;
+    b2bua_peer_target(c->b2bua, p, &target);
+    for (size_t i = 0; i < answer->count; i++)
+        if (slice_equal(place_of(answer->gateway[i].uri), place_of(target.next_hop)))
+            return;
+    give_up(x);
+    on_moved(x, answer);
+}
+
+static void
+doubt(struct b2bua_exchange *x, uint64_t now_ms)
+{
+    watch_silence(x, now_ms, B2BUA_DOUBTS_MS);
+    if (!list_is_empty(&x->ask.link))
+        return; /* asked already */
+    x->ask = (struct ask){.done = on_routes_in_doubt, .ctx = x};
+    list_init(&x->ask.link);
+    ask_resolve(x->call->b2bua->sip, x->call->far_overlay, true, &x->ask);
 }
 
 void
@@ -243,11 +308,15 @@ b2bua_exchange_tick(struct b2bua *b, uint64_t now_ms)
     while (!list_is_empty(&b->silent)) {
         struct b2bua_exchange *x = list_entry(b->silent.next, struct b2bua_exchange, silent_link);
 
-        if (x->silent_ms > now_ms)
+        if (x->doubt_ms > now_ms)
             return;
         list_remove(&x->silent_link);
-        if (x->orq && may_move(x, 408))
+        if (!x->orq || !may_move(x, 408))
+            continue;
+        if (x->give_up_ms <= now_ms)
             move(x);
+        else
+            doubt(x, now_ms);
     }
 }
 
@@ -261,10 +330,7 @@ b2bua_exchange_move(struct b2bua_call *c, enum call_leg leg)
 
         if (!x || x->from == leg || x->is_heard || x->has_moved || !x->orq)
             continue;
-        list_remove(&x->silent_link);
-        nta_outgoing_destroy(x->orq);
-        x->orq = NULL;
-        x->has_moved = true;
+        give_up(x);
         if (!send_exchange(x, NULL))
             step_exchange(x, &failed);
     }
@@ -312,6 +378,7 @@ on_real_response(struct b2bua_exchange *x, const sip_t *sip)
 
     x->is_heard = true;
     list_remove(&x->silent_link);
+    ask_cancel(&x->ask);
     if (r.status / 100 == 2) {
         r.expires_s = b2bua_lifetime_s(c, sip);
         learn_media(x, sip);

@@ -63,20 +63,15 @@ set_gateway_target(struct b2bua_call *c, struct b2bua_branch *b,
         b->target.request_uri[0] = '\0';
 }
 
-static void
-on_routes(void *ctx, const struct answer *answer)
+/** A branch for each gateway that has none yet, in the order of the ring.  Returns how many. */
+static size_t
+add_gateways(struct b2bua_call *c, const struct answer *answer, bool *is_used,
+             struct call_target target[CALL_BRANCHES_MAX])
 {
-    struct b2bua_call *c = ctx;
-    struct call_target target[CALL_BRANCHES_MAX];
-    bool is_used[BRIDGE_GATEWAYS_MAX] = {false};
     size_t count = answer->count < BRIDGE_GATEWAYS_MAX ? answer->count : BRIDGE_GATEWAYS_MAX;
     size_t made = 0;
-    struct moment now = sip_moment(c->b2bua->sip);
 
-    b2bua_call_hold(c);
-    if (answer->status == ST_OK && answer->overlay)
-        snprintf(c->initial->overlay, sizeof(c->initial->overlay), "%s", answer->overlay);
-    for (size_t i = 0; answer->status == ST_OK && i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         size_t pick = pick_gateway(answer->gateway, count, is_used);
         struct b2bua_branch *b = pick < count ? add_branch(c) : NULL;
 
@@ -84,9 +79,25 @@ on_routes(void *ctx, const struct answer *answer)
             break;
         is_used[pick] = true;
         set_gateway_target(c, b, &answer->gateway[pick]);
-        target[made] = (struct call_target){.group = (uint8_t)b->index, .is_hop = true};
-        made++;
+        target[made++] = (struct call_target){.group = (uint8_t)b->index, .is_hop = true};
     }
+    return made;
+}
+
+static void
+on_routes(void *ctx, const struct answer *answer)
+{
+    struct b2bua_call *c = ctx;
+    struct call_target target[CALL_BRANCHES_MAX];
+    bool is_used[BRIDGE_GATEWAYS_MAX] = {false};
+    size_t made = 0;
+    struct moment now = sip_moment(c->b2bua->sip);
+
+    b2bua_call_hold(c);
+    if (answer->status == ST_OK && answer->overlay)
+        snprintf(c->initial->overlay, sizeof(c->initial->overlay), "%s", answer->overlay);
+    if (answer->status == ST_OK)
+        made = add_gateways(c, answer, is_used, target);
     if (made > 0 && !c->far_overlay)
         c->far_overlay = strdup(c->initial->overlay);
     if (answer->status == ST_NOT_FOUND)
@@ -96,6 +107,58 @@ on_routes(void *ctx, const struct answer *answer)
     else
         call_on_targets(c->core, now, target, made);
     b2bua_call_release(c);
+}
+
+static bool
+has_branch(const struct b2bua_initial *in, const struct id *gateway)
+{
+    for (unsigned i = 0; i < in->count; i++)
+        if (id_equal(&in->branch[i]->node, gateway))
+            return true;
+    return false;
+}
+
+static bool
+is_among(const struct answer *answer, const struct id *gateway)
+{
+    for (size_t i = 0; i < answer->count; i++)
+        if (id_equal(&answer->gateway[i].node, gateway))
+            return true;
+    return false;
+}
+
+/** Another has taken over from a silent gateway if the ring does not name that any more. */
+static void
+on_routes_in_doubt(void *ctx, const struct answer *answer)
+{
+    struct b2bua_call *c = ctx;
+    struct b2bua_initial *in = c->initial;
+    struct call_target target[CALL_BRANCHES_MAX];
+    bool is_used[BRIDGE_GATEWAYS_MAX] = {false};
+    size_t made;
+
+    if (answer->status != ST_OK || answer->count == 0 || !call_is_silent(c->core))
+        return;
+    for (unsigned i = 0; i < in->count; i++)
+        if (in->branch[i]->orq && is_among(answer, &in->branch[i]->node))
+            return;
+    for (size_t i = 0; i < answer->count && i < BRIDGE_GATEWAYS_MAX; i++)
+        is_used[i] = has_branch(in, &answer->gateway[i].node);
+    b2bua_call_hold(c);
+    made = add_gateways(c, answer, is_used, target);
+    call_on_successors(c->core, sip_moment(c->b2bua->sip), target, made);
+    b2bua_call_release(c);
+}
+
+void
+b2bua_initial_doubt(struct b2bua_call *c)
+{
+    struct b2bua_initial *in = c->initial;
+
+    if (!list_is_empty(&in->ask.link))
+        return; /* asked already */
+    in->ask.done = on_routes_in_doubt;
+    ask_resolve(c->b2bua->sip, in->overlay, true, &in->ask);
 }
 
 /** Is a contact a user of this domain again?  Says which. */
@@ -343,6 +406,7 @@ b2bua_initial_start(struct b2bua_call *c)
     bool is_again = in->wants_search;
 
     in->wants_search = false;
+    ask_cancel(&in->ask); /* a doubt of those who are given up */
     if (c->is_inward && !is_again) {
         check_sender(c);
     } else if (c->is_inward) {
