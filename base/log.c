@@ -5,13 +5,15 @@
 #include <stdio.h>
 #include <time.h>
 
-#define LINE_BYTES 1024 /* holds a struct why with what stands before it */
+#define STAMP_BYTES 40
+#define LINE_BYTES  1024 /* holds a struct why with what stands before it */
 
 /* The one process-wide object of the tree: style.md's log front. */
 static struct {
     pthread_mutex_t lock;
     struct log_sink sink;
     enum log_level most;
+    bool is_stamped;
     time_t second;
     unsigned written;
     unsigned left_out;
@@ -48,19 +50,48 @@ log_open(const struct log_sink *sink, enum log_level most)
     pthread_mutex_unlock(&front.lock);
 }
 
+void
+log_stamp(void)
+{
+    pthread_mutex_lock(&front.lock);
+    front.is_stamped = true;
+    pthread_mutex_unlock(&front.lock);
+}
+
 bool
 log_is_written(enum log_level level)
 {
     return level <= front.most;
 }
 
+/* "" or the time and a space. */
+static void
+write_stamp(char out[STAMP_BYTES])
+{
+    struct timespec now;
+    struct tm tm;
+    size_t len;
+
+    out[0] = '\0';
+    if (!front.is_stamped)
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    len = strftime(out, STAMP_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out + len, STAMP_BYTES - len, ".%03uZ ", (unsigned)(now.tv_nsec / 1000000));
+}
+
 static void
 put(enum log_level level, const char *area, const char *text)
 {
-    if (front.sink.write)
+    char stamp[STAMP_BYTES];
+
+    if (front.sink.write) {
         front.sink.write(front.sink.ctx, level, area, text);
-    else
-        fprintf(stderr, "%s: %s: %s\n", log_level_name(level), area, text);
+        return;
+    }
+    write_stamp(stamp);
+    fprintf(stderr, "%s%s: %s: %s\n", stamp, log_level_name(level), area, text);
 }
 
 /* Count a line against its second; true if it may be written.  Called with the lock held. */

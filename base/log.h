@@ -46,6 +46,13 @@ struct log_sink {
  */
 void log_open(const struct log_sink *sink, enum log_level most);
 
+/**
+ * log_stamp - begin each line on stderr with the time, as 2026-01-31T12:00:00.000Z
+ *
+ * For those whose stderr is a terminal or a file; the journal has a clock of its own.
+ */
+void log_stamp(void);
+
 /** log_is_written - would a line of this level be written? For lines that are dear to build. */
 bool log_is_written(enum log_level level);
 

@@ -37,6 +37,8 @@ run(const struct config *c)
     struct why why = {""};
 
     daemon_set_log_level(c->log_level);
+    if (!getenv("JOURNAL_STREAM"))
+        log_stamp();
     enum status st = daemon_new(c, &d, &why);
     if (st != ST_OK) {
         log_write(LOG_LEVEL_ERROR, "daemon", "%s", why.text[0] ? why.text : status_text(st));

@@ -5,6 +5,7 @@ Used by the demo, the end-to-end tests and the benchmarks.  Each node has an add
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -166,9 +167,10 @@ class Node:
         return code
 
     def log(self):
+        """What it has logged, without the times."""
         try:
             with open(self.log_path, encoding="utf-8", errors="replace") as log:
-                return log.read()
+                return re.sub(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ", "", log.read(), flags=re.M)
         except OSError:
             return ""
 
