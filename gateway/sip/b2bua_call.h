@@ -31,9 +31,9 @@
 #define B2BUA_SLOTS       512
 #define B2BUA_SLOT_MS     50
 #define B2BUA_DOUBT_MS                                                                             \
-    250                       /* a far gateway says 100 within B2BUA_SLOT_MS; one that has not may \
-                                 be dead: is there another in its place by now? */
-#define B2BUA_DOUBTS_MS   100 /* the same question again */
+    250                      /* a far gateway says 100 within B2BUA_SLOT_MS; one that has not may  \
+                                be dead: is there another in its place by now? */
+#define B2BUA_DOUBTS_MS   50 /* the same question again */
 #define B2BUA_SILENCE_MS  1000 /* it is not there, whatever the ring says */
 #define B2BUA_LOOKUPS_MAX 5    /* contacts that are users of this domain again */
 

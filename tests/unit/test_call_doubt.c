@@ -1,0 +1,80 @@
+#include "tests/unit/call_traced.h"
+
+static const struct call_conf doubtful = {.search_ms = 5000,
+                                          .hop_ms = 1000,
+                                          .doubt_ms = 250,
+                                          .doubt_again_ms = 100,
+                                          .answer_ms = 60000,
+                                          .ending_ms = 40000,
+                                          .unreachable_status = 503};
+
+/* A silent gateway is asked after; who has its place gets the call, and the old one's word counts
+ * no more. */
+START_TEST(a_silent_gateway_is_doubted_until_another_has_its_place)
+{
+    static const struct call_target successor = {.group = 1, .is_hop = true};
+
+    call_free(call);
+    call = call_new(CALL_SESSION, &doubtful, &out, NULL, now);
+    targets(1, true);
+    ck_assert_uint_eq(call_deadline_ms(call), 1250);
+    wait_until(1250);
+    wait_until(1350);
+    expect("-> trying: sent on\nsend 0\ndoubt\ndoubt\n");
+    ck_assert(call_is_silent(call));
+    call_on_successors(call, now, &successor, 1);
+    expect("cancel 0\nforget 0\nsend 1\n");
+    response(0, 180, 0);
+    expect("");
+    response(1, 180, 1);
+    expect("relay 1 dialog 1\n-> early: ringing\n");
+    ck_assert(!call_is_silent(call));
+}
+END_TEST
+
+START_TEST(who_says_trying_is_not_doubted)
+{
+    call_free(call);
+    call = call_new(CALL_SESSION, &doubtful, &out, NULL, now);
+    targets(1, true);
+    response(0, 100, CALL_NO_DIALOG);
+    ck_assert(!call_is_silent(call));
+    wait_until(2000);
+    expect("-> trying: sent on\nsend 0\n");
+}
+END_TEST
+
+START_TEST(who_has_gone_without_a_successor_is_given_up)
+{
+    call_free(call);
+    call = call_new(CALL_SESSION, &doubtful, &out, NULL, now);
+    targets(2, true);
+    wait_until(1250);
+    call_on_successors(call, now, NULL, 0);
+    expect("-> trying: sent on\nsend 0\ndoubt\ncancel 0\nforget 0\nsend 1\n");
+    ck_assert_uint_eq(call_deadline_ms(call), 1500);
+    call_on_successors(call, now, NULL, 0);
+    expect("cancel 1\nforget 1\nfinish 503\n-> ending: nobody could be reached\n"
+           "-> ended: all is quiet\n");
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("call, silent gateways");
+    TCase *tc = tcase_create("doubt");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_silent_gateway_is_doubted_until_another_has_its_place);
+    tcase_add_test(tc, who_says_trying_is_not_doubted);
+    tcase_add_test(tc, who_has_gone_without_a_successor_is_given_up);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
