@@ -134,6 +134,13 @@ claim_on_read(struct election *e)
     raise(e, NULL, "a higher term is remembered");
 }
 
+static void
+tell_gone(const struct election *e, const struct id *node)
+{
+    if (e->env.gone)
+        e->env.gone(e->env.ctx, node);
+}
+
 void
 claim_go_on_without(struct election *e, const struct id *silent)
 {
@@ -145,6 +152,7 @@ claim_go_on_without(struct election *e, const struct id *silent)
     snprintf(reason, sizeof(reason), "%s silent for %llu ms, nobody replaces it",
              election_name(e, &node, name), (unsigned long long)(e->now.mono_ms - w->heard_ms));
     gateways_drop(e, &node);
+    tell_gone(e, &node);
     raise(e, &node, reason);
 }
 
@@ -379,6 +387,7 @@ run_dead(struct election *e)
                  (unsigned long long)(e->now.mono_ms - (w->is_heard ? w->answer_ms : w->heard_ms)));
         steps_of_death(e, w);
         ranking_gone(e, &dead);
+        tell_gone(e, &dead);
         claim_make(e, &dead, reason);
         return;
     }

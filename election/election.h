@@ -188,6 +188,10 @@ struct election_env {
     void (*publish_ring)(void *ctx, uint32_t term, uint16_t priority, uint16_t weight);
     void (*withdraw_ring)(void *ctx);
 
+    /** gone - nobody hears this gateway any more, and our claim replaces it: comes before whatever
+     *  the claim publishes.  May be NULL. */
+    void (*gone)(void *ctx, const struct id *node);
+
     /** watch - keep a direct link with @node and report it by LINK events; unwatch lets it go. */
     void (*watch)(void *ctx, const struct id *node);
     void (*unwatch)(void *ctx, const struct id *node);

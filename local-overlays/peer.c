@@ -184,6 +184,7 @@ destroy(struct peer *p)
     peer_attach_free(p);
     peer_watch_free(p);
     peer_replica_free(p);
+    peer_forwarded_free(p);
     peer_store_free(p);
     list_each(at, &p->answers) peer_answer_free(list_entry(at, struct answer_to, at));
     list_each(at, &p->links) free(list_entry(at, struct link, at));
@@ -225,6 +226,7 @@ peer_new(const struct peer_conf *conf, const struct peer_env *env, struct moment
     list_init(&p->answers);
     list_init(&p->waiting_stores);
     list_init(&p->offers);
+    list_init(&p->forwarded);
     st = make_tables(p);
     if (st == ST_OK)
         st = make_topology(p, why);

@@ -94,7 +94,7 @@ struct peer_env {
     /** on_state - the state, or the number of neighbours, changed. */
     void (*on_state)(void *ctx, enum peer_state state, const char *reason);
     /** on_request - one of our private requests came for this node; answer by peer_answer(), at
-     *  once or later.  NODE_INFO is answered by the peer itself. */
+     *  once or later.  NODE_INFO and GONE are answered by the peer itself. */
     void (*on_request)(void *ctx, struct moment now, const struct peer_request *req);
     /** on_link - a direct link with @node came up or went (for those who watch a neighbour). */
     void (*on_link)(void *ctx, struct moment now, const struct id *node, bool is_up);
@@ -164,6 +164,10 @@ void peer_answer(struct peer *p, struct moment now, uint64_t handle, enum status
  *  on_link reports it. */
 void peer_watch(struct peer *p, struct moment now, const struct id *node);
 void peer_unwatch(struct peer *p, struct moment now, const struct id *node);
+
+/** peer_declare_gone - the election knows that @node, of our own user, is dead: the link with it
+ * ends, and the members around it hear of it now, not when their own links find out. */
+void peer_declare_gone(struct peer *p, struct moment now, const struct id *node);
 
 /** One value to be stored under H(@name): signed here, storage time now. */
 struct peer_value {

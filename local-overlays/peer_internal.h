@@ -3,6 +3,7 @@
  *
  *   peer.c             life cycle, steps, state, what may be looked at
  *   peer_receive.c     messages in: forwarded, verified, carried out
+ *   peer_forwarded.c   what was passed on, should the link prove dead
  *   peer_send.c        requests of our own
  *   peer_answer.c      answers of our own, at once or later
  *   peer_request.c     requests that ended here, by code; those of the upper layers
@@ -17,6 +18,7 @@
  *   peer_hold.c        Store, Fetch, Stat and Find of others
  *   peer_replica.c     copies of records: replicas, offers, hand-over
  *   peer_trace.c       iterative routes, NODE_INFO
+ *   peer_gone.c        a member that is dead, told before the links find out
  *
  * A public function is one step: peer_enter(), work, peer_leave().  What must not run while a
  * plug-in or a table walk is on the stack is put off by peer_later() and runs before the outermost
@@ -56,6 +58,10 @@
 #define PEER_GOODBYE_MS            1000 /* and then until all know */
 #define PEER_LINKS_LOOK_MS         1000
 #define PEER_LINK_IDLE_MS          600000
+#define PEER_FORWARDED_MAX         64
+#define PEER_FORWARDED_BYTES_MAX   (256u << 10)
+#define PEER_GONE_TOLD_MAX         64 /* members that are told of one death */
+#define PEER_GONE_TELL_MS          1500
 
 /** Something put off to the end of the step; the first member of what is put off. */
 struct later {
@@ -74,7 +80,9 @@ struct link {
     bool is_member;    /* of this overlay, as far as we know */
     bool is_announced; /* tell the plug-in (on_linked) once it is up */
     bool wants_update;
-    bool is_asked;    /* peer_link_ask() has no answer yet */
+    bool is_asked; /* peer_link_ask() has no answer yet */
+    bool is_user_known;
+    struct id user;   /* H(user name) of what it has signed, with is_user_known */
     uint64_t used_ms; /* up: last message; connecting: since when */
 };
 
@@ -193,6 +201,9 @@ struct peer {
     struct duplicates *duplicates;
     struct reassembly *reassembly; /* made with the first fragment */
     struct storage *storage;
+    struct list_node forwarded; /* oldest first */
+    size_t forwarded_count, forwarded_bytes;
+    uint64_t forwarded_since_ms; /* of what is being passed on once more; else 0 */
 
     uint64_t last_handle;
     uint64_t last_storage_time_ms;
@@ -231,6 +242,15 @@ void peer_count(uint64_t *counter, uint16_t code);
 /** peer_refuse - note and log a message that breaks the rules. */
 void peer_refuse(struct peer *p, const struct id *from, const char *what);
 void peer_take_message(struct peer *p, const struct id *from, struct slice message);
+/** peer_forwarded_keep - a request that came from @from was passed on to @hop, or there was no way
+ * to pass it on (NULL). */
+void peer_forwarded_keep(struct peer *p, const struct id *from, const struct id *hop,
+                         struct slice message);
+/** peer_forwarded_hop_lost - the link with @hop is in doubt, or gone: what went there lately goes
+ *  again, and what found no way; when the plug-in has settled. */
+void peer_forwarded_hop_lost(struct peer *p, const struct id *hop);
+void peer_forwarded_expire(struct peer *p);
+void peer_forwarded_free(struct peer *p);
 void peer_send_to_self(struct peer *p, struct slice message);
 bool peer_send_to(struct peer *p, const struct id *to, struct slice message);
 /** peer_first_hop - the first hop for a message of our own; ST_EXISTS: it ends here. */
@@ -292,6 +312,11 @@ void peer_links_tick(struct peer *p);
 /** peer_link_ask - send a Ping: a node that was switched off shows only when something is sent to
  *  it.  The link becomes suspect and goes as any does. */
 void peer_link_ask(struct peer *p, struct link *l);
+/** peer_link_end - close it, as if it had broken; what waited for it is due at once. */
+void peer_link_end(struct peer *p, struct link *l, const char *reason);
+/** peer_link_learn_user - a message of a linked node is verified: what user is it of? */
+void peer_link_learn_user(struct peer *p, const struct signer *signer);
+bool peer_link_has_user(const struct peer *p, const struct link *l, const char *user);
 
 /* ---- peer_departure.c ---- */
 /** peer_depart - leave gracefully; then DOWN, or JOINING if that is the aim. */
@@ -377,7 +402,8 @@ void peer_replica_tick(struct peer *p);
 uint64_t peer_replica_deadline_ms(const struct peer *p);
 void peer_replica_free(struct peer *p);
 
-/* ---- peer_trace.c ---- */
+/* ---- peer_trace.c, peer_gone.c ---- */
 void peer_on_node_info(struct peer *p, struct incoming *in);
+void peer_on_gone(struct peer *p, struct incoming *in, struct slice body);
 
 #endif

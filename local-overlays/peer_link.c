@@ -189,6 +189,27 @@ peer_link_ask(struct peer *p, struct link *l)
     writer_done(&body);
 }
 
+/* ---- whose is it? ---- */
+
+void
+peer_link_learn_user(struct peer *p, const struct signer *signer)
+{
+    struct link *l = peer_link_find(p, &signer->node);
+
+    if (!l || l->is_user_known)
+        return;
+    l->user = peer_hash(p, signer->user);
+    l->is_user_known = true;
+}
+
+bool
+peer_link_has_user(const struct peer *p, const struct link *l, const char *user)
+{
+    struct id hash = peer_hash(p, user);
+
+    return l->is_user_known && id_equal(&l->user, &hash);
+}
+
 /* ---- reports of the shell ---- */
 
 struct told_link {
@@ -258,10 +279,12 @@ peer_on_link_suspect(struct peer *p, struct moment now, const struct id *node, b
         l->is_suspect = is_suspect;
         if (p->is_engaged)
             peer_ops(p)->on_suspect(p->topology, now, node, is_suspect);
-        if (is_suspect)
+        if (is_suspect) {
+            peer_forwarded_hop_lost(p, node);
             transactions_hop_lost(p->transactions, node, now.mono_ms);
-        else
+        } else {
             transactions_hop_found(p->transactions, now.mono_ms);
+        }
         transactions_run(p->transactions, now.mono_ms, p, peer_transmit, peer_expired);
     }
     peer_leave(p);
@@ -281,8 +304,16 @@ lose_link(struct peer *p, struct link *l, const char *reason)
     peer_bootstrap_link_down(p, &node);
     peer_watch_link_down(p, &node);
     tell_link(p, &node, false);
+    peer_forwarded_hop_lost(p, &node);
     transactions_hop_lost(p->transactions, &node, p->now.mono_ms);
-    transactions_run(p->transactions, p->now.mono_ms, p, peer_transmit, peer_expired);
+    transactions_hop_found(p->transactions, p->now.mono_ms); /* who has its place can be asked */
+}
+
+void
+peer_link_end(struct peer *p, struct link *l, const char *reason)
+{
+    p->env.disconnect(p->env.ctx, &l->node);
+    lose_link(p, l, reason);
 }
 
 void
@@ -294,6 +325,7 @@ peer_on_link_down(struct peer *p, struct moment now, const struct id *node, cons
     l = peer_link_find(p, node);
     if (l && l->is_up)
         lose_link(p, l, reason);
+    transactions_run(p->transactions, p->now.mono_ms, p, peer_transmit, peer_expired);
     peer_leave(p);
 }
 
@@ -323,6 +355,7 @@ peer_links_tick(struct peer *p)
     if (p->now.mono_ms < p->links_looked_ms + PEER_LINKS_LOOK_MS)
         return;
     p->links_looked_ms = p->now.mono_ms;
+    peer_forwarded_expire(p);
     list_each(at, &p->links)
     {
         struct link *l = list_entry(at, struct link, at);

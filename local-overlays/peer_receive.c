@@ -127,6 +127,7 @@ take_answer(struct peer *p, const struct id *link, const struct message *m)
             peer_refuse(p, &signer.node, "an answer from a node that was not asked");
         return;
     }
+    peer_link_learn_user(p, &signer);
     peer_count(p->counters.received, m->contents.code);
     transactions_take(p->transactions, tr);
     end.from = &signer;
@@ -246,6 +247,7 @@ take_request(struct peer *p, const struct id *link, const struct message *m,
         peer_refuse(p, link, why.text);
         return;
     }
+    peer_link_learn_user(p, &signer);
     in.signer = &signer;
     writer_init(&destinations, UINT16_MAX);
     writer_init(&options, UINT16_MAX);
@@ -347,6 +349,7 @@ forward(struct peer *p, const struct id *from, struct slice message, const struc
     else if (peer_give_to_link(p, &route->next, writer_slice(&w)))
         p->counters.forwarded++;
     writer_done(&w);
+    peer_forwarded_keep(p, from, &route->next, message);
 }
 
 void
@@ -385,6 +388,8 @@ peer_take_message(struct peer *p, const struct id *from, struct slice message)
         refuse_request(p, from, message, &route);
         break;
     case ROUTING_DROP:
+        if (route.has_no_way)
+            peer_forwarded_keep(p, from, NULL, message);
         log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: dropped a message: %s", p->conf.overlay,
                route.reason);
         break;

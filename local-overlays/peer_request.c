@@ -71,6 +71,10 @@ on_private(struct peer *p, struct incoming *in)
         peer_on_node_info(p, in);
         return;
     }
+    if (request.subtype == PRIVATE_GONE) {
+        peer_on_gone(p, in, request.body);
+        return;
+    }
     request.handle = p->env.on_request ? peer_put_off(p, &in->answer) : 0;
     if (request.handle == 0)
         peer_reply_text(p, &in->answer, ST_UNSUPPORTED, "nobody here to answer");

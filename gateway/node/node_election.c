@@ -536,6 +536,16 @@ on_aim_ring(void *ctx, enum peer_aim aim)
     peer_aim(n->peer[NODE_GLOBAL], n->now, aim);
 }
 
+/* Only the candidates of one island share a user name in the ring: what the local overlay's nodes
+ * are to each other, each finds out by itself. */
+static void
+on_gone(void *ctx, const struct id *node)
+{
+    struct node *n = ctx;
+
+    peer_declare_gone(n->peer[NODE_GLOBAL], n->now, node);
+}
+
 static void
 on_publish_ring(void *ctx, uint32_t term, uint16_t priority, uint16_t weight)
 {
@@ -640,6 +650,7 @@ node_election_new(struct node *n, struct moment now, struct why *why)
         .fetch_gateways = on_fetch_gateways,
         .fetch_ring = on_fetch_ring,
         .aim_ring = on_aim_ring,
+        .gone = on_gone,
         .publish_ring = on_publish_ring,
         .withdraw_ring = on_withdraw_ring,
         .watch = on_watch,

@@ -22,6 +22,7 @@ enum private_subtype {
     PRIVATE_NODE_INFO = 5, /* anyone -> node: address and RTT for `resolve` hops */
     PRIVATE_HANDOVER = 6,  /* leaving gateway -> first candidate: claim now */
     PRIVATE_DIALOGS = 7,   /* gateway -> its heirs: my calls; heir -> gateway: calls nobody has */
+    PRIVATE_GONE = 8,      /* member -> members: a node of my user is dead */
 };
 
 /** private_write - subtype, version and @body; private_read splits them again. */
@@ -114,6 +115,14 @@ struct node_info {
     uint32_t uptime_s;
     uint32_t records;
 };
+#define GONE_NEIGHBOURS_MAX 6
+struct gone_req {
+    struct id node; /* of the same user as the sender */
+};
+struct gone_ans {
+    uint8_t count;
+    struct id neighbour[GONE_NEIGHBOURS_MAX]; /* members near it, as the answerer knows them */
+};
 struct handover_req {
     uint32_t term; /* of the gateway that leaves; the claim is term + 1 */
 };
@@ -174,6 +183,10 @@ NODISCARD enum status resolve_ans_read(struct slice in, struct resolve_ans *ret)
 void resolve_ans_write(struct writer *w, const struct resolve_ans *b);
 NODISCARD enum status node_info_read(struct slice in, struct node_info *ret);
 void node_info_write(struct writer *w, const struct node_info *b);
+NODISCARD enum status gone_req_read(struct slice in, struct gone_req *ret);
+void gone_req_write(struct writer *w, const struct gone_req *b);
+NODISCARD enum status gone_ans_read(struct slice in, struct gone_ans *ret);
+void gone_ans_write(struct writer *w, const struct gone_ans *b);
 NODISCARD enum status handover_req_read(struct slice in, struct handover_req *ret);
 void handover_req_write(struct writer *w, const struct handover_req *b);
 

@@ -126,6 +126,52 @@ handover_req_write(struct writer *w, const struct handover_req *b)
     writer_u32(w, b->term);
 }
 
+/* ---- GONE ------------------------------------------------------------------------------------ */
+
+enum status
+gone_req_read(struct slice in, struct gone_req *ret)
+{
+    struct gone_req b = {0};
+    struct reader r;
+
+    reader_init(&r, in);
+    b.node = wire_node_read(&r);
+    if (reader_is_done(&r))
+        *ret = b;
+    return wire_end(&r);
+}
+
+void
+gone_req_write(struct writer *w, const struct gone_req *b)
+{
+    writer_id(w, &b->node);
+}
+
+enum status
+gone_ans_read(struct slice in, struct gone_ans *ret)
+{
+    struct gone_ans b = {0};
+    struct reader r;
+
+    reader_init(&r, in);
+    b.count = reader_u8(&r);
+    if (b.count > GONE_NEIGHBOURS_MAX)
+        return ST_MALFORMED;
+    for (size_t i = 0; i < b.count; i++)
+        b.neighbour[i] = wire_node_read(&r);
+    if (reader_is_done(&r))
+        *ret = b;
+    return wire_end(&r);
+}
+
+void
+gone_ans_write(struct writer *w, const struct gone_ans *b)
+{
+    writer_u8(w, b->count);
+    for (size_t i = 0; i < b->count; i++)
+        writer_id(w, &b->neighbour[i]);
+}
+
 /* ---- PROBE ----------------------------------------------------------------------------------- */
 
 enum status

@@ -88,6 +88,7 @@ routing_decide(const struct forwarding *h, const struct id *self, uint8_t initia
             ret->verdict = ROUTING_DELIVER;
         else
             drop(ret, "no way to its destination"); /* section 6.1.1 for a Node-ID of ours */
+        ret->has_no_way = ret->verdict == ROUTING_DROP && st == ST_UNREACHABLE;
         return;
     }
 }

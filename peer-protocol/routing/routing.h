@@ -34,6 +34,7 @@ struct routing {
     struct slice destinations; /* FORWARD */
     uint16_t error;            /* REFUSE: enum error_code */
     const char *reason;        /* REFUSE, DROP: for the log */
+    bool has_no_way;           /* DROP: its next hop is not there; there may be one later */
 };
 
 /** routing_decide - what to do with a message that came in; @h as forwarding_read() checked it. */

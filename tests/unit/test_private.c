@@ -297,6 +297,34 @@ START_TEST(dialogs_are_bounded)
 }
 END_TEST
 
+START_TEST(gone_names_its_neighbours)
+{
+    struct gone_ans b = {.count = GONE_NEIGHBOURS_MAX}, again;
+    struct gone_req req = {.node = {{7}}}, req_again;
+
+    for (unsigned i = 0; i < GONE_NEIGHBOURS_MAX; i++)
+        b.neighbour[i].bytes[3] = (uint8_t)(i + 1);
+    gone_ans_write(&w, &b);
+    ck_assert_uint_eq(w.len, 97);
+    ck_assert_int_eq(gone_ans_read(writer_slice(&w), &again), ST_OK);
+    ck_assert_uint_eq(again.count, GONE_NEIGHBOURS_MAX);
+    ck_assert_uint_eq(again.neighbour[5].bytes[3], 6);
+    for (size_t len = 0; len < w.len; len++)
+        ck_assert_int_eq(gone_ans_read(slice_of(w.data, len), &again), ST_MALFORMED);
+    w.data[0] = GONE_NEIGHBOURS_MAX + 1; /* too many */
+    ck_assert_int_eq(gone_ans_read(writer_slice(&w), &again), ST_MALFORMED);
+    w.data[0] = 1; /* more than it says */
+    ck_assert_int_eq(gone_ans_read(writer_slice(&w), &again), ST_MALFORMED);
+    writer_done(&w);
+    writer_init(&w, UINT16_MAX);
+    gone_req_write(&w, &req);
+    ck_assert_int_eq(gone_req_read(writer_slice(&w), &req_again), ST_OK);
+    ck_assert(id_equal(&req.node, &req_again.node));
+    memset(w.data, 0, w.len); /* nobody */
+    ck_assert_int_eq(gone_req_read(writer_slice(&w), &req_again), ST_MALFORMED);
+}
+END_TEST
+
 START_TEST(kinds_are_found_by_id)
 {
     ck_assert_ptr_null(kind_find(0));
@@ -324,6 +352,7 @@ main(void)
     tcase_add_test(tc, in_progress_names_members);
     tcase_add_test(tc, dialogs_keep_their_entries);
     tcase_add_test(tc, dialogs_are_bounded);
+    tcase_add_test(tc, gone_names_its_neighbours);
     tcase_add_test(tc, kinds_are_found_by_id);
     suite_add_tcase(suite, tc);
 
