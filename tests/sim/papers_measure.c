@@ -11,7 +11,6 @@
 #define SETTLE_MS      40000u
 #define SLICE_MS       1000u
 #define SLICE_LOOKUPS  20u
-#define NAME_BYTES     32
 #define LOOKUPS_SOUGHT 3u /* a record is lost when so many tries from anywhere do not find it */
 
 static double
@@ -57,6 +56,7 @@ papers_begin(const struct setting *setting, struct cost *ret)
             sim_start(s, done);
         sim_run_until(s, sim_are_all_joined, JOIN_MS);
     }
+    sim_end_growth(s);
     *ret = (struct cost){
         .joined = sim_member_count(s),
         .join_messages = (double)sim_counters_of(s)->messages / setting->peers,
@@ -122,46 +122,53 @@ papers_crash(struct sim *s, unsigned percent)
 
 /* ---- churn ---------------------------------------------------------------------------------- */
 
-static void
-record_name(unsigned i, char name[NAME_BYTES])
+static struct sim_lookup *
+names(unsigned count)
 {
-    snprintf(name, NAME_BYTES, "user%u@site.sim", i);
+    struct sim_lookup *lookup = calloc(count + 1, sizeof(*lookup));
+
+    if (!lookup)
+        abort();
+    for (unsigned i = 0; i < count; i++)
+        snprintf(lookup[i].name, sizeof(lookup[i].name), "user%u@site.sim", i);
+    return lookup;
 }
 
 static void
 look_up_meanwhile(struct sim *s, struct churned *ret)
 {
     struct sim_lookup lookup[SLICE_LOOKUPS];
+    unsigned again = 0;
 
     sim_lookups(s, lookup, SLICE_LOOKUPS, SLICE_LOOKUPS);
+    ret->lookups += SLICE_LOOKUPS;
     for (unsigned i = 0; i < SLICE_LOOKUPS; i++) {
-        bool is_found = is_right(s, &lookup[i]);
-
-        ret->lookups++;
         ret->mean_timeouts += lookup[i].timeouts;
-        ret->first += is_found;
-        if (is_found) {
+        if (is_right(s, &lookup[i])) {
+            ret->first++;
+            ret->retried++;
             ret->mean_hops += lookup[i].hops;
         } else {
-            struct sim_lookup again;
-            sim_lookup(s, sim_random_member(s), lookup[i].name, &again);
-            is_found = is_right(s, &again);
+            lookup[again++] = lookup[i];
         }
-        ret->retried += is_found;
     }
+    sim_lookups_of(s, lookup, again);
+    for (unsigned i = 0; i < again; i++)
+        ret->retried += is_right(s, &lookup[i]);
 }
 
 static void
-count_lost(struct sim *s, struct churned *ret)
+count_lost(struct sim *s, struct sim_lookup *record, struct churned *ret)
 {
-    for (unsigned i = 0; i < ret->records; i++) {
-        struct sim_lookup l = {0};
-        char name[NAME_BYTES];
+    ret->lost = ret->records;
+    for (unsigned tries = 0; tries < LOOKUPS_SOUGHT; tries++) {
+        unsigned lost = 0;
 
-        record_name(i, name);
-        for (unsigned j = 0; l.count == 0 && j < LOOKUPS_SOUGHT; j++)
-            sim_lookup(s, sim_random_member(s), name, &l);
-        ret->lost += l.count == 0;
+        sim_lookups_of(s, record, ret->lost);
+        for (unsigned i = 0; i < ret->lost; i++)
+            if (record[i].count == 0)
+                record[lost++] = record[i];
+        ret->lost = lost;
     }
 }
 
@@ -177,21 +184,20 @@ papers_churn(struct sim *s, double per_s, bool has_crashes, uint64_t duration_ms
                           .first = PIONEERS,
                           .min_members = 2,
                           .max_nodes = 2 * sim_count(s)};
-    char name[NAME_BYTES];
+    struct sim_lookup *record = names(records);
+    size_t stored = sim_stores(s, record, records, "here");
 
     *ret = (struct churned){.records = records};
-    for (unsigned i = 0; i < records; i++) {
-        record_name(i, name);
-        if (sim_store(s, i % sim_count(s), name, "here") != ST_OK)
-            fprintf(stderr, "%s: not stored\n", name);
-    }
+    if (stored < records)
+        fprintf(stderr, "%zu records of %u were not stored\n", records - stored, records);
     for (uint64_t done_ms = 0; done_ms < duration_ms; done_ms += SLICE_MS) { /* lookups aside */
         churn_run_ms(&churn, SLICE_MS);
         look_up_meanwhile(s, ret);
     }
     if (records)
         sim_run_ms(s, SETTLE_MS);
-    count_lost(s, ret);
+    count_lost(s, record, ret);
+    free(record);
     ret->mean_hops /= ret->first ? ret->first : 1;
     ret->mean_timeouts /= ret->lookups ? ret->lookups : 1;
     ret->joins = churn.joins;

@@ -329,6 +329,12 @@ sim_set_group(struct sim *s, unsigned node, unsigned group)
 }
 
 void
+sim_end_growth(struct sim *s)
+{
+    s->conf.is_spread_growing = false;
+}
+
+void
 sim_set_loss(struct sim *s, uint32_t loss_permille)
 {
     s->conf.loss_permille = loss_permille;

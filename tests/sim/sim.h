@@ -92,6 +92,9 @@ bool sim_is_member(const struct sim *s, unsigned node);
 unsigned sim_member_count(const struct sim *s);
 unsigned sim_random_member(struct sim *s);
 
+/** sim_end_growth - from now on the bootstrap entries of who starts are the first ones again, as
+ *  without is_spread_growing: those that may be switched off are nobody's. */
+void sim_end_growth(struct sim *s);
 /** sim_set_loss - from now on. */
 void sim_set_loss(struct sim *s, uint32_t loss_permille);
 
@@ -136,8 +139,14 @@ void sim_lookup(struct sim *s, unsigned from, const char *name, struct sim_looku
  *  @ret holds @count. */
 void sim_lookups(struct sim *s, struct sim_lookup *ret, size_t count, size_t at_once);
 
+/** sim_lookups_of - of the names that @ret holds already, from random members, all at once. */
+void sim_lookups_of(struct sim *s, struct sim_lookup *ret, size_t count);
+
 /** sim_store - store a binding of @from under @name; runs until it has ended. */
 enum status sim_store(struct sim *s, unsigned from, const char *name, const char *value);
+/** sim_stores - the same for all names in @name at once, from random members; how many were stored.
+ */
+size_t sim_stores(struct sim *s, const struct sim_lookup *name, size_t count, const char *value);
 /** sim_holders - how many nodes hold a value under @name; the first @cap of them in @ret. */
 unsigned sim_holders(const struct sim *s, const char *name, unsigned *ret, unsigned cap);
 

@@ -161,6 +161,18 @@ sim_lookups(struct sim *s, struct sim_lookup *ret, size_t count, size_t at_once)
     }
 }
 
+void
+sim_lookups_of(struct sim *s, struct sim_lookup *ret, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char name[sizeof(ret[i].name)];
+
+        memcpy(name, ret[i].name, sizeof(name));
+        begin(s, &ret[i], sim_random_member(s), name);
+    }
+    finish(s, ret, count);
+}
+
 /* ---- records -------------------------------------------------------------------------------- */
 
 struct stored {
@@ -181,24 +193,54 @@ on_stored(void *ctx, struct moment now, enum status st, const struct signer *fro
     stored->is_done = true;
 }
 
-enum status
-sim_store(struct sim *s, unsigned from, const char *name, const char *value)
+static void
+begin_store(struct sim *s, struct stored *ret, unsigned from, const char *name, const char *value)
 {
-    uint64_t limit_ms = sim_now(s).mono_ms + LIMIT_MS;
-    struct stored stored = {0};
-    struct peer_reply done = {on_stored, &stored};
+    struct peer_reply done = {on_stored, ret};
     struct peer_value v = {.kind = KIND_BINDING,
                            .key = *sim_id(s, from),
                            .exists = true,
                            .lifetime_s = 3600,
                            .value = slice_text(value)};
 
+    *ret = (struct stored){0};
     peer_store(sim_peer(s, from), sim_now(s), name, &v, &done);
     sim_touch(s, from);
-    while (!stored.is_done && sim_now(s).mono_ms < limit_ms)
+}
+
+static enum status
+finish_store(struct sim *s, const struct stored *stored)
+{
+    uint64_t limit_ms = sim_now(s).mono_ms + LIMIT_MS;
+
+    while (!stored->is_done && sim_now(s).mono_ms < limit_ms)
         sim_run_ms(s, 5);
-    assert(stored.is_done);
-    return stored.st;
+    assert(stored->is_done);
+    return stored->st;
+}
+
+enum status
+sim_store(struct sim *s, unsigned from, const char *name, const char *value)
+{
+    struct stored stored;
+
+    begin_store(s, &stored, from, name, value);
+    return finish_store(s, &stored);
+}
+
+size_t
+sim_stores(struct sim *s, const struct sim_lookup *name, size_t count, const char *value)
+{
+    struct stored *stored = calloc(count, sizeof(*stored));
+    size_t done = 0;
+
+    assert(stored || count == 0);
+    for (size_t i = 0; i < count; i++)
+        begin_store(s, &stored[i], sim_random_member(s), name[i].name, value);
+    for (size_t i = 0; i < count; i++)
+        done += finish_store(s, &stored[i]) == ST_OK;
+    free(stored);
+    return done;
 }
 
 struct holder {
