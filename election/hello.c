@@ -102,13 +102,15 @@ hello_forgive(struct election *e, uint64_t late_ms)
 /* ---- sending -----------------------------------------------------------------------------------
  */
 
+/* One that may not claim yet is listed as nobody's stand-by: the others would wait for it. */
 static void
 send_hello(struct election *e, struct watched *w)
 {
+    bool is_ready = e->role == ELECTION_CANDIDATE && election_is_settled(e);
     struct hello_req req = {
         .term = e->term,
-        .score = e->role == ELECTION_OBSERVER ? 0 : election_own(e),
-        .is_candidate = e->role == ELECTION_CANDIDATE,
+        .score = e->role == ELECTION_ACTIVE || is_ready ? election_own(e) : 0,
+        .is_candidate = is_ready,
     };
     uint32_t token = election_token(e);
     unsigned slot = w->sent_next++ % ELECTION_SENT_MAX;

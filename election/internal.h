@@ -28,6 +28,7 @@
 #define RETRY_MS           500
 #define RECORD_GRACE_MS    2000 /* a claim is heard, and only then its record can be read */
 #define READ_LOST_MS       10000
+#define RANK_STEP          20 /* so much change of a score is needed to change the rank */
 #define SCORE_STEP         25 /* so much change of the score is published at once */
 #define HANDOVER_TRY_MS    500
 #define BLIND_RETRY_MS     1000

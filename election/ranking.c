@@ -203,12 +203,26 @@ smoothed_ms(uint32_t was_ms, uint64_t is_ms)
     return (uint32_t)((3 * (uint64_t)was_ms + is_ms) / 4);
 }
 
+/* Nearly equal scores would change places with each breath of load, and two candidates whose lists
+ * are not of one moment would each wait for the other: a figure counts until it has changed for
+ * good. */
+static uint16_t
+held_score(uint16_t was, uint16_t is)
+{
+    uint16_t low = was < is ? was : is;
+    uint16_t high = was < is ? is : was;
+
+    return was > 0 && high - low < RANK_STEP ? was : is;
+}
+
 void
 ranking_on_hello(struct election *e, const struct id *from, const struct hello_req *req)
 {
     struct node_ref ref = {.node = *from};
     struct candidate *c = ranking_find(e, from);
     bool is_new = !c;
+    uint16_t score = score_is_good(req->score) ? req->score : SCORE_MAX;
+    uint16_t held = c && c->has_hello ? held_score(c->rank_score, score) : score;
 
     if (!req->is_candidate || req->score == 0) {
         if (c && !c->is_self)
@@ -216,9 +230,10 @@ ranking_on_hello(struct election *e, const struct id *from, const struct hello_r
         ranking_follow(e, from);
         return;
     }
-    c = ranking_learn(e, &ref, score_is_good(req->score) ? req->score : SCORE_MAX);
+    c = ranking_learn(e, &ref, score);
     if (!c)
         return;
+    c->rank_score = held;
     if (is_new)
         record_read_candidates(e); /* for its name and addresses */
     if (c->has_hello && e->now.mono_ms > c->fresh_ms)

@@ -40,6 +40,24 @@ look_ms(const struct election *e, const struct watched *w)
 }
 
 /*
+ * When silence has lasted: so many intervals after the last answer; before that, where the last of
+ * as many HELLOs is overdue.  They go out up to a quarter early, and 4 round trips are time enough.
+ * Of one that is still to come it says when it will be.
+ */
+static uint64_t
+silent_from_ms(const struct election *e, const struct watched *w)
+{
+    uint64_t at_ms = w->heard_ms + hello_silence_ms(e, w);
+    uint64_t least_ms = w->heard_ms + 3ULL * e->conf.hello_misses * w->interval_ms / 4;
+    uint64_t last_ms = w->unanswered >= e->conf.hello_misses ? w->hello_sent_ms : w->hello_at_ms;
+    uint32_t wait_ms = clamp(4 * w->srtt_ms, RESET_WAIT_MIN_MS, e->conf.hello_ms);
+
+    if (!w->is_heard || w->unanswered + 1 < e->conf.hello_misses || last_ms < least_ms)
+        return at_ms;
+    return moment_earlier_ms(at_ms, last_ms + wait_ms);
+}
+
+/*
  * When to ask others.  A candidate does so at once after a reset; in silence so much before the
  * last HELLO is overdue that their answers are there when it is.  For those that are no candidates
  * it is when they give up.
@@ -47,7 +65,7 @@ look_ms(const struct election *e, const struct watched *w)
 static uint64_t
 suspect_at_ms(const struct election *e, const struct watched *w)
 {
-    uint64_t at_ms = w->heard_ms + hello_silence_ms(e, w);
+    uint64_t at_ms = silent_from_ms(e, w);
     uint32_t lead_ms = clamp(look_ms(e, w) + 2 * w->srtt_ms, 1, w->interval_ms / 4 + 1);
 
     if (e->role != ELECTION_CANDIDATE)
@@ -59,7 +77,7 @@ suspect_at_ms(const struct election *e, const struct watched *w)
 static uint64_t
 verdict_from_ms(const struct election *e, const struct watched *w)
 {
-    uint64_t at_ms = w->heard_ms + hello_silence_ms(e, w);
+    uint64_t at_ms = silent_from_ms(e, w);
     uint32_t wait_ms = clamp(4 * w->srtt_ms, RESET_WAIT_MIN_MS, e->conf.hello_ms);
 
     /* Ours went late: it is that many HELLOs that have to be unanswered. */

@@ -190,7 +190,7 @@ START_TEST(silence_takes_three_hellos)
     world_cut_power(&w, 'a');
     world_run_until(&w, 6000);
     world_expect(&w, "[  5000] a: killed\n"
-                     "[  5242] b: candidate -> active, term 2, reason: a silent for 300 ms\n");
+                     "[  5184] b: candidate -> active, term 2, reason: a silent for 242 ms\n");
     expect_followed('b');
 }
 END_TEST
@@ -252,7 +252,7 @@ START_TEST(a_gateway_that_slept_steps_down)
     world_run_until(&w, 10000);
     world_wake(&w, 'a');
     world_run_until(&w, 15000);
-    world_expect(&w, "[  5242] b: candidate -> active, term 2, reason: a silent for 300 ms\n"
+    world_expect(&w, "[  5181] b: candidate -> active, term 2, reason: a silent for 239 ms\n"
                      "[ 10000] a: active -> candidate, term 2, reason: b claimed term 2 with "
                      "score 800\n");
     expect_followed('b');
