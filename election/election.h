@@ -67,7 +67,7 @@
 #include "local-overlays/peer.h"
 
 #define ELECTION_GATEWAYS_MAX   8
-#define ELECTION_CANDIDATES_MAX 64  /* the best; the rest of the list is not looked at */
+#define ELECTION_CANDIDATES_MAX 128 /* the best; the rest of the list is not looked at */
 #define ELECTION_FOLLOWERS_MAX  256 /* peers with calls, the last heard */
 #define ELECTION_HISTORY_MAX    64
 #define ELECTION_REASON_BYTES   128

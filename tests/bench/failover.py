@@ -291,6 +291,9 @@ class Watch:
         now = time.monotonic()
         for node, tail in self.tails.items():
             for line in tail.lines():
+                if "taken for dead" in line:
+                    self.seen.setdefault("verdicts", {})[node.name] = \
+                        f"{self.since(now):.0f}, turn in {line.rsplit(' in ', 1)[1]}"
                 if "candidate -> active" in line:
                     self.seen.setdefault("active", self.since(now))
                     self.seen.setdefault("successor", node.name)
@@ -317,6 +320,13 @@ class Watch:
             gc.enable()
         for name, stream in streams.items():
             self.seen[f"{name}_refused"] = stream.refused(self.begin)
+        self.seen["steps"] = self.steps()
+
+    def steps(self):
+        """What the successor says of its take-over."""
+        taken = [t["steps"] for n in self.standby if n.name == self.seen.get("successor")
+                 for t in ask(n.socket, "/v1/election/history") or [] if t["to"] == "active"]
+        return {k: v for k, v in taken[-1].items() if k != "gateway"} if taken else {}
 
     def wait_healed(self):
         """The fault is over: until the former gateway has stepped down beside its successor."""
@@ -469,8 +479,8 @@ def parse_options():
     parser.add_argument("--hold", type=int, default=0, help="ms that a call stays up")
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--only", default="failover,hello,copies", help="which of failover,hello,copies")
-    parser.add_argument("--hello-candidates", default="10,50",
-                        help="sizes of the idle islands; 100 need more than two cores")
+    parser.add_argument("--hello-candidates", default="10,100",
+                        help="sizes of the idle islands")
     parser.add_argument("--seconds", type=int, default=5, help="for each figure of hello and copies")
     parser.add_argument("--rounds", type=int, default=3, help="of copies")
     parser.add_argument("--keep-logs", metavar="FOLDER", help="copy the nodes' logs there")
