@@ -45,8 +45,11 @@ reply(struct peer *p, const struct answer_to *a, uint16_t code, struct slice bod
         peer_reply_error(p, a, ERROR_RESPONSE_TOO_LARGE, slice_of(NULL, 0));
         return;
     }
-    if (a->is_remembered)
-        duplicates_answer(p->duplicates, &a->from, a->transaction_id, sealed);
+    if (a->is_remembered) {
+        bool is_bare = code != MESSAGE_ERROR && body.len == 0 && certificates.len == 0;
+        duplicates_answer(p->duplicates, &a->from, a->transaction_id,
+                          is_bare ? slice_of(NULL, 0) : sealed);
+    }
     peer_count(p->counters.sent, code);
     peer_send_answer(p, a, sealed);
     slice_free(&sealed);

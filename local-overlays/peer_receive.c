@@ -225,7 +225,10 @@ carry_out(struct peer *p, struct incoming *in)
         case DUPLICATE_PENDING:
             return;
         case DUPLICATE_ANSWERED:
-            peer_send_answer(p, &in->answer, sealed);
+            if (sealed.len > 0)
+                peer_send_answer(p, &in->answer, sealed);
+            else
+                peer_reply_body(p, &in->answer, slice_of(NULL, 0), slice_of(NULL, 0));
             return;
         case DUPLICATE_NEW:
             in->answer.is_remembered = true;

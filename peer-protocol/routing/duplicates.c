@@ -6,20 +6,28 @@
 #include "base/list.h"
 #include "base/map.h"
 
+#define BUCKETS_LEAST 16
+
 struct key {
     uint8_t bytes[ID_BYTES + 8];
 };
 
+/* There may be thousands: an entry is its own place in the hash table. */
 struct seen {
     struct list_node at; /* oldest first */
+    struct seen *chain;
     struct key key;
     uint64_t forget_ms;
-    struct slice sealed; /* owned; no data while pending */
+    struct slice sealed; /* owned; no data while pending, or if the answer is an empty one */
+    bool is_answered;
 };
 
 struct duplicates {
-    struct map *by_key;
+    struct seen **bucket;
+    size_t bucket_count; /* a power of two */
+    size_t count;
     struct list_node list;
+    struct list_node bare; /* those with an empty answer */
     size_t max_count;
     size_t max_bytes;
     size_t bytes;
@@ -35,10 +43,48 @@ key_of(const struct id *from, uint64_t transaction_id)
     return k;
 }
 
-static struct slice
-slice_key(const struct key *k)
+static size_t
+place_of(const struct key *k, size_t bucket_count)
 {
-    return slice_of(k->bytes, sizeof(k->bytes));
+    return map_hash(0, slice_of(k->bytes, sizeof(k->bytes))) & (bucket_count - 1);
+}
+
+static struct seen **
+find(const struct duplicates *d, const struct key *k)
+{
+    struct seen **at = &d->bucket[place_of(k, d->bucket_count)];
+
+    while (*at && memcmp((*at)->key.bytes, k->bytes, sizeof(k->bytes)) != 0)
+        at = &(*at)->chain;
+    return at;
+}
+
+static void
+put(struct seen **bucket, size_t bucket_count, const struct list_node *list)
+{
+    list_each(at, list)
+    {
+        struct seen *s = list_entry(at, struct seen, at);
+        size_t place = place_of(&s->key, bucket_count);
+        s->chain = bucket[place];
+        bucket[place] = s;
+    }
+}
+
+/* Longer chains, should there be no memory. */
+static void
+grow(struct duplicates *d)
+{
+    size_t count = 2 * d->bucket_count;
+    struct seen **bucket = calloc(count, sizeof(struct seen *));
+
+    if (!bucket)
+        return;
+    put(bucket, count, &d->list);
+    put(bucket, count, &d->bare);
+    free(d->bucket);
+    d->bucket = bucket;
+    d->bucket_count = count;
 }
 
 enum status
@@ -49,10 +95,12 @@ duplicates_new(size_t max_count, size_t max_bytes, struct duplicates **ret)
     if (!d)
         return ST_NOMEM;
     list_init(&d->list);
+    list_init(&d->bare);
     d->max_count = max_count;
     d->max_bytes = max_bytes;
-    d->by_key = map_new(0, 0);
-    if (!d->by_key) {
+    d->bucket_count = BUCKETS_LEAST;
+    d->bucket = calloc(d->bucket_count, sizeof(struct seen *));
+    if (!d->bucket) {
         free(d);
         return ST_NOMEM;
     }
@@ -63,7 +111,8 @@ duplicates_new(size_t max_count, size_t max_bytes, struct duplicates **ret)
 static void
 forget(struct duplicates *d, struct seen *s)
 {
-    map_remove(d->by_key, slice_key(&s->key));
+    *find(d, &s->key) = s->chain;
+    d->count--;
     list_remove(&s->at);
     d->bytes -= s->sealed.len;
     slice_free(&s->sealed);
@@ -76,15 +125,18 @@ duplicates_free(struct duplicates *d)
     if (!d)
         return;
     list_each(at, &d->list) forget(d, list_entry(at, struct seen, at));
-    map_free(d->by_key);
+    list_each(at, &d->bare) forget(d, list_entry(at, struct seen, at));
+    free(d->bucket);
     free(d);
 }
 
 static void
 make_room(struct duplicates *d, size_t bytes)
 {
+    while (!list_is_empty(&d->bare) && d->count >= d->max_count)
+        forget(d, list_entry(d->bare.next, struct seen, at));
     while (!list_is_empty(&d->list) &&
-           (map_count(d->by_key) >= d->max_count || d->bytes + bytes > d->max_bytes))
+           (d->count >= d->max_count || d->bytes + bytes > d->max_bytes))
         forget(d, list_entry(d->list.next, struct seen, at));
 }
 
@@ -99,10 +151,10 @@ note(struct duplicates *d, uint64_t now_ms, const struct key *key)
         return;
     s->key = *key;
     s->forget_ms = now_ms + DUPLICATES_LIFETIME_MS;
-    if (map_put(d->by_key, slice_key(key), s, NULL) != ST_OK) {
-        free(s);
-        return;
-    }
+    if (d->count >= d->bucket_count)
+        grow(d);
+    *find(d, key) = s;
+    d->count++;
     list_append(&d->list, &s->at);
 }
 
@@ -114,12 +166,12 @@ duplicates_check(struct duplicates *d, uint64_t now_ms, const struct id *from,
     struct seen *s;
 
     duplicates_expire(d, now_ms);
-    s = map_get(d->by_key, slice_key(&key));
+    s = *find(d, &key);
     if (!s) {
         note(d, now_ms, &key);
         return DUPLICATE_NEW;
     }
-    if (!s->sealed.data)
+    if (!s->is_answered)
         return DUPLICATE_PENDING;
     *ret_sealed = s->sealed;
     return DUPLICATE_ANSWERED;
@@ -130,34 +182,45 @@ duplicates_answer(struct duplicates *d, const struct id *from, uint64_t transact
                   struct slice sealed)
 {
     struct key key = key_of(from, transaction_id);
-    struct seen *s = map_get(d->by_key, slice_key(&key));
+    struct seen *s = *find(d, &key);
 
-    if (!s || s->sealed.data)
+    if (!s || s->is_answered)
         return;
-    if (sealed.len > d->max_bytes / 4 || slice_copy(sealed, &s->sealed) != ST_OK) {
+    if (sealed.len > d->max_bytes / 4 ||
+        (sealed.len > 0 && slice_copy(sealed, &s->sealed) != ST_OK)) {
         forget(d, s); /* carrying it out twice beats never answering */
         return;
     }
+    s->is_answered = true;
     d->bytes += s->sealed.len;
     list_remove(&s->at); /* the newest, so that room is not made at its cost */
-    list_append(&d->list, &s->at);
+    list_append(sealed.len > 0 ? &d->list : &d->bare, &s->at);
+    if (sealed.len == 0)
+        s->forget_ms -= DUPLICATES_LIFETIME_MS - DUPLICATES_BARE_MS;
     if (d->bytes > d->max_bytes)
         make_room(d, 0);
 }
 
-void
-duplicates_expire(struct duplicates *d, uint64_t now_ms)
+static void
+expire(struct duplicates *d, const struct list_node *list, uint64_t now_ms)
 {
-    while (!list_is_empty(&d->list)) {
-        struct seen *s = list_entry(d->list.next, struct seen, at);
+    while (!list_is_empty(list)) {
+        struct seen *s = list_entry(list->next, struct seen, at);
         if (s->forget_ms > now_ms)
             return;
         forget(d, s);
     }
 }
 
+void
+duplicates_expire(struct duplicates *d, uint64_t now_ms)
+{
+    expire(d, &d->list, now_ms);
+    expire(d, &d->bare, now_ms);
+}
+
 size_t
 duplicates_count(const struct duplicates *d)
 {
-    return map_count(d->by_key);
+    return d->count;
 }

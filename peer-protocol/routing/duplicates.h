@@ -11,6 +11,7 @@
 #include "base/id.h"
 
 #define DUPLICATES_LIFETIME_MS 15000
+#define DUPLICATES_BARE_MS     5000 /* empty answers: longer than anybody sends again */
 
 struct duplicates;
 
@@ -22,12 +23,13 @@ void duplicates_free(struct duplicates *d);
 /**
  * duplicates_check - has @from sent this request before?  If not, it is noted as pending.
  * @ret_sealed: set with DUPLICATE_ANSWERED: contents and security block of the answer; borrowed
- *              until the next call
+ *              until the next call; empty where duplicates_answer() was given nothing
  */
 enum duplicate duplicates_check(struct duplicates *d, uint64_t now_ms, const struct id *from,
                                 uint64_t transaction_id, struct slice *ret_sealed);
 
-/** duplicates_answer - keep a copy of the answer; without memory the request is forgotten. */
+/** duplicates_answer - keep a copy of the answer; without memory the request is forgotten.  Nothing
+ *  needs to be kept of an answer that can be made again: an empty @sealed. */
 void duplicates_answer(struct duplicates *d, const struct id *from, uint64_t transaction_id,
                        struct slice sealed);
 

@@ -441,6 +441,24 @@ START_TEST(test_duplicates)
     duplicates_expire(d, 40000);
     ck_assert_uint_eq(duplicates_count(d), 0);
     duplicates_free(d);
+
+    ck_assert_int_eq(duplicates_new(1000, 1000, &d), ST_OK); /* more than the table begins with */
+    for (uint64_t id = 1; id <= 500; id++) {
+        ck_assert_int_eq(duplicates_check(d, id, &self, id, &answer), DUPLICATE_NEW);
+        if (id % 2) /* an empty answer is one, too */
+            duplicates_answer(d, &self, id, slice_of(NULL, 0));
+    }
+    for (uint64_t id = 1; id <= 500; id++) {
+        answer = slice_text("?");
+        ck_assert_int_eq(duplicates_check(d, 500, &self, id, &answer),
+                         id % 2 ? DUPLICATE_ANSWERED : DUPLICATE_PENDING);
+        ck_assert_uint_eq(answer.len, id % 2 ? 0 : 1);
+    }
+    duplicates_expire(d, 5249); /* the empty ones go first */
+    ck_assert_uint_eq(duplicates_count(d), 250 + 125);
+    duplicates_expire(d, 15250);
+    ck_assert_uint_eq(duplicates_count(d), 125);
+    duplicates_free(d);
 }
 END_TEST
 
