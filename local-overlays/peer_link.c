@@ -299,6 +299,8 @@ lose_link(struct peer *p, struct link *l, const char *reason)
     log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: link with %s is gone: %s", p->conf.overlay,
            id_text(&node, text), reason);
     peer_link_drop(p, l);
+    if (p->copies > 0) /* one may have been for it; there is no time to wait for its end */
+        p->remark_ms = moment_earlier_ms(p->remark_ms, p->now.mono_ms + PEER_REMARK_MS);
     if (p->is_engaged)
         peer_ops(p)->neighbour_lost(p->topology, p->now, &node);
     peer_bootstrap_link_down(p, &node);

@@ -62,7 +62,7 @@ can_set_levels(struct can *c, struct can_contact *contact, const struct can_leve
 static bool
 make_room(struct can *c, struct moment now)
 {
-    unsigned cap = c->contact_cap ? 2 * c->contact_cap : 16;
+    unsigned cap = c->contact_cap + CAN_CONTACTS_STEP;
     struct can_contact *grown;
 
     if (c->contact_count == CAN_CONTACTS_MAX)

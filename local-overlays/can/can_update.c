@@ -17,7 +17,8 @@ write_news(struct writer *w, const struct can *c, struct moment now, enum can_ne
 
     writer_init(&peers, CAN_NEWS_BYTES_MAX);
     for (unsigned i = 0; i < c->contact_count; i++)
-        can_peer_write(&peers, &c->contact[i].node, &c->contact[i].levels);
+        if (c->contact[i].is_needed)
+            can_peer_write(&peers, &c->contact[i].node, &c->contact[i].levels);
     if (!peers.failed)
         n.peers = writer_slice(&peers);
     can_news_write(w, &n);

@@ -23,31 +23,32 @@
 #include "local-overlays/topology.h"
 #include "peer-protocol/message/body.h"
 
-#define CAN_DIMENSIONS   4
-#define CAN_WITNESSES    2 /* contacts at each level */
-#define CAN_NEAREST      4 /* contacts that share the most bits with us */
-#define CAN_TASKS_MAX    64
-#define CAN_VIA_MAX      24 /* tasks that one contact's list may cause at a time */
-#define CAN_LOST_MAX     32
-#define CAN_ORPHANS_MAX  16
-#define CAN_JOINERS_MAX  4 /* that are admitted at a time */
-#define CAN_REPLICAS_MAX 3
-#define CAN_UPDATE_MS    10000u
-#define CAN_SETTLE_MS    30u    /* changes of the zone within it go into one Update */
-#define CAN_GATHER_MS    300u   /* the same, changes of the contacts */
-#define CAN_LOST_MS      3000u  /* hearsay does not bring a lost node back before */
-#define CAN_ORPHAN_MS    20000u /* how long a lost node's list is kept */
-#define CAN_GHOST_MS     5000u  /* how long somebody is looked for behind a plane */
-#define CAN_FRESH_MS     2000u  /* how long a contact may turn out to be of use */
-#define CAN_REMIND_MS    200u   /* between two Updates that tell a contact that we are there */
-#define CAN_RTT_MS       100u   /* taken for a round trip that was not measured yet */
-#define CAN_TASK_MS      15000u /* the host has answered by then */
-#define CAN_JOIN_MS      60000u /* all of a join */
-#define CAN_LEARNING_MS  1500u  /* how long a join waits for an Update */
-#define CAN_LINKING_MS   2000u  /* how long it waits for links with neighbours */
-#define CAN_ENTERING_MS  5000u  /* how long it waits to be admitted */
-#define CAN_YIELD_MS     300u   /* how long one that was admitted may keep others waiting */
-#define CAN_ADMIT_MS     8000u  /* how long one that is not may */
+#define CAN_DIMENSIONS    4
+#define CAN_WITNESSES     2 /* contacts at each level */
+#define CAN_CONTACTS_STEP 8 /* contacts that room is made for at a time */
+#define CAN_NEAREST       4 /* contacts that share the most bits with us */
+#define CAN_TASKS_MAX     64
+#define CAN_VIA_MAX       24 /* tasks that one contact's list may cause at a time */
+#define CAN_LOST_MAX      32
+#define CAN_ORPHANS_MAX   16
+#define CAN_JOINERS_MAX   4 /* that are admitted at a time */
+#define CAN_REPLICAS_MAX  3
+#define CAN_UPDATE_MS     10000u
+#define CAN_SETTLE_MS     30u    /* changes of the zone within it go into one Update */
+#define CAN_GATHER_MS     300u   /* the same, changes of the contacts */
+#define CAN_LOST_MS       3000u  /* hearsay does not bring a lost node back before */
+#define CAN_ORPHAN_MS     20000u /* how long a lost node's list is kept */
+#define CAN_GHOST_MS      5000u  /* how long somebody is looked for behind a plane */
+#define CAN_FRESH_MS      2000u  /* how long a contact may turn out to be of use */
+#define CAN_REMIND_MS     200u   /* between two Updates that tell a contact that we are there */
+#define CAN_RTT_MS        100u   /* taken for a round trip that was not measured yet */
+#define CAN_TASK_MS       15000u /* the host has answered by then */
+#define CAN_JOIN_MS       60000u /* all of a join */
+#define CAN_LEARNING_MS   1500u  /* how long a join waits for an Update */
+#define CAN_LINKING_MS    2000u  /* how long it waits for links with neighbours */
+#define CAN_ENTERING_MS   5000u  /* how long it waits to be admitted */
+#define CAN_YIELD_MS      300u   /* how long one that was admitted may keep others waiting */
+#define CAN_ADMIT_MS      8000u  /* how long one that is not may */
 
 enum can_state {
     CAN_OUT,
