@@ -22,8 +22,12 @@ is_out(const struct sim *s, unsigned node)
 }
 
 static void
-bring(struct sim *s, unsigned node)
+bring(struct churn *c, unsigned node)
 {
+    struct sim *s = c->sim;
+
+    if (c->is_forgetful && sim_peer(s, node))
+        sim_crash(s, node, SIM_CRASH_SILENT);
     if (sim_peer(s, node))
         sim_start(s, node);
     else
@@ -44,7 +48,7 @@ join_one(struct churn *c)
         } else if (!is_out(s, node)) {
             continue;
         }
-        bring(s, node);
+        bring(c, node);
         c->joins++;
         return;
     }
@@ -100,5 +104,5 @@ churn_rejoin(struct churn *c)
 {
     for (unsigned i = 0; i < sim_count(c->sim); i++)
         if (is_out(c->sim, i))
-            bring(c->sim, i);
+            bring(c, i);
 }

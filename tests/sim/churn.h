@@ -20,6 +20,8 @@ struct churn {
     unsigned first;
     unsigned min_members;
     unsigned max_nodes;
+    bool is_forgetful; /* who left comes back as a new process: no records, the entries of its start
+                        */
     void *ctx;
     void (*on_gone)(void *ctx, unsigned node, bool is_crash); /* right after it; may be NULL */
     /* counted */

@@ -57,6 +57,8 @@ void papers_crash(struct sim *s, unsigned percent);
 struct churned {
     unsigned joins, leaves, crashes;
     unsigned lookups, first, retried; /* right at first try; right at first or second */
+    unsigned disputed, orphaned;      /* not right at first: several members call the ID theirs, or
+                                         nobody does; the rest failed or ended elsewhere */
     unsigned records, lost;           /* records found by nobody at the end */
     double mean_hops;
     double mean_timeouts; /* of first tries */

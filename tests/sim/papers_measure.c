@@ -149,6 +149,9 @@ look_up_meanwhile(struct sim *s, struct churned *ret)
             ret->retried++;
             ret->mean_hops += lookup[i].hops;
         } else {
+            int owner = sim_owner(s, &lookup[i].resource);
+            ret->disputed += owner == -2;
+            ret->orphaned += owner == -1;
             lookup[again++] = lookup[i];
         }
     }
@@ -182,6 +185,7 @@ papers_churn(struct sim *s, double per_s, bool has_crashes, uint64_t duration_ms
                           .leaves_per_s = has_crashes ? per_s / 2 : per_s,
                           .crashes_per_s = has_crashes ? per_s / 2 : 0,
                           .first = PIONEERS,
+                          .is_forgetful = true,
                           .min_members = 2,
                           .max_nodes = 2 * sim_count(s)};
     struct sim_lookup *record = names(records);

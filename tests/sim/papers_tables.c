@@ -212,27 +212,52 @@ papers_failures(const struct tables *t)
     }
 }
 
+/* What came in beyond quiet times, a failed node, by kind of message; each hop counts. */
+static void
+print_spent(const struct sim_counters *quiet, const struct sim_counters *spent, unsigned failed)
+{
+    printf("  messages a failed node:");
+    for (unsigned code = 1; code < 0x30; code++) {
+        double count = ((double)spent->by_code[code] - 0.9 * (double)quiet->by_code[code]) / failed;
+        if (count >= 1)
+            printf(" %s %.0f,", message_code_name((uint16_t)code), count);
+    }
+    printf(" each hop counted\n");
+}
+
+static struct sim_counters
+difference(const struct sim_counters *now, const struct sim_counters *before)
+{
+    struct sim_counters d = {.messages = now->messages - before->messages};
+
+    for (unsigned code = 0; code < 0x30; code++)
+        d.by_code[code] = now->by_code[code] - before->by_code[code];
+    return d;
+}
+
 /* Messages beyond those of quiet times; one RPC of the paper is a request and its answer. */
 void
 papers_repair(const struct tables *t)
 {
     struct setting set = t->setting;
     struct path before, unrepaired, repaired;
-    uint64_t quiet, begin, spent;
+    struct sim_counters begin, quiet, spent;
+    unsigned failed;
     struct cost c;
     struct sim *s;
 
     set.peers = t->peers < REPAIR_PEERS ? t->peers : REPAIR_PEERS;
+    failed = set.peers / 10;
     s = papers_begin(&set, &c);
     papers_look_up(s, FAILURE_LOOKUPS, FAILURE_LOOKUPS, &before);
-    begin = sim_counters_of(s)->messages;
+    begin = *sim_counters_of(s);
     sim_run_ms(s, 2 * QUIET_MS);
-    quiet = sim_counters_of(s)->messages - begin;
+    quiet = difference(sim_counters_of(s), &begin);
     papers_crash(s, 10);
     papers_look_up(s, FAILURE_LOOKUPS, FAILURE_LOOKUPS, &unrepaired);
-    begin = sim_counters_of(s)->messages;
+    begin = *sim_counters_of(s);
     sim_run_ms(s, 2 * QUIET_MS);
-    spent = sim_counters_of(s)->messages - begin;
+    spent = difference(sim_counters_of(s), &begin);
     papers_look_up(s, FAILURE_LOOKUPS, FAILURE_LOOKUPS, &repaired);
     print_title(&set, "a tenth of the peers switched off at one instant (Pastry's figure 10)");
     printf("  %6s %17s %17s %17s %14s\n", "N", "hops before", "unrepaired", "repaired",
@@ -240,9 +265,10 @@ papers_repair(const struct tables *t)
     printf("  %6u %17.3f %9.3f (%.3f) %9.3f (%.3f) %14.1f\n", set.peers, before.mean_hops,
            unrepaired.mean_hops, unrepaired.mean_hops / before.mean_hops, repaired.mean_hops,
            repaired.mean_hops / before.mean_hops,
-           ((double)spent - 0.9 * (double)quiet) / 2 / (set.peers / 10));
+           ((double)spent.messages - 0.9 * (double)quiet.messages) / 2 / failed);
     printf("  %6s %17.3f %9.3f (%.3f) %9.3f (%.3f) %14.1f\n", "paper", 2.73, 2.96, 1.084, 2.74,
            1.004, 57.0);
+    print_spent(&quiet, &spent, failed);
     printf("  right: %.4f before, %.4f at once, %.4f a minute later\n",
            share(before.right, before.lookups), share(unrepaired.right, unrepaired.lookups),
            share(repaired.right, repaired.lookups));
@@ -298,6 +324,11 @@ papers_replaced(const struct tables *t)
            "records lost; %.0f MiB resident\n",
            c.lookups, share(c.first, c.lookups), share(c.retried, c.lookups), c.mean_hops, c.lost,
            c.records, c.resident_mib);
+    if (c.first < c.lookups)
+        printf(
+            "  of %u not right at first: %u while several members called the ID theirs, %u while "
+            "nobody did\n",
+            c.lookups - c.first, c.disputed, c.orphaned);
     fflush(stdout);
     if (t->json)
         fprintf(t->json,
