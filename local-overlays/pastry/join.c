@@ -2,10 +2,11 @@
 
 #include "local-overlays/pastry/state.h"
 
-#define BODY_BYTES  256
-#define BACKOFF_MS  200u
-#define BACKOFF_MAX 600u
-#define HOPS_MAX    32
+#define BODY_BYTES    256
+#define BACKOFF_MS    200u
+#define BACKOFF_MAX   600u
+#define HOPS_MAX      32
+#define LINKING_TRIES 3
 
 /* ---- the joining side ----------------------------------------------------------------------- */
 
@@ -103,6 +104,7 @@ begin_linking(struct pastry *p, struct moment now, const struct id *door,
               const struct pastry_leaves *leaves)
 {
     p->door = *door;
+    p->named = (unsigned)(pastry_count(leaves->smaller) + pastry_count(leaves->larger));
     p->state = PASTRY_LINKING;
     p->step_due_ms = now.mono_ms + PASTRY_LINKING_MS;
     pastry_learn_leaf(p, now, door, NULL);
@@ -181,6 +183,14 @@ send_join(struct pastry *p, struct moment now, const struct id *node, enum pastr
     writer_done(&body);
 }
 
+/* With few of the leaves that the door named, most of the ring would seem to be ours.  They may
+ * have gone meanwhile: the door is asked once more, but not for ever. */
+static bool
+has_leaves(const struct pastry *p)
+{
+    return 2 * p->contact_count >= p->named || p->retry_count >= LINKING_TRIES;
+}
+
 /* Both neighbours have records that will be ours; the nearer one lets us in. */
 static void
 enter(struct pastry *p, struct moment now)
@@ -197,6 +207,10 @@ enter(struct pastry *p, struct moment now)
     if (!pastry_find(p, &p->door) ||
         (!id_equal(&p->door, &smaller) && !id_equal(&p->door, &larger))) {
         walk_later(p, now, &smaller); /* someone has come in between */
+        return;
+    }
+    if (!has_leaves(p)) {
+        walk_later(p, now, &p->door);
         return;
     }
     p->other = id_equal(&p->door, &smaller) ? larger : smaller;

@@ -131,6 +131,7 @@ struct pastry {
     struct id informant;
     struct id at;    /* WALKING: who is asked */
     struct id door;  /* the nearest member, which admits us */
+    unsigned named;  /* leaves of its that it named, on both sides */
     struct id other; /* the next one on the other side; zero: there is none */
     uint8_t walk_row;
     uint8_t hop_count;
