@@ -2,11 +2,10 @@
 
 #include "local-overlays/pastry/state.h"
 
-#define BODY_BYTES    256
-#define BACKOFF_MS    200u
-#define BACKOFF_MAX   600u
-#define HOPS_MAX      32
-#define LINKING_TRIES 3
+#define BODY_BYTES  256
+#define BACKOFF_MS  200u
+#define BACKOFF_MAX 600u
+#define HOPS_MAX    32
 
 /* ---- the joining side ----------------------------------------------------------------------- */
 
@@ -104,7 +103,11 @@ begin_linking(struct pastry *p, struct moment now, const struct id *door,
               const struct pastry_leaves *leaves)
 {
     p->door = *door;
-    p->named = (unsigned)(pastry_count(leaves->smaller) + pastry_count(leaves->larger));
+    p->named = (unsigned)pastry_count(leaves->smaller);
+    if (p->named > 0) {
+        p->reach[0] = pastry_nth(leaves->smaller, p->named - 1);
+        p->reach[1] = pastry_nth(leaves->larger, p->named - 1);
+    }
     p->state = PASTRY_LINKING;
     p->step_due_ms = now.mono_ms + PASTRY_LINKING_MS;
     pastry_learn_leaf(p, now, door, NULL);
@@ -183,12 +186,19 @@ send_join(struct pastry *p, struct moment now, const struct id *node, enum pastr
     writer_done(&body);
 }
 
-/* With few of the leaves that the door named, most of the ring would seem to be ours.  They may
- * have gone meanwhile: the door is asked once more, but not for ever. */
+/* Who is next to us must be one that the door named, on either side: with none of a side linked,
+ * half of the ring would seem to be ours.  They may have gone meanwhile, and then the door names
+ * others. */
 static bool
 has_leaves(const struct pastry *p)
 {
-    return 2 * p->contact_count >= p->named || p->retry_count >= LINKING_TRIES;
+    struct id smaller = id_subtract(&p->conf.self, &pastry_smaller(p, 0)->node);
+    struct id larger = id_subtract(&pastry_larger(p, 0)->node, &p->conf.self);
+    struct id reach[2] = {id_subtract(&p->conf.self, &p->reach[0]),
+                          id_subtract(&p->reach[1], &p->conf.self)};
+
+    return p->named == 0 ||
+           (id_compare(&smaller, &reach[0]) <= 0 && id_compare(&larger, &reach[1]) <= 0);
 }
 
 /* Both neighbours have records that will be ours; the nearer one lets us in. */

@@ -129,10 +129,11 @@ struct pastry {
 
     /* joining */
     struct id informant;
-    struct id at;    /* WALKING: who is asked */
-    struct id door;  /* the nearest member, which admits us */
-    unsigned named;  /* leaves of its that it named, on both sides */
-    struct id other; /* the next one on the other side; zero: there is none */
+    struct id at;       /* WALKING: who is asked */
+    struct id door;     /* the nearest member, which admits us */
+    unsigned named;     /* leaves of its that it named, on either side */
+    struct id reach[2]; /* the farthest of these, smaller and larger */
+    struct id other;    /* the next one on the other side; zero: there is none */
     uint8_t walk_row;
     uint8_t hop_count;
     bool is_door_open;
