@@ -60,11 +60,14 @@ class Capture:
             found = re.search(r"(\d+) packets? dropped", log.read())
         return f" (which dropped {found.group(1)} packets)" if found and int(found.group(1)) else ""
 
-    def values(self, which, field):
-        """Ends the capture; the values of a field of the packets that are wanted, each once."""
+    def end(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(20)
+
+    def values(self, which, field):
+        """Ends the capture; the values of a field of the packets that are wanted, each once."""
+        self.end()
         found = subprocess.run(["tshark", "-r", self.path, "-Y", which, "-T", "fields", "-e", field],
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
         return set(found.stdout.split())
@@ -113,7 +116,7 @@ class Survive:
         self.options, self.folder = options, folder
         self.load = Load(folder, CALLER, CALLEE)
         self.background = Load(folder, CALLER, CALLEE, caller_port=6070, callee_port=BACKGROUND_PORT)
-        self.lab, self.phones, self.sleeper = None, [], None
+        self.lab, self.phones, self.sleeper, self.capture = None, [], None, None
 
     def open(self):
         # at debug level the SIP stack logs each message that it sends
@@ -137,6 +140,9 @@ class Survive:
         for pair in self.phones:
             for phone in pair:
                 phone.stop()
+        for capture in (self.capture, self.sleeper and self.sleeper.capture):
+            if capture:
+                capture.end()
         if self.lab:
             self.lab.stop()
 
@@ -183,7 +189,7 @@ class Survive:
         calls, old = self.options.calls, east.gateway()
         if self.options.how == "stop":
             self.sleeper = Sleeper(self.folder, old)
-        capture = Capture(self.folder, "callee", f"udp and dst host {CALLEE} and dst port 5080")
+        capture = self.capture = Capture(self.folder, "callee", f"udp and dst host {CALLEE} and dst port 5080")
         run = self.load.start(self.caller_node.sip, west.domain, east.domain, 100, calls,
                               scenario="uac_survive.xml",
                               keys=[("allow", ALLOW[self.options.refresh])], patience_s=120)
