@@ -238,6 +238,8 @@ on_overlay(struct election *e, enum peer_state state)
      * left alone is not, or the last candidate of two could not take over at once. */
     if (is_up && (!was_up || (e->overlay == PEER_ALONE && state == PEER_JOINED))) {
         e->up_since_ms = e->now.mono_ms;
+        if (was_up && e->role == ELECTION_ACTIVE)
+            e->doubt_until_ms = e->now.mono_ms + HEALED_MS;
         hello_listen_anew(e);
     } else if (!is_up) {
         e->up_since_ms = MOMENT_NEVER;

@@ -28,6 +28,7 @@
 #define RETRY_MS           500
 #define RECORD_GRACE_MS    2000 /* a claim is heard, and only then its record can be read */
 #define READ_LOST_MS       10000
+#define HEALED_MS          10000 /* so long after a partition the records are read as often as can be */
 #define RANK_STEP          20 /* so much change of a score is needed to change the rank */
 #define SCORE_STEP         25 /* so much change of the score is published at once */
 #define HANDOVER_TRY_MS    500
@@ -137,6 +138,8 @@ struct election {
 
     enum peer_state overlay;
     uint64_t up_since_ms; /* joined or alone; MOMENT_NEVER while neither */
+    uint64_t
+        doubt_until_ms; /* active, and out of solitude so lately that another may have our place */
 
     struct score score;
     uint32_t calls;

@@ -57,11 +57,20 @@ spread_ms(struct election *e, uint64_t period_ms)
     return e->now.mono_ms + period_ms + e->env.random(e->env.ctx) % slack_ms;
 }
 
+/* A gateway that comes out of solitude may have been replaced meanwhile, and the record that says
+ * so reaches it only when the overlay has put its records in order. */
+static bool
+may_be_replaced(const struct election *e)
+{
+    return e->role == ELECTION_ACTIVE && e->now.mono_ms < e->doubt_until_ms;
+}
+
 static void
 plan_gateways(struct election *e, bool has_failed)
 {
     uint64_t period_ms = e->conf.refresh_ms;
 
+    has_failed = has_failed || may_be_replaced(e);
     if (e->role == ELECTION_OBSERVER)
         period_ms *= OBSERVER_SLOWER;
     if ((e->gateway_count == 0 || e->is_behind) && period_ms > NO_GATEWAY_RETRY_MS)
