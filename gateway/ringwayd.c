@@ -37,13 +37,13 @@ run(const struct config *c)
     struct why why = {""};
 
     daemon_set_log_level(c->log_level);
-    if (!getenv("JOURNAL_STREAM"))
-        log_stamp();
     enum status st = daemon_new(c, &d, &why);
     if (st != ST_OK) {
         log_write(LOG_LEVEL_ERROR, "daemon", "%s", why.text[0] ? why.text : status_text(st));
         return st == ST_CONFIG || st == ST_SIGNATURE || st == ST_RANGE ? EXIT_USAGE : EXIT_FAILURE;
     }
+    if (!getenv("JOURNAL_STREAM"))
+        log_stamp(); /* what is wrong with a start is told as --check tells it */
     daemon_run(d);
     daemon_free(d);
     return EXIT_SUCCESS;
