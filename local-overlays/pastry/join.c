@@ -104,9 +104,12 @@ begin_linking(struct pastry *p, struct moment now, const struct id *door,
 {
     p->door = *door;
     p->named = (unsigned)pastry_count(leaves->smaller);
-    if (p->named > 0) {
+    while (p->named > 0) {
         p->reach[0] = pastry_nth(leaves->smaller, p->named - 1);
         p->reach[1] = pastry_nth(leaves->larger, p->named - 1);
+        if (!id_equal(&p->reach[0], &p->conf.self) && !id_equal(&p->reach[1], &p->conf.self))
+            break; /* it may still know us from before a restart */
+        p->named--;
     }
     p->state = PASTRY_LINKING;
     p->step_due_ms = now.mono_ms + PASTRY_LINKING_MS;
