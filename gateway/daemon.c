@@ -340,6 +340,7 @@ make_node(struct daemon *d, struct why *why)
                            .connect = on_node_connect,
                            .disconnect = on_node_disconnect,
                            .random = on_node_random,
+                           .links_show_certificates = true,
                            .check_gateway = on_node_check_gateway,
                            .on_gateways = daemon_on_gateways,
                            .adopt = daemon_on_adopt,

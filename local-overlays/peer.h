@@ -91,6 +91,9 @@ struct peer_env {
     void (*disconnect)(void *ctx, const struct id *node);
     uint64_t (*random)(void *ctx);
     struct keys keys;
+    /** A link comes up only after both ends have verified each other's certificate, and @keys
+     *  remembers it: what goes straight to the other end need not bring ours once more. */
+    bool links_show_certificates;
     /** on_state - the state, or the number of neighbours, changed. */
     void (*on_state)(void *ctx, enum peer_state state, const char *reason);
     /** on_request - one of our private requests came for this node; answer by peer_answer(), at

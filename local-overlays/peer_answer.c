@@ -20,9 +20,9 @@ peer_send_answer(struct peer *p, const struct answer_to *a, struct slice sealed)
         st = peer_first_hop(p, writer_slice(&message), &hop);
         if (st == ST_EXISTS)
             peer_send_to_self(p, writer_slice(&message));
-        else if (st == ST_OK)
-            (void)peer_send_to(p, &hop,
-                               writer_slice(&message)); /* lost: the requester asks again */
+        else if (st == ST_OK) /* lost: the requester asks again, with its certificate */
+            (void)(a->is_familiar ? peer_send_straight(p, &hop, writer_slice(&message))
+                                  : peer_send_to(p, &hop, writer_slice(&message)));
     }
     writer_done(&message);
 }

@@ -80,7 +80,8 @@ struct link {
     bool is_member;    /* of this overlay, as far as we know */
     bool is_announced; /* tell the plug-in (on_linked) once it is up */
     bool wants_update;
-    bool is_asked; /* peer_link_ask() has no answer yet */
+    bool is_asked;     /* peer_link_ask() has no answer yet */
+    bool is_forgetful; /* what went straight to it found no answer: our certificate comes along */
     bool is_user_known;
     struct id user;   /* H(user name) of what it has signed, with is_user_known */
     uint64_t used_ms; /* up: last message; connecting: since when */
@@ -132,6 +133,7 @@ struct answer_to {
     uint16_t code;             /* of the request */
     uint16_t subtype;          /* of a private one */
     bool is_remembered;        /* the answer is kept for retransmissions */
+    bool is_familiar;          /* the request came without certificate: so may the answer go */
     uint64_t deadline_ms;      /* forgotten then */
     struct slice destinations; /* owned when put off, else borrowed */
     struct slice options;      /* the same */
@@ -253,6 +255,9 @@ void peer_forwarded_expire(struct peer *p);
 void peer_forwarded_free(struct peer *p);
 void peer_send_to_self(struct peer *p, struct slice message);
 bool peer_send_to(struct peer *p, const struct id *to, struct slice message);
+/** peer_send_straight - to the node at the other end of the link, which knows our certificate: goes
+ *  without it, if that is all its bucket holds. */
+bool peer_send_straight(struct peer *p, const struct id *to, struct slice message);
 /** peer_first_hop - the first hop for a message of our own; ST_EXISTS: it ends here. */
 enum status peer_first_hop(struct peer *p, struct slice message, struct id *ret_next);
 
@@ -316,6 +321,8 @@ void peer_link_ask(struct peer *p, struct link *l);
 void peer_link_end(struct peer *p, struct link *l, const char *reason);
 /** peer_link_learn_user - a message of a linked node is verified: what user is it of? */
 void peer_link_learn_user(struct peer *p, const struct signer *signer);
+/** peer_link_answered - and what it has signed is an answer. */
+void peer_link_answered(struct peer *p, const struct signer *signer);
 bool peer_link_has_user(const struct peer *p, const struct link *l, const char *user);
 
 /* ---- peer_departure.c ---- */

@@ -202,6 +202,16 @@ peer_link_learn_user(struct peer *p, const struct signer *signer)
     l->is_user_known = true;
 }
 
+void
+peer_link_answered(struct peer *p, const struct signer *signer)
+{
+    struct link *l = peer_link_find(p, &signer->node);
+
+    if (l)
+        l->is_forgetful = false;
+    peer_link_learn_user(p, signer);
+}
+
 bool
 peer_link_has_user(const struct peer *p, const struct link *l, const char *user)
 {

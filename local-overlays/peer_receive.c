@@ -127,7 +127,7 @@ take_answer(struct peer *p, const struct id *link, const struct message *m)
             peer_refuse(p, &signer.node, "an answer from a node that was not asked");
         return;
     }
-    peer_link_learn_user(p, &signer);
+    peer_link_answered(p, &signer);
     peer_count(p->counters.received, m->contents.code);
     transactions_take(p->transactions, tr);
     end.from = &signer;
@@ -203,6 +203,7 @@ answer_to(const struct message *m, const struct id *link, const struct signer *s
                               .transaction_id = m->header.transaction_id,
                               .max_response_length = m->header.max_response_length,
                               .code = m->contents.code,
+                              .is_familiar = m->security.certificates.len == 0,
                               .destinations = writer_slice(destinations),
                               .options = writer_slice(options)};
 }

@@ -84,6 +84,21 @@ peer_send_to(struct peer *p, const struct id *to, struct slice message)
     return f.is_sent;
 }
 
+bool
+peer_send_straight(struct peer *p, const struct id *to, struct slice message)
+{
+    struct writer w;
+    bool is_sent;
+
+    writer_init(&w, p->envelope.max_bytes);
+    if (p->env.links_show_certificates && message_without_certificate(&w, message))
+        is_sent = peer_send_to(p, to, writer_slice(&w));
+    else
+        is_sent = peer_send_to(p, to, message);
+    writer_done(&w);
+    return is_sent;
+}
+
 /* The first hop for a message of our own: where its first destination is. */
 enum status
 peer_first_hop(struct peer *p, struct slice message, struct id *ret_next)
@@ -100,6 +115,25 @@ peer_first_hop(struct peer *p, struct slice message, struct id *ret_next)
     return peer_next_hop(p, &first.id, first.type == DESTINATION_NODE, ret_next);
 }
 
+static struct link *
+link_to_target(const struct peer *p, const struct transaction *tr)
+{
+    return tr->target.type == DESTINATION_NODE ? peer_link_find(p, &tr->target.id) : NULL;
+}
+
+/* RFC 6940 section 8: a certificate that can be had otherwise need not come with each message.  The
+ * other end of a link has seen ours; should it have forgotten it, whatever is sent again brings it.
+ */
+static bool
+transmit_to(struct peer *p, const struct id *hop, const struct transaction *tr)
+{
+    const struct link *l = link_to_target(p, tr);
+
+    if (l && id_equal(&l->node, hop) && tr->sent_count == 0 && !l->is_forgetful)
+        return peer_send_straight(p, hop, tr->message);
+    return peer_send_to(p, hop, tr->message);
+}
+
 void
 peer_transmit(void *owner, struct transaction *tr)
 {
@@ -110,7 +144,7 @@ peer_transmit(void *owner, struct transaction *tr)
     if (st == ST_EXISTS) {
         hop = p->conf.self.node;
         peer_send_to_self(p, tr->message);
-    } else if (st != ST_OK || !peer_send_to(p, &hop, tr->message)) {
+    } else if (st != ST_OK || !transmit_to(p, &hop, tr)) {
         transactions_sent(p->transactions, tr, p->now.mono_ms, NULL);
         return;
     }
@@ -246,7 +280,10 @@ void
 peer_expired(void *owner, struct transaction *tr)
 {
     struct peer *p = owner;
+    struct link *l = link_to_target(p, tr);
 
+    if (l)
+        l->is_forgetful = true;
     p->counters.timeouts++;
     peer_finish(p, tr, tr->sent_count > 0 ? ST_TIMEOUT : ST_UNREACHABLE);
 }

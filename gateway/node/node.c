@@ -193,6 +193,7 @@ new_peer(struct node *n, enum node_overlay which, struct moment now, struct why 
                            .disconnect = on_disconnect,
                            .random = on_random,
                            .keys = n->env.keys[which],
+                           .links_show_certificates = n->env.links_show_certificates,
                            .on_state = on_state,
                            .on_request = on_request,
                            .on_link = on_link,

@@ -44,6 +44,7 @@ struct node_env {
     void (*disconnect)(void *ctx, enum node_overlay which, const struct id *node);
     uint64_t (*random)(void *ctx);
     struct keys keys[NODE_OVERLAYS];
+    bool links_show_certificates; /* as peer.h has it */
     /** check_gateway - is @der a certificate of the global authority? Says whose. */
     enum status (*check_gateway)(void *ctx, struct slice der, uint64_t at_wall_ms,
                                  struct signer *ret, struct why *why);

@@ -216,3 +216,25 @@ message_write(struct writer *w, const struct forwarding *h, struct slice content
     writer_bytes(w, security);
     writer_patch_u32(w, start + 16, (uint32_t)(w->len - start)); /* the length field */
 }
+
+bool
+message_without_certificate(struct writer *w, struct slice in)
+{
+    size_t start = w->len;
+    struct message m;
+    struct reader r;
+    struct slice der;
+
+    if (message_decode(in, &m, NULL) != ST_OK)
+        return false;
+    reader_init(&r, m.security.certificates);
+    if (!certificate_read(&r, &der) || reader_left(&r) > 0)
+        return false;
+    const uint8_t *head_end = m.contents.whole.data + m.contents.whole.len;
+    const uint8_t *tail = m.security.certificates.data + m.security.certificates.len;
+    writer_bytes(w, slice_of(in.data, (size_t)(head_end - in.data)));
+    writer_u16(w, 0);
+    writer_bytes(w, slice_of(tail, (size_t)(in.data + in.len - tail)));
+    writer_patch_u32(w, start + 16, (uint32_t)(w->len - start)); /* the length field */
+    return w->failed == ST_OK;
+}

@@ -305,4 +305,10 @@ void security_write(struct writer *w, struct slice certificates, const struct si
 void message_write(struct writer *w, const struct forwarding *h, struct slice contents,
                    struct slice security);
 
+/**
+ * message_without_certificate - the same message with an empty bucket, for who knows the signer
+ * Returns: whether @in is whole, and its bucket held one certificate; otherwise @w is as it was.
+ */
+bool message_without_certificate(struct writer *w, struct slice in);
+
 #endif

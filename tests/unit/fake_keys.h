@@ -124,6 +124,15 @@ fake_learn(struct fake_keys *k, struct slice certificates)
     }
 }
 
+/** fake_meet - the other's certificate was seen otherwise than in a message. */
+static inline void
+fake_meet(struct fake_keys *k, const struct fake_keys *other)
+{
+    if (!fake_find(k, slice_of(other->self.node.bytes, ID_BYTES)) &&
+        k->known_count < FAKE_KEYS_KNOWN)
+        k->known[k->known_count++] = other->self;
+}
+
 static inline enum status
 fake_verify(void *ctx, const struct signature *s, struct slice input, struct slice certificates,
             uint64_t at_wall_ms, struct signer *ret, struct why *why)

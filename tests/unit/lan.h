@@ -55,7 +55,8 @@ struct lan {
     unsigned count;
     struct lan_host host[LAN_MAX];
     bool is_secure;
-    bool is_talking; /* print the log */
+    bool shows_certificates; /* links do, as with TLS */
+    bool is_talking;         /* print the log */
     /** tap - false loses the message; it may be replaced (the old one is freed by the tap). */
     bool (*tap)(unsigned from, unsigned to, struct slice *message);
 };
@@ -230,6 +231,7 @@ lan_start(unsigned i)
         .disconnect = lan_disconnect,
         .random = lan_random,
         .keys = {.ops = lan.is_secure ? &fake_ops : &fake_none_ops, .ctx = &h->keys},
+        .links_show_certificates = lan.shows_certificates,
         .on_state = lan_on_state,
         .on_request = lan_on_request,
         .on_link = lan_on_link,
@@ -314,6 +316,8 @@ lan_deliver(const struct event *e)
             peer_on_message(h->peer, lan_now(), &w->other, w->message);
             break;
         case LAN_UP:
+            if (lan.shows_certificates)
+                fake_meet(&h->keys, &lan.host[lan_find(&w->other)].keys);
             peer_on_link_up(h->peer, lan_now(), &w->other, w->address);
             break;
         case LAN_DOWN:
