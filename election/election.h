@@ -51,7 +51,7 @@
  * authentic.
  *
  * HELLO answers list ranked candidates first; entries with score 0 behind them are peers that send
- * a slow HELLO, some in each answer in turn, so that a claimant knows whom to tell.
+ * a slow HELLO, as many as there is room for, in turn, so that a claimant knows whom to tell.
  *
  * Source: 004 sections 6.1 to 6.3; the design's "Terms", "Finding the gateway", "The ring and the
  * candidates".

@@ -148,7 +148,8 @@ struct election {
     size_t candidate_count;
     struct follower follower[ELECTION_FOLLOWERS_MAX];
     size_t follower_count;
-    size_t follower_turn; /* next to be told of in a HELLO answer */
+    size_t follower_turn;      /* the first to be told of in a HELLO answer */
+    uint64_t follower_turn_ms; /* when others have their turn */
 
     struct election_gateway gateway[ELECTION_GATEWAYS_MAX];
     struct watched watched[ELECTION_GATEWAYS_MAX];

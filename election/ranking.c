@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FOLLOWER_TURN_MS 1000
+
 bool
 ranking_beats(uint16_t score, const struct id *node, uint16_t other_score, const struct id *other)
 {
@@ -311,18 +313,24 @@ ranking_own(const struct election *e)
     return count;
 }
 
-/* Behind the candidates, as many followers as there is room for, other ones each time. */
+/* Behind the candidates, as many followers as there is room for.  Who finds none has its turn a
+ * second later: a list that is another one each time would have to be sent each time. */
 static void
 tell_followers(struct election *e, struct hello_ans *ans)
 {
     uint64_t silent_ms = 10ULL * e->conf.slow_hello_ms;
+    size_t told = 0;
 
-    for (size_t i = 0; i < e->follower_count && ans->candidate_count < HELLO_CANDIDATES_MAX; i++) {
-        const struct follower *f = &e->follower[e->follower_turn++ % e->follower_count];
+    for (; told < e->follower_count && ans->candidate_count < HELLO_CANDIDATES_MAX; told++) {
+        const struct follower *f = &e->follower[(e->follower_turn + told) % e->follower_count];
         if (e->now.mono_ms <= f->heard_ms + silent_ms)
             ans->candidate[ans->candidate_count++] =
                 (struct hello_candidate){.ref = {.node = f->node}};
     }
+    if (e->now.mono_ms < e->follower_turn_ms)
+        return;
+    e->follower_turn_ms = e->now.mono_ms + FOLLOWER_TURN_MS;
+    e->follower_turn = told < e->follower_count ? e->follower_turn + told : 0;
 }
 
 void

@@ -218,6 +218,7 @@ node_new(const struct node_conf *conf, const struct node_env *env, struct moment
         return ST_NOMEM;
     n->conf = *conf;
     n->env = *env;
+    n->list_seed = env->random(env->ctx);
     n->leave_deadline_ms = n->linger_until_ms = MOMENT_NEVER;
     list_init(&n->reports);
     list_init(&n->ring_fetches);

@@ -113,6 +113,8 @@ on_answered(void *ctx, struct moment now, enum status st, const struct signer *f
             !node_is_verified(n, &from->node))
             st = ST_FORBIDDEN;
         if (st == ST_OK)
+            st = node_lists_complete(&n->lists, &from->node, &ans.hello);
+        if (st == ST_OK)
             learn_ring(n, now, &ans.hello);
         ev.answer.hello = &ans.hello;
     } else if (st == ST_OK && ev.type == ELECTION_PROBE_ANSWER) {
@@ -138,11 +140,14 @@ static void
 on_send_hello(void *ctx, const struct id *to, uint32_t token, const struct hello_req *req,
               uint32_t deadline_ms)
 {
+    struct node *n = ctx;
+    struct hello_req hello = *req;
     struct writer w;
 
+    hello.list = node_lists_held(&n->lists, to);
     writer_init(&w, BODY_BYTES_MAX);
-    hello_req_write(&w, req);
-    ask(ctx, to, PRIVATE_HELLO, &w, deadline_ms, ELECTION_HELLO_ANSWER, token);
+    hello_req_write(&w, &hello);
+    ask(n, to, PRIVATE_HELLO, &w, deadline_ms, ELECTION_HELLO_ANSWER, token);
     writer_done(&w);
 }
 
@@ -199,6 +204,7 @@ on_answer_hello(void *ctx, uint64_t handle, const struct hello_ans *ans)
         full.ring_count = (uint8_t)(1 + peer_neighbours(n->peer[NODE_GLOBAL], &full.ring[1],
                                                         RING_NEIGHBOURS_MAX - 1));
     }
+    node_lists_number(n->list_seed, n->asked_list, &full);
     writer_init(&w, BODY_BYTES_MAX);
     hello_ans_write(&w, &full);
     peer_answer(n->peer[NODE_LOCAL], n->now, handle, ST_OK, writer_slice(&w));
@@ -256,10 +262,13 @@ on_election_request(struct node *n, struct moment now, const struct peer_request
 
     ev.request.from = req->signer.node;
     ev.request.handle = req->handle;
+    n->asked_list = 0;
     switch (req->subtype) {
     case PRIVATE_HELLO:
         st = hello_req_read(req->body, &hello);
         ev.request.hello = &hello;
+        if (st == ST_OK)
+            n->asked_list = hello.list;
         break;
     case PRIVATE_CLAIM:
         return on_claim(n, now, req, &ev);

@@ -13,6 +13,7 @@
 
 #include "base/list.h"
 #include "gateway/node/node.h"
+#include "gateway/node/node_lists.h"
 
 #define NODE_VERIFIED_MAX 32
 
@@ -66,6 +67,9 @@ struct node {
     struct id verified[NODE_VERIFIED_MAX]; /* nodes whose certificate overlay@NAME was checked */
     size_t verified_count;
     size_t verified_next;
+    struct node_lists lists; /* of the gateways that we say HELLO to */
+    uint64_t list_seed;
+    uint64_t asked_list; /* that the HELLO which is being answered names */
 };
 
 /** node_settle - act on what the peers reported, until nothing is left. */

@@ -54,6 +54,7 @@ struct hello_req {
     uint32_t term;  /* highest the sender has seen */
     uint16_t score; /* 0..1000, and SCORE_PINNED; 0 when the sender is no candidate */
     uint8_t is_candidate;
+    uint64_t list; /* of the last answer that the sender keeps; 0 for none */
 };
 struct hello_candidate {
     struct node_ref ref;
@@ -64,6 +65,8 @@ struct hello_ans {
     uint8_t is_active; /* 0: I am not the gateway (any more) */
     uint16_t score;    /* at the claim */
     struct id active;  /* the gateway the answerer knows; zero if none */
+    uint64_t list;     /* names what follows: another list, another number */
+    uint8_t has_list;  /* 0: it is the one that the HELLO named, and is left out */
     uint8_t candidate_count;
     struct hello_candidate candidate[HELLO_CANDIDATES_MAX]; /* in order of rank */
     uint8_t ring_count;
@@ -171,6 +174,9 @@ NODISCARD enum status hello_req_read(struct slice in, struct hello_req *ret);
 void hello_req_write(struct writer *w, const struct hello_req *b);
 NODISCARD enum status hello_ans_read(struct slice in, struct hello_ans *ret);
 void hello_ans_write(struct writer *w, const struct hello_ans *b);
+/** hello_lists_write - the candidates and the ring, as they are in an answer: what a number names.
+ */
+void hello_lists_write(struct writer *w, const struct hello_ans *b);
 NODISCARD enum status claim_req_read(struct slice in, struct claim_req *ret);
 void claim_req_write(struct writer *w, const struct claim_req *b);
 NODISCARD enum status probe_gateway_req_read(struct slice in, struct probe_gateway_req *ret);

@@ -17,6 +17,7 @@ hello_req_read(struct slice in, struct hello_req *ret)
     b.term = reader_u32(&r);
     b.score = score_read(&r);
     b.is_candidate = reader_bool(&r);
+    b.list = reader_u64(&r);
     if (reader_is_done(&r))
         *ret = b;
     return wire_end(&r);
@@ -28,6 +29,38 @@ hello_req_write(struct writer *w, const struct hello_req *b)
     writer_u32(w, b->term);
     writer_u16(w, b->score);
     writer_bool(w, b->is_candidate);
+    writer_u64(w, b->list);
+}
+
+static void
+lists_read(struct reader *r, struct hello_ans *b)
+{
+    b->candidate_count = reader_u8(r);
+    if (b->candidate_count > HELLO_CANDIDATES_MAX)
+        reader_fail(r);
+    for (uint8_t i = 0; i < b->candidate_count && !r->failed; i++) {
+        node_ref_read(r, &b->candidate[i].ref);
+        b->candidate[i].score = score_read(r);
+    }
+    b->ring_count = reader_u8(r);
+    if (b->ring_count > RING_NEIGHBOURS_MAX)
+        reader_fail(r);
+    for (uint8_t i = 0; i < b->ring_count && !r->failed; i++)
+        node_ref_read(r, &b->ring[i]);
+}
+
+void
+hello_lists_write(struct writer *w, const struct hello_ans *b)
+{
+    assert(b->candidate_count <= HELLO_CANDIDATES_MAX && b->ring_count <= RING_NEIGHBOURS_MAX);
+    writer_u8(w, b->candidate_count);
+    for (uint8_t i = 0; i < b->candidate_count; i++) {
+        node_ref_write(w, &b->candidate[i].ref);
+        writer_u16(w, b->candidate[i].score);
+    }
+    writer_u8(w, b->ring_count);
+    for (uint8_t i = 0; i < b->ring_count; i++)
+        node_ref_write(w, &b->ring[i]);
 }
 
 enum status
@@ -41,18 +74,10 @@ hello_ans_read(struct slice in, struct hello_ans *ret)
     b.is_active = reader_bool(&r);
     b.score = score_read(&r);
     b.active = reader_id(&r);
-    b.candidate_count = reader_u8(&r);
-    if (b.candidate_count > HELLO_CANDIDATES_MAX)
-        reader_fail(&r);
-    for (uint8_t i = 0; i < b.candidate_count && !r.failed; i++) {
-        node_ref_read(&r, &b.candidate[i].ref);
-        b.candidate[i].score = score_read(&r);
-    }
-    b.ring_count = reader_u8(&r);
-    if (b.ring_count > RING_NEIGHBOURS_MAX)
-        reader_fail(&r);
-    for (uint8_t i = 0; i < b.ring_count && !r.failed; i++)
-        node_ref_read(&r, &b.ring[i]);
+    b.list = reader_u64(&r);
+    b.has_list = reader_bool(&r);
+    if (b.has_list)
+        lists_read(&r, &b);
     if (reader_is_done(&r))
         *ret = b;
     return wire_end(&r);
@@ -61,19 +86,14 @@ hello_ans_read(struct slice in, struct hello_ans *ret)
 void
 hello_ans_write(struct writer *w, const struct hello_ans *b)
 {
-    assert(b->candidate_count <= HELLO_CANDIDATES_MAX && b->ring_count <= RING_NEIGHBOURS_MAX);
     writer_u32(w, b->term);
     writer_bool(w, b->is_active);
     writer_u16(w, b->score);
     writer_id(w, &b->active);
-    writer_u8(w, b->candidate_count);
-    for (uint8_t i = 0; i < b->candidate_count; i++) {
-        node_ref_write(w, &b->candidate[i].ref);
-        writer_u16(w, b->candidate[i].score);
-    }
-    writer_u8(w, b->ring_count);
-    for (uint8_t i = 0; i < b->ring_count; i++)
-        node_ref_write(w, &b->ring[i]);
+    writer_u64(w, b->list);
+    writer_bool(w, b->has_list);
+    if (b->has_list)
+        hello_lists_write(w, b);
 }
 
 /* ---- CLAIM, HANDOVER ------------------------------------------------------------------------- */

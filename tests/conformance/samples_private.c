@@ -82,7 +82,7 @@ sample_algorithm_extension(struct writer *w)
 void
 sample_hello_req(struct writer *w)
 {
-    struct hello_req b = {.term = 7, .score = 500, .is_candidate = 1};
+    struct hello_req b = {.term = 7, .score = 500, .is_candidate = 1, .list = 77};
 
     PRIVATE(w, PRIVATE_HELLO, hello_req_write(&inner, &b));
 }
@@ -94,6 +94,8 @@ sample_hello_ans(struct writer *w)
                           .is_active = 1,
                           .score = 812,
                           .active = sample_id(3),
+                          .list = 77,
+                          .has_list = 1,
                           .candidate_count = 2,
                           .candidate = {{ref(4), 700}, {ref(5), 600}},
                           .ring_count = 1,

@@ -214,7 +214,7 @@ static void
 step_request(struct election *e, struct moment now, enum election_event_type type)
 {
     struct election_event ev = {.type = type};
-    struct hello_req hello = {any_term(), (uint16_t)draw(1001), (uint8_t)draw(2)};
+    struct hello_req hello = {any_term(), (uint16_t)draw(1001), (uint8_t)draw(2), draw(3)};
     struct claim_req claim = {.term = any_term(),
                               .score = (uint16_t)draw(1010),
                               .ref = any_ref(),

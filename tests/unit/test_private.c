@@ -47,6 +47,8 @@ START_TEST(hello_answer_keeps_the_rank)
                           .is_active = 1,
                           .score = 812,
                           .active = {{3}},
+                          .list = 0x0102030405060708,
+                          .has_list = 1,
                           .candidate_count = HELLO_CANDIDATES_MAX,
                           .ring_count = RING_NEIGHBOURS_MAX};
     struct hello_ans again;
@@ -61,8 +63,32 @@ START_TEST(hello_answer_keeps_the_rank)
     ck_assert_uint_eq(again.candidate[15].score, 885);
     ck_assert_str_eq(again.candidate[15].ref.name, "gw1.bupt");
     ck_assert_uint_eq(again.ring[7].node.bytes[0], 107);
+    ck_assert_uint_eq(again.list, 0x0102030405060708);
     for (size_t len = 0; len < w.len; len++) /* nothing shorter will do */
         ck_assert_int_eq(hello_ans_read(slice_of(w.data, len), &again), ST_MALFORMED);
+    writer_u8(&w, 0);
+    ck_assert_int_eq(hello_ans_read(writer_slice(&w), &again), ST_MALFORMED);
+}
+END_TEST
+
+START_TEST(hello_answer_without_list_is_short)
+{
+    struct hello_req req = {.term = 1, .score = 1, .is_candidate = 1, .list = 77};
+    struct hello_req req_again;
+    struct hello_ans b = {.term = 7, .is_active = 1, .list = 77, .candidate_count = 3};
+    struct hello_ans again;
+
+    hello_req_write(&w, &req);
+    ck_assert_uint_eq(w.len, 15);
+    ck_assert_int_eq(hello_req_read(writer_slice(&w), &req_again), ST_OK);
+    ck_assert_uint_eq(req_again.list, 77);
+    writer_reset(&w);
+    hello_ans_write(&w, &b);
+    ck_assert_uint_eq(w.len, 32);
+    ck_assert_int_eq(hello_ans_read(writer_slice(&w), &again), ST_OK);
+    ck_assert_uint_eq(again.list, 77);
+    ck_assert_uint_eq(again.has_list, 0);
+    ck_assert_uint_eq(again.candidate_count, 0);
     writer_u8(&w, 0);
     ck_assert_int_eq(hello_ans_read(writer_slice(&w), &again), ST_MALFORMED);
 }
@@ -71,7 +97,7 @@ END_TEST
 START_TEST(counts_and_scores_are_bounded)
 {
     struct hello_req b = {.term = 1, .score = 1001};
-    struct hello_ans ans = {.active = {{3}}, .candidate_count = 0};
+    struct hello_ans ans = {.active = {{3}}, .has_list = 1, .candidate_count = 0};
     struct hello_req again;
     struct hello_ans ans_again;
 
@@ -88,7 +114,7 @@ START_TEST(counts_and_scores_are_bounded)
     ck_assert_uint_eq(again.score, 0x83e8);
     writer_reset(&w);
     hello_ans_write(&w, &ans);
-    w.data[4 + 1 + 2 + ID_BYTES] = HELLO_CANDIDATES_MAX + 1;
+    w.data[4 + 1 + 2 + ID_BYTES + 8 + 1] = HELLO_CANDIDATES_MAX + 1;
     ck_assert_int_eq(hello_ans_read(writer_slice(&w), &ans_again), ST_MALFORMED);
 }
 END_TEST
@@ -344,6 +370,7 @@ main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, envelope_has_subtype_and_version);
     tcase_add_test(tc, hello_answer_keeps_the_rank);
+    tcase_add_test(tc, hello_answer_without_list_is_short);
     tcase_add_test(tc, counts_and_scores_are_bounded);
     tcase_add_test(tc, texts_carry_no_controls);
     tcase_add_test(tc, longest_text_fits);
