@@ -15,6 +15,8 @@
 #define FORM_MS               600  /* a lower Node-ID gets so long to show up */
 #define HEARD_FRESH_MS        4000 /* what an entry said counts for so long */
 #define CLIENT_BACKOFF_MAX_MS 800
+#define CLIENT_ASKS_MAX       4
+#define CLIENT_SLOWER         10 /* a client with a member asks those that are none so seldom */
 
 void
 peer_bootstrap_start(struct peer *p)
@@ -126,12 +128,13 @@ period_ms(const struct peer *p)
     return moment_earlier_ms(alone_ms, p->conf.partition_ping_alone_ms);
 }
 
-/* A client keeps links with two members, not with all it knows. */
+/* A client keeps links with two members, not with all it knows; @enough: with how many it needs no
+ * further one. */
 static bool
-is_superfluous(const struct peer *p, const struct link *l)
+is_superfluous(const struct peer *p, const struct link *l, size_t enough)
 {
     return p->aim == PEER_AIM_CLIENT && !p->is_engaged && !l->is_member &&
-           peer_member_links(p) >= PEER_CLIENT_LINKS && !peer_is_watched(p, &l->node);
+           peer_member_links(p) >= enough && !peer_is_watched(p, &l->node);
 }
 
 /* A member of an overlay: ours when our Ping came back to us. */
@@ -145,7 +148,7 @@ heard_member(struct peer *p, struct entry *e, const struct id *from)
     e->backoff_ms = PEER_BACKOFF_MIN_MS;
     e->next_ms = p->now.mono_ms + period_ms(p);
     e->is_elsewhere = p->is_in && !id_equal(from, &p->conf.self.node);
-    if (l && is_superfluous(p, l))
+    if (l && is_superfluous(p, l, PEER_CLIENT_LINKS))
         peer_disconnect(p, &e->node);
     else if (l && !e->is_elsewhere)
         l->is_member = true;
@@ -172,8 +175,11 @@ heard_in_progress(struct peer *p, struct entry *e, struct slice body)
     e->wants_membership = info.wants_membership != 0;
     if (l)
         l->is_member = false;
+    if (l && is_superfluous(p, l, 1)) /* no member, where there are some */
+        peer_disconnect(p, &e->node);
     if (p->state != PEER_JOINING) {
-        e->next_ms = p->now.mono_ms + period_ms(p);
+        uint64_t slower = p->aim == PEER_AIM_CLIENT ? CLIENT_SLOWER : 1;
+        e->next_ms = p->now.mono_ms + slower * period_ms(p);
     } else if (p->aim == PEER_AIM_MEMBER) {
         e->next_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
     } else { /* a client waits for the first member: less often, the longer it takes */
@@ -283,7 +289,8 @@ peer_bootstrap_link_down(struct peer *p, const struct id *node)
     } else if (e->state != ENTRY_ASKING) {
         e->state = ENTRY_IDLE;
         e->backoff_ms = PEER_BACKOFF_MIN_MS;
-        e->next_ms = p->now.mono_ms + (p->is_in ? period_ms(p) : PEER_BACKOFF_MIN_MS);
+        e->next_ms =
+            p->now.mono_ms + (p->state == PEER_JOINING ? PEER_BACKOFF_MIN_MS : period_ms(p));
     }
 }
 
@@ -512,45 +519,84 @@ peer_bootstrap_join_failed(struct peer *p)
 
 /* ---- time ---- */
 
-/* A client with its two members leaves the other entries alone, but asks those two now and then
- * whether they still are members. */
+/** What a walk over the entries need not find out at each of them. */
+struct look {
+    size_t members; /* that we have links with */
+    size_t busy;    /* learned entries that are being asked */
+};
+
 static bool
-is_needed(const struct peer *p, const struct entry *e)
+is_busy(const struct entry *e)
+{
+    return !e->is_configured && e->state != ENTRY_IDLE;
+}
+
+static struct look
+look_around(const struct peer *p)
+{
+    struct look l = {0};
+
+    if (p->aim != PEER_AIM_CLIENT)
+        return l;
+    l.members = peer_member_links(p);
+    list_each(at, &p->entries) l.busy += is_busy(list_entry(at, struct entry, at));
+    return l;
+}
+
+/* A client with its two members leaves the other entries alone, but asks those two now and then
+ * whether they still are members.  Where one is lost, all clients of it look for another at the
+ * same moment: each asks a few at a time of those it has only heard of. */
+static bool
+is_needed(const struct peer *p, const struct look *l, const struct entry *e)
 {
     if (p->state == PEER_DOWN || p->state == PEER_LEAVING)
         return false;
-    if (p->aim != PEER_AIM_CLIENT || p->state != PEER_JOINED)
+    if (p->aim != PEER_AIM_CLIENT)
         return true;
-    return (e->has_node && peer_link_is_up(p, &e->node)) ||
-           peer_member_links(p) < PEER_CLIENT_LINKS;
+    if (!e->is_configured && !is_busy(e) && l->busy >= CLIENT_ASKS_MAX)
+        return false;
+    return p->state != PEER_JOINED || l->members < PEER_CLIENT_LINKS ||
+           (e->has_node && peer_link_is_up(p, &e->node));
 }
 
-void
-peer_bootstrap_tick(struct peer *p)
+static void
+run_entries(struct peer *p, bool members)
 {
+    struct look l = look_around(p);
+
     list_each(at, &p->entries)
     {
         struct entry *e = list_entry(at, struct entry, at);
-        if (e->next_ms > p->now.mono_ms || e->state == ENTRY_ASKING || !is_needed(p, e))
+        if (e->next_ms > p->now.mono_ms || e->state == ENTRY_ASKING ||
+            (e->heard == HEARD_MEMBER) != members || !is_needed(p, &l, e))
             continue;
         if (e->state == ENTRY_CONNECTING) {
             heard(p, e, HEARD_FAILURE);
             back_off(p, e);
         } else {
             try_entry(p, e);
+            l.busy += is_busy(e);
         }
     }
+}
+
+void
+peer_bootstrap_tick(struct peer *p)
+{
+    run_entries(p, true); /* who was one before */
+    run_entries(p, false);
 }
 
 uint64_t
 peer_bootstrap_deadline_ms(const struct peer *p)
 {
     uint64_t at_ms = MOMENT_NEVER;
+    struct look l = look_around(p);
 
     list_each(at, &p->entries)
     {
         const struct entry *e = list_entry(at, struct entry, at);
-        if (e->state != ENTRY_ASKING && is_needed(p, e))
+        if (e->state != ENTRY_ASKING && is_needed(p, &l, e))
             at_ms = moment_earlier_ms(at_ms, e->next_ms);
     }
     if (p->state == PEER_JOINING && !p->is_engaged && p->aim == PEER_AIM_MEMBER) {

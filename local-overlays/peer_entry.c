@@ -62,8 +62,15 @@ peer_entry_learn(struct peer *p, const struct node_ref *ref)
         id_equal(&ref->node, &p->conf.self.node) || ref->address[0] == '\0')
         return NULL;
     e = peer_entry_find(p, ref->address, &ref->node);
-    return e ? e
-             : peer_entry_add(p, ref->address, id_is_zero(&ref->node) ? NULL : &ref->node, false);
+    if (!e)
+        return peer_entry_add(p, ref->address, id_is_zero(&ref->node) ? NULL : &ref->node, false);
+    if (e->state == ENTRY_IDLE &&
+        e->heard == HEARD_IN_PROGRESS) { /* a member meanwhile, it seems */
+        uint64_t after_ms =
+            p->state == PEER_JOINING ? PEER_BACKOFF_MIN_MS : p->conf.partition_ping_ms;
+        e->next_ms = moment_earlier_ms(e->next_ms, e->heard_ms + after_ms);
+    }
+    return e;
 }
 
 void
