@@ -98,7 +98,7 @@ struct election_conf {
     uint16_t priority;   /* 0: of our records, RFC 2782 rules; the weight is the score */
     uint32_t lifetime_s; /* 60: of our records in the local overlay, renewed at half */
     uint32_t refresh_ms; /* 5000: candidates and gateways read both records again; observers 6 times
-                            slower */
+                            slower, each of many candidates as many times as there are eights */
     uint32_t leave_wait_ms; /* 2000: most that a leave waits for a successor */
     struct score_conf score;
 };

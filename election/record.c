@@ -5,6 +5,7 @@
 
 #define OBSERVER_SLOWER     6 /* observers read the gateways' records so much less often */
 #define NO_GATEWAY_RETRY_MS 1000
+#define READ_CANDIDATES     8 /* so many may read every refresh_ms; twice as many, half as often */
 
 /* ---- reading -----------------------------------------------------------------------------------
  */
@@ -65,10 +66,26 @@ may_be_replaced(const struct election *e)
     return e->role == ELECTION_ACTIVE && e->now.mono_ms < e->doubt_until_ms;
 }
 
+/*
+ * A candidate that hears the gateway has the ranked list, the term and the members of the ring from
+ * it.  The overlay is asked for the rest, less often the more candidates there are: each answer
+ * names them all, and all that they ask together is to grow no faster than their number.  The
+ * gateway itself does not slow down: it is what another one is found by.
+ */
+static uint64_t
+candidate_period_ms(const struct election *e)
+{
+    bool is_told = e->role == ELECTION_CANDIDATE && e->gateway_count > 0 &&
+                   e->watched[0].is_heard && e->watched[0].trust == TRUST_OK;
+    uint64_t slower = e->candidate_count / READ_CANDIDATES;
+
+    return e->conf.refresh_ms * (is_told && slower > 1 ? slower : 1);
+}
+
 static void
 plan_gateways(struct election *e, bool has_failed)
 {
-    uint64_t period_ms = e->conf.refresh_ms;
+    uint64_t period_ms = candidate_period_ms(e);
 
     has_failed = has_failed || may_be_replaced(e);
     if (e->role == ELECTION_OBSERVER)
@@ -87,7 +104,7 @@ plan_gateways(struct election *e, bool has_failed)
 static void
 plan_candidates(struct election *e, bool has_failed)
 {
-    uint64_t period_ms = e->conf.refresh_ms;
+    uint64_t period_ms = candidate_period_ms(e);
 
     if (has_failed && period_ms > RETRY_MS)
         period_ms = RETRY_MS;

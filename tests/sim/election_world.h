@@ -13,7 +13,7 @@
 
 #include "election/election.h"
 
-#define WORLD_NODES   12
+#define WORLD_NODES   20
 #define WORLD_HEAL_MS 7000
 #define WORLD_EVENTS  16384
 
@@ -43,6 +43,7 @@ struct world_node {
     unsigned claims;
     unsigned gateway_changes;
     unsigned hellos; /* sent */
+    unsigned reads;  /* of the candidates' records */
     struct election_load load;
 };
 

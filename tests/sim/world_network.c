@@ -292,6 +292,7 @@ on_fetch_candidates(void *ctx)
 {
     struct world_node *n = ctx;
 
+    n->reads++;
     world_later(n->world, STORE_MS, n->name - 'a', ELECTION_CANDIDATES)->lookup =
         WORLD_LOOKUP_CANDIDATES;
 }

@@ -69,7 +69,7 @@ END_TEST
 START_TEST(a_mass_start_over_a_lossy_network_settles)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        world_init(&w, falling, WORLD_NODES, NULL);
+        world_init(&w, falling, 12, NULL);
         w.seed = seed;
         w.loss_thousandths = 200;
         world_start_all(&w);

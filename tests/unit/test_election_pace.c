@@ -162,6 +162,34 @@ START_TEST(the_first_in_rank_are_fast_and_the_others_ever_slower)
 }
 END_TEST
 
+static unsigned
+reads_in_a_minute(int node)
+{
+    unsigned before = w.node[node].reads;
+
+    world_run_until(&w, w.now_ms + 60000);
+    return w.node[node].reads - before;
+}
+
+START_TEST(many_candidates_read_the_records_less_often)
+{
+    static const uint16_t equal[WORLD_NODES] = {900, 500, 500, 500, 500, 500, 500, 500, 500, 500,
+                                                500, 500, 500, 500, 500, 500, 500, 500, 500, 500};
+    unsigned others;
+
+    begin(falling, 8, NULL);
+    ck_assert_uint_ge(reads_in_a_minute(0), 10); /* every 5 s, and an eighth at most */
+    ck_assert_uint_ge(reads_in_a_minute(7), 10);
+    world_done(&w);
+    begin(equal, WORLD_NODES, NULL);
+    expect_followed('a');
+    ck_assert_uint_ge(reads_in_a_minute(0), 10); /* the gateway */
+    others = reads_in_a_minute(1);
+    ck_assert_uint_ge(others, 4);
+    ck_assert_uint_le(others, 6);
+}
+END_TEST
+
 START_TEST(a_late_machine_slows_down_only_where_nobody_waits_for_it)
 {
     begin(falling, 6, NULL);
@@ -413,6 +441,7 @@ main(void)
     tcase_add_test(tc, equal_scores_are_ordered_by_node_id);
     tcase_add_test(tc, a_small_change_of_score_changes_no_rank);
     tcase_add_test(tc, the_first_in_rank_are_fast_and_the_others_ever_slower);
+    tcase_add_test(tc, many_candidates_read_the_records_less_often);
     tcase_add_test(tc, a_late_machine_slows_down_only_where_nobody_waits_for_it);
     tcase_add_test(tc, a_starved_candidate_takes_nobody_for_dead);
     tcase_add_test(tc, a_candidate_that_slept_is_as_quick_as_before);
