@@ -202,7 +202,9 @@ can_join_on_answer(struct can *c, struct moment now, enum status st)
 void
 can_join_on_lost(struct can *c, struct moment now, const struct id *node)
 {
-    if (can_is_joining(c) && c->state != CAN_CONTACTING && id_equal(node, &c->owner))
+    if (c->state == CAN_CONTACTING && id_equal(node, &c->informant))
+        contact_owner(c, now); /* what was asked through it has no answer to wait for */
+    else if (can_is_joining(c) && c->state != CAN_CONTACTING && id_equal(node, &c->owner))
         contact_later(c, now);
 }
 

@@ -253,7 +253,9 @@ chord_join_on_answer(struct chord *c, struct moment now, enum chord_task_kind ki
 void
 chord_join_on_lost(struct chord *c, struct moment now, const struct id *node)
 {
-    if (id_equal(node, &c->admitting_peer) && c->state != CHORD_CONTACTING)
+    if (id_equal(node, &c->informant) && c->state == CHORD_CONTACTING)
+        contact_admitting_peer(c, now); /* what was asked through it has no answer to wait for */
+    else if (id_equal(node, &c->admitting_peer) && c->state != CHORD_CONTACTING)
         contact_later(c, now);
 }
 

@@ -380,6 +380,32 @@ START_TEST(test_informant_leaves)
 }
 END_TEST
 
+/* What was asked through a member that goes away is not waited for: there is another one. */
+START_TEST(test_informant_dies)
+{
+    unsigned informant;
+
+    lan_members(2);
+    ck_assert(lan_run_until(PEER_JOINED, 10000));
+    lan_run_ms(1000);
+    lan_add();
+    for (unsigned i = 0; i < 2; i++)
+        snprintf(lan.host[2].conf.bootstrap[i], NODE_ADDRESS_BYTES, "10.0.0.%u:6084", i + 1);
+    lan.host[2].conf.bootstrap_count = 2;
+    lan_start(2);
+    lan.tap = lose_attach;
+    peer_aim(lan_peer(2), lan_now(), PEER_AIM_MEMBER);
+    lan_run_ms(300);
+    ck_assert_int_eq(lan.host[2].state, PEER_JOINING);
+    informant = lan_find(&lan_peer(2)->informant);
+    ck_assert_uint_lt(informant, 2);
+    lan.tap = NULL;
+    lan_crash(informant);
+    lan_run_ms(400);
+    ck_assert_int_eq(peer_state(lan_peer(2)), PEER_JOINED);
+}
+END_TEST
+
 /* The bootstrap node restarts and forms an overlay of its own; the others find it again. */
 START_TEST(test_bootstrap_restarts)
 {
@@ -509,6 +535,7 @@ suite(void)
     tcase_add_test(t, test_watch);
     tcase_add_test(t, test_two_overlays);
     tcase_add_test(t, test_informant_leaves);
+    tcase_add_test(t, test_informant_dies);
     tcase_add_test(t, test_cut_off_for_a_moment);
     tcase_add_test(t, test_bootstrap_restarts);
     tcase_add_test(t, test_incompatible);
