@@ -2,7 +2,9 @@
  * Requests of others that we passed on a moment ago.  If the link they went to proves dead they may
  * never have arrived, and who sent them would find out by its timer alone: they are passed on once
  * more, by the way there is then.  One that arrives twice is answered twice and carried out once
- * (duplicates.h), as with any that is sent again.
+ * (duplicates.h), as with any that is sent again.  There is one copy of each, the first that came:
+ * a request that goes round between nodes that are not of one mind comes by often, and copies of
+ * it that each go again would multiply.
  */
 #include <stdlib.h>
 
@@ -10,6 +12,7 @@
 
 struct forwarded {
     struct later later; /* once it is to go again; before that, its place in the list */
+    uint64_t transaction_id;
     struct id from;
     struct id hop; /* zero: there was no way */
     uint64_t since_ms;
@@ -58,17 +61,25 @@ peer_forwarded_free(struct peer *p)
     }
 }
 
-void
-peer_forwarded_keep(struct peer *p, const struct id *from, const struct id *hop,
-                    struct slice message)
+static struct forwarded *
+find(const struct peer *p, uint64_t transaction_id)
+{
+    list_each(at, &p->forwarded)
+    {
+        struct forwarded *f = list_entry(at, struct forwarded, later.at);
+        if (f->transaction_id == transaction_id)
+            return f;
+    }
+    return NULL;
+}
+
+static struct forwarded *
+make(struct peer *p, struct slice message)
 {
     struct forwarded *f;
 
-    if (!routing_is_request(peer_code_of(message)) || id_equal(from, &p->conf.self.node))
-        return;
-    peer_forwarded_expire(p);
     if (message.len > PEER_FORWARDED_BYTES_MAX / 2)
-        return;
+        return NULL;
     while (p->forwarded_count == PEER_FORWARDED_MAX ||
            p->forwarded_bytes + message.len > PEER_FORWARDED_BYTES_MAX) {
         f = oldest(p);
@@ -78,14 +89,34 @@ peer_forwarded_keep(struct peer *p, const struct id *from, const struct id *hop,
     f = calloc(1, sizeof(*f));
     if (!f || slice_copy(message, &f->message) != ST_OK) {
         free(f); /* lost, should the link be: its sender's timer is there */
-        return;
+        return NULL;
     }
-    f->from = *from;
-    f->hop = hop ? *hop : (struct id){0};
-    f->since_ms = p->forwarded_since_ms > 0 ? p->forwarded_since_ms : p->now.mono_ms;
     list_append(&p->forwarded, &f->later.at);
     p->forwarded_count++;
     p->forwarded_bytes += message.len;
+    return f;
+}
+
+void
+peer_forwarded_keep(struct peer *p, const struct id *from, const struct id *hop,
+                    const struct forwarding *h, struct slice message)
+{
+    struct forwarded *f;
+
+    if (h->fragment != MESSAGE_SINGLE_FRAGMENT || !routing_is_request(peer_code_of(message)) ||
+        id_equal(from, &p->conf.self.node))
+        return;
+    peer_forwarded_expire(p);
+    f = find(p, h->transaction_id);
+    if (!f) {
+        f = make(p, message);
+        if (!f)
+            return;
+        f->transaction_id = h->transaction_id;
+        f->from = *from;
+        f->since_ms = p->forwarded_since_ms > 0 ? p->forwarded_since_ms : p->now.mono_ms;
+    }
+    f->hop = hop ? *hop : (struct id){0};
 }
 
 static void

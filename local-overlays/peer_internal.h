@@ -244,10 +244,10 @@ void peer_count(uint64_t *counter, uint16_t code);
 /** peer_refuse - note and log a message that breaks the rules. */
 void peer_refuse(struct peer *p, const struct id *from, const char *what);
 void peer_take_message(struct peer *p, const struct id *from, struct slice message);
-/** peer_forwarded_keep - a request that came from @from was passed on to @hop, or there was no way
- * to pass it on (NULL). */
+/** peer_forwarded_keep - a request that came from @from, with the header @h, was passed on to @hop,
+ *  or there was no way to pass it on (NULL). */
 void peer_forwarded_keep(struct peer *p, const struct id *from, const struct id *hop,
-                         struct slice message);
+                         const struct forwarding *h, struct slice message);
 /** peer_forwarded_hop_lost - the link with @hop is in doubt, or gone: what went there lately goes
  *  again, and what found no way; when the plug-in has settled. */
 void peer_forwarded_hop_lost(struct peer *p, const struct id *hop);

@@ -353,7 +353,7 @@ forward(struct peer *p, const struct id *from, struct slice message, const struc
     else if (peer_give_to_link(p, &route->next, writer_slice(&w)))
         p->counters.forwarded++;
     writer_done(&w);
-    peer_forwarded_keep(p, from, &route->next, message);
+    peer_forwarded_keep(p, from, &route->next, h, message);
 }
 
 void
@@ -393,7 +393,7 @@ peer_take_message(struct peer *p, const struct id *from, struct slice message)
         break;
     case ROUTING_DROP:
         if (route.has_no_way)
-            peer_forwarded_keep(p, from, NULL, message);
+            peer_forwarded_keep(p, from, NULL, &h, message);
         log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: dropped a message: %s", p->conf.overlay,
                route.reason);
         break;

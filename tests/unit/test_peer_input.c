@@ -280,6 +280,34 @@ START_TEST(test_via_overflow)
 }
 END_TEST
 
+/* A request that goes round comes by five times; then the link it went to is in doubt. */
+START_TEST(test_what_comes_by_often_goes_again_once)
+{
+    uint64_t forwarded;
+    struct writer body;
+    struct forged f;
+
+    lan_members(3);
+    ck_assert(lan_run_until(PEER_JOINED, 10000));
+    lan_run_ms(1000);
+    writer_init(&body, 4096);
+    f = good_ping(&body);
+    f.to = destination_node(lan_id(2));
+    forwarded = peer_counters_of(lan_peer(0))->forwarded;
+    lan.host[2].is_cut_off = true;
+    for (unsigned i = 0; i < 5; i++)
+        give(&f);
+    ck_assert_uint_eq(peer_counters_of(lan_peer(0))->forwarded, forwarded + 5);
+    peer_on_link_suspect(lan_peer(0), lan_now(), lan_id(2), true);
+    ck_assert_uint_le(peer_counters_of(lan_peer(0))->forwarded, forwarded + 6);
+    peer_on_link_suspect(lan_peer(0), lan_now(), lan_id(2), false);
+    peer_on_link_suspect(lan_peer(0), lan_now(), lan_id(2), true);
+    ck_assert_uint_le(peer_counters_of(lan_peer(0))->forwarded, forwarded + 7);
+    ck_assert_uint_gt(peer_counters_of(lan_peer(0))->forwarded, forwarded + 5);
+    writer_done(&body);
+}
+END_TEST
+
 START_TEST(test_replay)
 {
     struct writer body;
@@ -550,6 +578,7 @@ suite(void)
     tcase_add_test(t, test_refused);
     tcase_add_test(t, test_refused_options);
     tcase_add_test(t, test_via_overflow);
+    tcase_add_test(t, test_what_comes_by_often_goes_again_once);
     tcase_add_test(t, test_replay);
     tcase_add_test(t, test_answers_of_others);
     tcase_add_test(t, test_broken_value);
