@@ -12,7 +12,8 @@
 
 #define FIRST_CHECK_MS        2000 /* after joining: is it the same overlay through all entries? */
 #define RETRY_JOIN_MS         500
-#define FORM_MS               600  /* a lower Node-ID gets so long to show up */
+#define FORM_MS               600 /* a lower Node-ID gets so long to show up */
+#define SILENT_WAITS          4 /* bootstrap_wait_ms, for those whose link is up and who say nothing */
 #define HEARD_FRESH_MS        4000 /* what an entry said counts for so long */
 #define CLIENT_BACKOFF_MAX_MS 800
 #define CLIENT_ASKS_MAX       4
@@ -397,7 +398,8 @@ struct summary {
     size_t asked;               /* entries in all */
     size_t open;                /* not heard of yet */
     size_t in_progress;
-    bool has_lower; /* one that wants membership too and has a lower Node-ID */
+    bool has_silent; /* one with a link and without an answer */
+    bool has_lower;  /* one that wants membership too and has a lower Node-ID */
 };
 
 static struct summary
@@ -412,6 +414,9 @@ sum_up(const struct peer *p)
         s.asked++;
         if (e->heard == HEARD_NOTHING)
             s.open++;
+        if ((e->heard == HEARD_NOTHING || e->heard == HEARD_FAILURE) && e->has_node &&
+            peer_link_is_usable(p, &e->node))
+            s.has_silent = true;
         if (e->heard == HEARD_MEMBER && peer_link_is_usable(p, &e->node) &&
             (!s.member || (p->is_rejoining && id_equal(&e->node, &p->rejoin_through))))
             s.member = e;
@@ -452,6 +457,18 @@ decide_client(struct peer *p)
     }
 }
 
+/* How long one is waited for that does not answer, though its link is up. */
+static uint64_t
+silence_ms(const struct peer *p)
+{
+    return (uint64_t)SILENT_WAITS * p->conf.bootstrap_wait_ms;
+}
+
+/*
+ * Who is linked with somebody that does not answer waits longer: that may be a member, and what is
+ * asked through it is lost where others still take us for the member we were before a restart.  An
+ * overlay of our own beside theirs would be worse than a few seconds without one.
+ */
 static void
 decide_member(struct peer *p)
 {
@@ -464,7 +481,7 @@ decide_member(struct peer *p)
         return; /* not back into the overlay it came from */
     if (s.member)
         join(p, &s.member->node);
-    else if (s.open > 0 && !is_late)
+    else if ((s.open > 0 && !is_late) || (s.has_silent && waited_ms < silence_ms(p)))
         return;
     else if (s.asked == 0)
         form(p, "there is nobody to ask");
@@ -605,6 +622,8 @@ peer_bootstrap_deadline_ms(const struct peer *p)
             at_ms = moment_earlier_ms(at_ms, p->since_ms + FORM_MS);
         else if (waited_ms < p->conf.bootstrap_wait_ms)
             at_ms = moment_earlier_ms(at_ms, p->since_ms + p->conf.bootstrap_wait_ms);
+        else if (waited_ms < silence_ms(p))
+            at_ms = moment_earlier_ms(at_ms, p->since_ms + silence_ms(p));
     }
     return at_ms;
 }
