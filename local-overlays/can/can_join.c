@@ -160,6 +160,8 @@ become_entering(struct can *c, struct moment now)
 {
     c->state = CAN_ENTERING;
     c->step_due_ms = now.mono_ms + CAN_ENTERING_MS;
+    c->is_changed = true; /* hearsay counts no longer */
+    can_refresh(c, now);
     enter(c, now);
 }
 

@@ -157,6 +157,9 @@ is_witness(const struct can *c, const struct can_contact *contact)
     return nearer < CAN_WITNESSES;
 }
 
+/* Whoever is separated from a contact before we are, is separated from us at the same plane.  A
+ * joiner takes a contact's word for it, so that it asks for those alone that will be of use; when
+ * it enters, it knows somebody at each level. */
 static struct can_levels
 levels_of(const struct can *c)
 {
@@ -165,14 +168,32 @@ levels_of(const struct can *c)
     for (unsigned level = 0; level < CAN_LEVELS; level++)
         if (c->ghost_until_ms[level])
             can_levels_set(&levels, level);
-    for (unsigned i = 0; i < c->contact_count; i++)
-        can_levels_set(&levels, c->contact[i].level);
+    for (unsigned i = 0; i < c->contact_count; i++) {
+        const struct can_contact *at = &c->contact[i];
+
+        can_levels_set(&levels, at->level);
+        if (c->state == CAN_LEARNING || c->state == CAN_LINKING)
+            can_levels_add_below(&levels, &at->levels, at->level);
+    }
     return levels;
+}
+
+/* Who is needed from now on is a part of what we tell. */
+static void
+look_anew(struct can *c, struct can_contact *at, uint32_t edition)
+{
+    bool was_needed = at->is_needed;
+
+    at->is_neighbour = can_zone_touches(c->dimensions, &c->zone, &at->zone);
+    at->is_needed = at->is_neighbour || is_among_nearest(c, &at->apart) || is_witness(c, at);
+    if (at->is_needed && !was_needed)
+        c->edition = at->needed_in = edition;
 }
 
 bool
 can_refresh(struct can *c, struct moment now)
 {
+    uint32_t edition = c->edition + 1;
     struct can_levels levels;
 
     for (unsigned level = 0; level < CAN_LEVELS; level++) {
@@ -191,12 +212,10 @@ can_refresh(struct can *c, struct moment now)
         c->levels = levels;
         c->zone = can_zone_of(c->dimensions, &c->conf.self, &levels);
         c->is_scan_due = true;
+        c->edition = c->levels_in = edition;
     }
-    for (unsigned i = 0; i < c->contact_count; i++) {
-        struct can_contact *at = &c->contact[i];
-        at->is_neighbour = can_zone_touches(c->dimensions, &c->zone, &at->zone);
-        at->is_needed = at->is_neighbour || is_among_nearest(c, &at->apart) || is_witness(c, at);
-    }
+    for (unsigned i = 0; i < c->contact_count; i++)
+        look_anew(c, &c->contact[i], edition);
     return true;
 }
 
@@ -228,6 +247,37 @@ can_is_wanted(const struct can *c, const struct can_peer *peer)
         return true;
     zone = can_zone_with_us(c, peer);
     return can_zone_touches(c->dimensions, &c->zone, &zone);
+}
+
+static struct can_zone
+zone_beside(const struct can *c, const struct can_contact *at, unsigned level)
+{
+    struct can_levels levels = at->levels;
+
+    can_levels_set(&levels, level);
+    return can_zone_of(c->dimensions, &at->node, &levels);
+}
+
+bool
+can_is_news(const struct can *c, const struct can_contact *contact, const struct can_contact *about)
+{
+    unsigned level = id_common_bits(&contact->node, &about->node);
+    struct can_zone zone = zone_beside(c, contact, level);
+    struct can_zone other = zone_beside(c, about, level);
+    unsigned beside = level == contact->level; /* we are one of those it has there */
+    unsigned nearer = 0;
+
+    for (size_t i = 0; i < contact->list.count; i++) {
+        const struct id *listed = &contact->list.peer[i].node;
+        unsigned common = id_common_bits(&contact->node, listed);
+
+        if (id_equal(listed, &about->node))
+            return false;
+        beside += common == level;
+        nearer += common > level;
+    }
+    return beside < CAN_WITNESSES || nearer < CAN_NEAREST ||
+           can_zone_touches(c->dimensions, &zone, &other);
 }
 
 void

@@ -36,6 +36,8 @@ can_send_update(struct can *c, struct moment now, const struct id *node, enum ca
     if (contact) {
         contact->reminded_ms = now.mono_ms;
         contact->told_token = token;
+        contact->told_of = c->edition;
+        contact->told_needed = contact->is_needed;
     }
     writer_init(&body, CAN_NEWS_BYTES_MAX);
     write_news(&body, c, now, type, contact && contact->is_needed);
@@ -341,12 +343,34 @@ can_on_leave(struct can *c, struct moment now, const struct topology_request *re
 
 /* ---- time ----------------------------------------------------------------------------------- */
 
+/* Has anything changed, since it was told last, that it would act upon? */
+static bool
+is_concerned(const struct can *c, const struct can_contact *contact)
+{
+    if (contact->told_of == 0)
+        return true; /* it would keep us, perhaps */
+    if (!contact->is_needed && !contact->needs_us)
+        return false;
+    if (!contact->has_told || c->levels_in > contact->told_of ||
+        (contact->is_needed && !contact->told_needed))
+        return true;
+    for (unsigned i = 0; i < c->contact_count; i++) {
+        const struct can_contact *at = &c->contact[i];
+
+        if (at != contact && at->is_needed && at->needed_in > contact->told_of &&
+            can_is_news(c, contact, at))
+            return true;
+    }
+    return false;
+}
+
 static void
-send_updates(struct can *c, struct moment now)
+send_updates(struct can *c, struct moment now, bool is_to_all)
 {
     c->update_due_ms = MOMENT_NEVER;
     for (unsigned i = 0; i < c->contact_count; i++)
-        can_send_update(c, now, &c->contact[i].node, CAN_MEMBER);
+        if (is_to_all || is_concerned(c, &c->contact[i]))
+            can_send_update(c, now, &c->contact[i].node, CAN_MEMBER);
 }
 
 /* A point of our own cell: the bits beyond our deepest level are free. */
@@ -392,7 +416,7 @@ stabilise(struct can *c, struct moment now)
     c->stabilise_due_ms =
         now.mono_ms + period_ms * 3 / 4 + c->env.random(c->env.ctx) % (period_ms / 2 + 1);
     can_trim(c, now);
-    send_updates(c, now);
+    send_updates(c, now, true);
     audit(c, now);
     c->is_scan_due = true;
 }
@@ -437,7 +461,7 @@ can_update_tick(struct can *c, struct moment now)
         can_trim(c, now);
     }
     if (now.mono_ms >= c->update_due_ms)
-        send_updates(c, now);
+        send_updates(c, now, false);
     if (now.mono_ms >= c->stabilise_due_ms)
         stabilise(c, now);
 }

@@ -32,6 +32,14 @@ can_levels_has_above(const struct can_levels *levels, unsigned level)
     return false;
 }
 
+void
+can_levels_add_below(struct can_levels *levels, const struct can_levels *other, unsigned level)
+{
+    for (unsigned i = 0; i < level; i++)
+        if (can_levels_has(other, i))
+            can_levels_set(levels, i);
+}
+
 static bool
 bit_of(const struct id *id, unsigned bit)
 {

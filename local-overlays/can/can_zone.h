@@ -48,6 +48,9 @@ void can_levels_set(struct can_levels *levels, unsigned level);
 bool can_levels_equal(const struct can_levels *a, const struct can_levels *b);
 /** can_levels_has_above - is there a level deeper than @level? */
 bool can_levels_has_above(const struct can_levels *levels, unsigned level);
+/** can_levels_add_below - have those of @other, too, that are less deep than @level. */
+void can_levels_add_below(struct can_levels *levels, const struct can_levels *other,
+                          unsigned level);
 
 struct can_point can_point_of(unsigned dimensions, const struct id *id);
 struct can_zone can_zone_of(unsigned dimensions, const struct id *node,

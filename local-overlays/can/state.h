@@ -83,6 +83,9 @@ struct can_contact {
     uint64_t reminded_ms; /* when it was last told anything */
     uint32_t told_token;  /* of the last Update to it, 0 when it was answered */
     uint32_t rtt_ms;      /* of Updates and their answers, smoothed; 0: not measured yet */
+    uint32_t needed_in;   /* the edition in which it became needed */
+    uint32_t told_of;     /* the edition that it was told last */
+    bool told_needed;     /* it was told that it is needed */
 };
 
 enum can_task_kind {
@@ -151,9 +154,11 @@ struct can {
     unsigned orphan_next;
     uint64_t ghost_until_ms[CAN_LEVELS]; /* the last contact there went, and was not alone */
     uint32_t next_token;
-    bool is_changed;  /* contacts or zones, since can_refresh */
-    bool is_scan_due; /* somebody in the lists may be wanted now */
-    bool is_scan_cut; /* there were more of them than could be attached to at a time */
+    uint32_t edition;   /* of what there is to tell: counts changes of it */
+    uint32_t levels_in; /* the edition in which our levels changed last */
+    bool is_changed;    /* contacts or zones, since can_refresh */
+    bool is_scan_due;   /* somebody in the lists may be wanted now */
+    bool is_scan_cut;   /* there were more of them than could be attached to at a time */
     struct can_shown shown;
 
     /* joining */
@@ -203,6 +208,9 @@ unsigned can_level_count(const struct can *c, unsigned level);
 
 /** can_is_wanted - would @peer, no contact yet, be a neighbour, a witness or one of the nearest? */
 bool can_is_wanted(const struct can *c, const struct can_peer *peer);
+/** can_is_news - the same for @contact, as far as it has told us of itself and its contacts. */
+bool can_is_news(const struct can *c, const struct can_contact *contact,
+                 const struct can_contact *about);
 /** can_trim - part with contacts that neither we nor they need. */
 void can_trim(struct can *c, struct moment now);
 void can_check(const struct can *c);
