@@ -4,31 +4,6 @@
 
 #include "local-overlays/can/state.h"
 
-/* ---- lists ---------------------------------------------------------------------------------- */
-
-void
-can_list_free(struct can_list *list)
-{
-    free(list->peer);
-    *list = (struct can_list){0};
-}
-
-void
-can_list_take(struct can_list *list, const struct can_news *news)
-{
-    size_t count = can_news_peer_count(news);
-
-    can_list_free(list);
-    if (count == 0)
-        return;
-    list->peer = malloc(count * sizeof(*list->peer));
-    if (!list->peer)
-        return;
-    for (size_t i = 0; i < count; i++)
-        list->peer[i] = can_news_peer(news, i);
-    list->count = count;
-}
-
 /* ---- contacts ------------------------------------------------------------------------------- */
 
 struct can_contact *
@@ -268,10 +243,10 @@ can_is_news(const struct can *c, const struct can_contact *contact, const struct
     unsigned nearer = 0;
 
     for (size_t i = 0; i < contact->list.count; i++) {
-        const struct id *listed = &contact->list.peer[i].node;
-        unsigned common = id_common_bits(&contact->node, listed);
+        struct id listed = can_list_node(&contact->list, i);
+        unsigned common = id_common_bits(&contact->node, &listed);
 
-        if (id_equal(listed, &about->node))
+        if (id_equal(&listed, &about->node))
             return false;
         beside += common == level;
         nearer += common > level;

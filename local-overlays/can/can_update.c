@@ -1,4 +1,3 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "local-overlays/can/state.h"
@@ -200,8 +199,10 @@ consider(struct can *c, struct moment now, const struct can_peer *peer, const st
 static void
 scan_list(struct can *c, struct moment now, const struct can_list *list, const struct id *via)
 {
-    for (size_t i = 0; i < list->count; i++)
-        consider(c, now, &list->peer[i], via);
+    for (size_t i = 0; i < list->count; i++) {
+        struct can_peer peer = can_list_peer(list, i);
+        consider(c, now, &peer, via);
+    }
 }
 
 void
@@ -238,15 +239,6 @@ can_neighbour_on_attach(struct can *c, struct moment now, const struct can_task 
 
 /* ---- what is heard -------------------------------------------------------------------------- */
 
-static bool
-is_listed(const struct can_list *list, const struct id *node)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (id_equal(&list->peer[i].node, node))
-            return true;
-    return false;
-}
-
 static void
 forget_lost(struct can *c, const struct id *node)
 {
@@ -281,7 +273,7 @@ hear_joining(struct can *c, struct moment now, struct can_contact *contact,
 {
     contact->has_admitted |= n->type == CAN_ADMITTED;
     can_join_progress(c, now);
-    if (!is_listed(&contact->list, &c->conf.self))
+    if (!can_list_has(&contact->list, &c->conf.self))
         return ST_OK;
     /* It takes us for the member we were before a restart. */
     return why_set(why, ST_IN_PROGRESS, "joining");
@@ -311,7 +303,7 @@ can_on_update(struct can *c, struct moment now, const struct topology_request *r
     scan_list(c, now, &contact->list, &req->from);
     if (can_is_joining(c))
         return hear_joining(c, now, contact, &n, why);
-    if (!is_listed(&contact->list, &c->conf.self) &&
+    if (!can_list_has(&contact->list, &c->conf.self) &&
         now.mono_ms - contact->reminded_ms >= CAN_REMIND_MS && contact->is_needed)
         can_send_update(c, now, &req->from, CAN_MEMBER);
     return ST_OK;

@@ -19,6 +19,7 @@
 #define LOCAL_OVERLAYS_CAN_STATE_H
 
 #include "local-overlays/can/can_body.h"
+#include "local-overlays/can/can_list.h"
 #include "local-overlays/can/can_zone.h"
 #include "local-overlays/topology.h"
 #include "peer-protocol/message/body.h"
@@ -57,12 +58,6 @@ enum can_state {
     CAN_LINKING,    /* attaching to the neighbours it named */
     CAN_ENTERING,   /* Join sent to all who lose a part of their zone */
     CAN_IN,
-};
-
-/** The contacts of a contact. */
-struct can_list {
-    struct can_peer *peer;
-    size_t count;
 };
 
 struct can_contact {
@@ -193,10 +188,6 @@ void can_set_levels(struct can *c, struct can_contact *contact, const struct can
 /** can_remove - take a contact out; its list goes to @ret_list, or is freed if that is NULL. */
 void can_remove(struct can *c, struct can_contact *contact, struct can_list *ret_list);
 void can_remove_all(struct can *c);
-
-/** can_list_take - keep a copy of the peers of @news; an empty list when memory is short. */
-void can_list_take(struct can_list *list, const struct can_news *news);
-void can_list_free(struct can_list *list);
 
 /** can_refresh - levels, zone and who is needed anew from the contacts; false if all is as before.
  */

@@ -5,6 +5,7 @@
 
 #include "local-overlays/can/can.h"
 #include "local-overlays/can/can_body.h"
+#include "local-overlays/can/can_list.h"
 #include "local-overlays/can/can_zone.h"
 #include "tests/sim/mesh.h"
 
@@ -288,6 +289,38 @@ START_TEST(news_are_read_as_written)
     ck_assert_int_eq(can_news_read(writer_slice(&w), &back), ST_MALFORMED);
     writer_done(&peers);
     writer_done(&w);
+}
+END_TEST
+
+/* However deep the levels of one of them are. */
+START_TEST(a_list_is_what_was_told)
+{
+    struct can_peer told[3] = {{.node = {{1}}}, {.node = {{2}}}, {.node = {{3}}}};
+    struct can_news n = {.type = CAN_MEMBER};
+    struct can_list list = {0};
+    struct writer w;
+
+    can_levels_set(&told[0].levels, 0);
+    can_levels_set(&told[0].levels, 19);
+    can_levels_set(&told[1].levels, CAN_LEVELS - 1);
+    for (unsigned count = 0; count <= 3; count++) {
+        writer_init(&w, 256);
+        for (unsigned i = 0; i < count; i++)
+            can_peer_write(&w, &told[i].node, &told[i].levels);
+        n.peers = writer_slice(&w);
+        can_list_take(&list, &n);
+        ck_assert_uint_eq(list.count, count);
+        for (unsigned i = 0; i < 3; i++)
+            ck_assert_int_eq(can_list_has(&list, &told[i].node), i < count);
+        for (unsigned i = 0; i < count; i++) {
+            struct can_peer peer = can_list_peer(&list, i);
+            ck_assert(id_equal(&peer.node, &told[i].node));
+            ck_assert(can_levels_equal(&peer.levels, &told[i].levels));
+        }
+        writer_done(&w);
+    }
+    can_list_free(&list);
+    ck_assert_uint_eq(list.count, 0);
 }
 END_TEST
 
@@ -577,6 +610,7 @@ can_suite(void)
     tcase_add_test(t, steps_follow_the_paper);
     tcase_add_test(t, the_torus_wraps);
     tcase_add_test(t, news_are_read_as_written);
+    tcase_add_test(t, a_list_is_what_was_told);
     tcase_add_test(t, a_next_hop_is_a_node_id);
     tcase_add_test(t, parameters);
     tcase_add_test(t, many_at_one_instant);
