@@ -434,7 +434,7 @@ daemon_free(struct daemon *d)
 {
     if (!d)
         return;
-    sip_stop(d->sip); /* first: it posts to the queue and holds no other part */
+    sip_stop(d->sip, !d->has_left); /* first: it posts to the queue and holds no other part */
     control_free(d->control);
     d->sip = NULL;
     d->control = NULL;

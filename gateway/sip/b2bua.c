@@ -587,6 +587,23 @@ write_aor(const char *uri, char out[AOR_BYTES])
         snprintf(out, AOR_BYTES, "%s", uri);
 }
 
+static bool
+is_busy(const struct b2bua_call *c)
+{
+    for (size_t i = 0; i < CALL_EXCHANGES_MAX; i++)
+        if (c->exchange[i])
+            return true;
+    return c->is_unacknowledged || call_state(c->core) != CALL_CONFIRMED;
+}
+
+bool
+b2bua_is_busy(const struct sip *s)
+{
+    list_each(at,
+              &s->b2bua->calls) if (is_busy(list_entry(at, struct b2bua_call, link))) return true;
+    return false;
+}
+
 struct bridge_message *
 b2bua_report(const struct sip *s, uint64_t token)
 {

@@ -49,6 +49,10 @@ void b2bua_tick(struct sip *s);
 
 size_t b2bua_count(const struct sip *s);
 
+/** b2bua_is_busy - is a call being set up or ended, or does a request in one wait for its answer?
+ */
+bool b2bua_is_busy(const struct sip *s);
+
 /** b2bua_report - the calls, for BRIDGE_REPORT; NULL without memory. */
 struct bridge_message *b2bua_report(const struct sip *s, uint64_t token);
 

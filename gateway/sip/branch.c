@@ -199,15 +199,14 @@ static void
 watch(struct branch *b)
 {
     struct proxy *p = b->forward->proxy;
-    const struct sip_conf *conf = &p->sip->conf;
-    bool is_gateway = b->to == BRANCH_TO_GATEWAY;
 
-    if (b->to == BRANCH_TO_PHONE)
-        return;
-    b->due_ms =
-        sip_moment(p->sip).mono_ms + (is_gateway ? conf->peer_retry_ms : conf->branch_timeout_ms);
-    list_append(is_gateway ? &p->gateway_watch : &p->peer_watch, &b->watch);
-    proxy_arm(p);
+    if (b->to == BRANCH_TO_GATEWAY) {
+        proxy_watch_gateway(p, b, !proxy_is_gateway(p->sip, &b->gateway));
+    } else if (b->to == BRANCH_TO_PEER) {
+        b->due_ms = sip_moment(p->sip).mono_ms + p->sip->conf.branch_timeout_ms;
+        list_append(&p->peer_watch, &b->watch);
+        proxy_arm(p);
+    }
 }
 
 /* "host:port" of the phone, for the limit of INVITEs under way; gateways and peers have none. */
@@ -245,6 +244,7 @@ branch_start(struct forward *f, const struct sip_target *target, enum branch_to 
     b->forward = f;
     b->to = to;
     b->agent = target->agent;
+    b->sent_ms = sip_moment(f->proxy->sip).mono_ms;
     list_init(&b->watch);
     list_append(&f->branches, &b->link);
     f->tried++;

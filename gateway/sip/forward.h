@@ -16,6 +16,7 @@ struct proxy {
     struct sip *sip;
     struct list_node forwards;
     struct list_node gateway_watch; /* struct branch, in order of their due_ms */
+    struct list_node former_watch;  /* sent to one that is a gateway no more */
     struct list_node peer_watch;
     struct list_node cancel_watch;
     struct list_node trying_watch; /* struct forward, by trying */
@@ -32,6 +33,7 @@ struct branch {
     struct list_node link;  /* in the forward */
     struct list_node watch; /* in the proxy, or in no list */
     struct forward *forward;
+    uint64_t sent_ms;
     uint64_t due_ms;
     nta_outgoing_t *orq;
     enum branch_to to;
@@ -128,5 +130,12 @@ void request_strip(msg_t *msg, sip_t *sip, enum sip_side side, unsigned popped);
 
 /** proxy_arm - a list has a new entry: see that the timer runs. */
 void proxy_arm(struct proxy *p);
+
+/** proxy_is_gateway - is @node one of the active set? */
+bool proxy_is_gateway(const struct sip *s, const struct id *node);
+
+/** proxy_watch_gateway - a branch, in no list, waits for a gateway's answer: peer_retry_ms long, or
+ *  PROXY_FORMER_MS for that of one that is a gateway no more. */
+void proxy_watch_gateway(struct proxy *p, struct branch *b, bool is_former);
 
 #endif

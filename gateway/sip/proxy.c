@@ -30,6 +30,7 @@ proxy_new(struct sip *s)
     p->sip = s;
     list_init(&p->forwards);
     list_init(&p->gateway_watch);
+    list_init(&p->former_watch);
     list_init(&p->peer_watch);
     list_init(&p->cancel_watch);
     list_init(&p->trying_watch);
@@ -72,6 +73,16 @@ proxy_arm(struct proxy *p)
     su_timer_set(p->timer, on_timer, (su_timer_arg_t *)p);
 }
 
+void
+proxy_watch_gateway(struct proxy *p, struct branch *b, bool is_former)
+{
+    uint64_t most_ms = is_former ? PROXY_FORMER_MS : p->sip->conf.peer_retry_ms;
+
+    b->due_ms = sip_moment(p->sip).mono_ms + most_ms;
+    list_append(is_former ? &p->former_watch : &p->gateway_watch, &b->watch);
+    proxy_arm(p);
+}
+
 /* It was never heard of: nothing to cancel. */
 static void
 branch_give_up(struct branch *b, int status)
@@ -101,6 +112,36 @@ on_gateway_silent(struct branch *b)
     list_append(&p->peer_watch, &b->watch);
     if (!p->locate.link.next || list_is_empty(&p->locate.link))
         ask_locate(p->sip, &p->locate); /* BRIDGE_GATEWAY then comes to proxy_on_gateways() */
+}
+
+bool
+proxy_is_gateway(const struct sip *s, const struct id *node)
+{
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (id_equal(&s->gateway[i].node, node))
+            return true;
+    return false;
+}
+
+/* To the gateway that is one now, with a new branch. */
+static void
+move_on(struct branch *b)
+{
+    struct forward *f = b->forward;
+
+    branch_drop(b);
+    forward_to_gateway(f, true);
+}
+
+static void
+on_former_silent(struct branch *b)
+{
+    struct proxy *p = b->forward->proxy;
+
+    if (b->forward->gateway_tries < 2 && !proxy_is_gateway(p->sip, &b->gateway))
+        move_on(b);
+    else
+        proxy_watch_gateway(p, b, false);
 }
 
 static void
@@ -164,6 +205,8 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     send_trying(p, now_ms);
     while ((at = due(&p->gateway_watch, now_ms, false)))
         on_gateway_silent(list_entry(at, struct branch, watch));
+    while ((at = due(&p->former_watch, now_ms, false)))
+        on_former_silent(list_entry(at, struct branch, watch));
     while ((at = due(&p->peer_watch, now_ms, false)))
         on_peer_silent(list_entry(at, struct branch, watch));
     while ((at = due(&p->cancel_watch, now_ms, false)))
@@ -171,45 +214,51 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     while ((at = due(&p->invite_watch, now_ms, true)))
         on_nobody_answers(list_entry(at, struct forward, watch));
     if (!list_is_empty(&p->trying_watch) || !list_is_empty(&p->gateway_watch) ||
-        !list_is_empty(&p->peer_watch) || !list_is_empty(&p->cancel_watch) ||
-        !list_is_empty(&p->invite_watch))
+        !list_is_empty(&p->former_watch) || !list_is_empty(&p->peer_watch) ||
+        !list_is_empty(&p->cancel_watch) || !list_is_empty(&p->invite_watch))
         proxy_arm(p);
 }
 
-static bool
-is_active(const struct sip *s, const struct id *node)
-{
-    for (size_t i = 0; i < s->gateway_count; i++)
-        if (id_equal(&s->gateway[i].node, node))
-            return true;
-    return false;
-}
-
-/* Sent to a gateway that is one no more and has not answered: to the new one, with a new branch. */
+/* Sent to a gateway that is one no more and has not answered. */
 static void
-resend(struct branch *b)
+wait_for_former(struct branch *b, uint64_t now_ms)
 {
     struct forward *f = b->forward;
+    struct proxy *p = f->proxy;
 
     if (b->to != BRANCH_TO_GATEWAY || b->has_answer || f->is_cancelled || f->gateway_tries >= 2 ||
-        is_active(f->proxy->sip, &b->gateway))
+        proxy_is_gateway(p->sip, &b->gateway))
         return;
-    branch_drop(b);
-    forward_to_gateway(f, true);
+    if (now_ms - b->sent_ms >= PROXY_FORMER_MS) {
+        move_on(b);
+        return;
+    }
+    list_remove(&b->watch);
+    proxy_watch_gateway(p, b, true);
 }
 
 void
 proxy_on_gateways(struct sip *s)
 {
     struct proxy *p = s->proxy;
+    uint64_t now_ms = sip_moment(s).mono_ms;
 
     list_each(at, &p->forwards)
     {
         struct forward *f = list_entry(at, struct forward, link);
 
         if (!f->is_answered && !list_is_empty(&f->branches))
-            resend(list_entry(f->branches.next, struct branch, link));
+            wait_for_former(list_entry(f->branches.next, struct branch, link), now_ms);
     }
+}
+
+bool
+proxy_is_busy(const struct sip *s)
+{
+    list_each(
+        at,
+        &s->proxy->forwards) if (!list_entry(at, struct forward, link)->is_answered) return true;
+    return false;
 }
 
 /* ---- loops

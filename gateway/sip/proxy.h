@@ -38,9 +38,14 @@ void proxy_on_ack(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender
  *  taken. */
 void proxy_on_response(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sender);
 
-/** proxy_on_gateways - the active set has changed: requests that wait for a gateway are sent again.
+/** proxy_on_gateways - the active set has changed: requests that wait for one that is no gateway
+ * any more go to another.  One that hands over still answers what it has: it gets PROXY_FORMER_MS.
  */
 void proxy_on_gateways(struct sip *s);
+#define PROXY_FORMER_MS 150
+
+/** proxy_is_busy - does a request wait for its answer? */
+bool proxy_is_busy(const struct sip *s);
 
 /** proxy_loop_key - what tells a loop from a spiral: the fields that steer a request (section 16.6
  *  item 8), as text in our branches. */

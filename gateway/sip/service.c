@@ -23,6 +23,8 @@
 #include "gateway/sip/stranger.h"
 #include "gateway/sip/tls_leak.h"
 
+#define LINGER_TICK_MS 10
+
 extern su_log_t nta_log[];
 extern su_log_t tport_log[];
 
@@ -176,6 +178,30 @@ on_mail(struct sip *s, struct bridge_message *m)
     bridge_free(m);
 }
 
+static void quit_when_quiet(struct sip *s);
+
+static void
+on_linger(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
+{
+    (void)magic;
+    (void)timer;
+    quit_when_quiet((struct sip *)arg);
+}
+
+/* Answers that are on their way still come through, and calls whose answer is about to come. */
+static void
+quit_when_quiet(struct sip *s)
+{
+    uint64_t now_ms = sip_moment(s).mono_ms;
+
+    if (s->quit_by_ms == 0)
+        s->quit_by_ms = now_ms + (s->is_quitting_at_once ? 0 : SIP_LINGER_MS);
+    if (now_ms >= s->quit_by_ms || (!b2bua_is_busy(s) && !proxy_is_busy(s)))
+        su_root_break(s->root);
+    else
+        su_timer_set_interval(s->linger, on_linger, (su_timer_arg_t *)s, LINGER_TICK_MS);
+}
+
 static int
 on_wake(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *arg)
 {
@@ -204,7 +230,7 @@ on_wake(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *arg)
         on_mail(s, m);
     }
     if (s->is_quitting)
-        su_root_break(s->root);
+        quit_when_quiet(s);
     return 0;
 }
 
@@ -267,8 +293,9 @@ open_parts(struct sip *s)
     s->fence = fence_new();
     s->strangers = strangers_new();
     s->second = su_timer_create(su_root_task(s->root), 1000);
+    s->linger = su_timer_create(su_root_task(s->root), LINGER_TICK_MS);
     if (!s->asks || !s->flows || !s->limits || !s->location || !s->noted || !s->gone || !s->proxy ||
-        !s->fence || !s->strangers || !s->second)
+        !s->fence || !s->strangers || !s->second || !s->linger)
         return ST_NOMEM;
     return b2bua_new(s, &s->b2bua);
 }
@@ -277,6 +304,7 @@ static void
 close_parts(struct sip *s)
 {
     su_timer_destroy(s->second);
+    su_timer_destroy(s->linger);
     fence_free(s->fence);
     strangers_free(s->strangers);
     b2bua_free(s->b2bua);
@@ -398,10 +426,11 @@ sip_start(const struct sip_conf *conf, const struct bridge_upward *upward, struc
 }
 
 void
-sip_stop(struct sip *s)
+sip_stop(struct sip *s, bool is_at_once)
 {
     if (!s)
         return;
+    s->is_quitting_at_once = is_at_once;
     s->is_quitting = true;
     wake(s);
     pthread_join(s->thread, NULL);

@@ -105,6 +105,8 @@ struct sip {
     struct fence *fence;
     struct strangers *strangers;
     su_timer_t *second; /* once a second: expiry, limits, BRIDGE_LOAD */
+    su_timer_t *linger;
+    uint64_t quit_by_ms; /* 0: not quitting */
     /* thread and mailbox: the only part another thread touches */
     pthread_t thread;
     bool has_thread;
@@ -114,6 +116,7 @@ struct sip {
     struct list_node mail;
     bool is_mail_told;
     atomic_bool is_quitting;
+    atomic_bool is_quitting_at_once;
 };
 
 /** Who sent a message: decided by the port it came to and by the TLS certificate, never by a

@@ -58,7 +58,12 @@ NODISCARD enum status sip_start(const struct sip_conf *conf, const struct bridge
 /** sip_post - give the SIP thread a message; from any thread; takes the message. */
 void sip_post(struct sip *s, struct bridge_message *m);
 
-/** sip_stop - close down and join the thread. Accepts NULL. */
-void sip_stop(struct sip *s);
+/**
+ * sip_stop - close down and join the thread. Accepts NULL.
+ * @is_at_once: or wait, SIP_LINGER_MS at most, until whatever was asked has its answer and no call
+ *              is being set up
+ */
+void sip_stop(struct sip *s, bool is_at_once);
+#define SIP_LINGER_MS 1000
 
 #endif

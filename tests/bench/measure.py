@@ -183,7 +183,8 @@ class Load:
             "-r", str(rate), "-l", str(max(calls, 1)), "-key", "callee", callee, "-key", "domain", domain,
             "-key", "caller", "alice", "-key", "cdomain", caller_domain, "-d", str(hold_ms),
             *(word for key, value in keys for word in ("-key", key, value)),
-            "-trace_stat", "-stf", run.statistics, "-fd", "1", "-recv_timeout", str(patience_s * 1000))
+            "-trace_stat", "-stf", run.statistics, "-fd", "1", "-trace_err", "-error_file", f"{name}.err",
+            "-recv_timeout", str(patience_s * 1000))
         self.started.append(run)
         return run
 

@@ -352,7 +352,7 @@ obey(char *line)
         return;
     if (strcmp(what, "drop") == 0 && !n->is_down) {
         n->is_down = true;
-        sip_stop(n->sip);
+        sip_stop(n->sip, true);
     }
     for (size_t i = 0; i < node_count; i++)
         if (strcmp(what, "drop") != 0 && strcmp(nodes[i].conf.overlay, n->conf.overlay) == 0)
@@ -391,7 +391,7 @@ main(int argc, char **argv)
     }
     for (size_t i = 0; i < node_count; i++)
         if (!nodes[i].is_down)
-            sip_stop(nodes[i].sip);
+            sip_stop(nodes[i].sip, true);
     for (size_t i = 0; i < BINDINGS_MAX; i++)
         free(stored[i].record);
     return 0;
