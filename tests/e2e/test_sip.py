@@ -466,6 +466,30 @@ def a_request_finds_the_new_gateway(nodes):
     callee.close()
 
 
+def a_gateway_that_hands_over_answers_what_it_has(nodes):
+    """The news of another gateway come between a request and its answer."""
+    caller, callee = Phone("uwe", 1), Phone("vera", 2, domain=FAR_DOMAIN)
+    callee.register(FAR)
+    caller.invite(callee.aor, PEER)
+    invite = callee.incoming("INVITE")
+    callee.answer(invite, 200, [f"Contact: <{callee.contact}>"], SDP)
+    reply = caller.final()
+    dialog = {"to_field": reply.one("To"), "call_id": reply.one("Call-ID")}
+    route = [f"Route: {route}" for route in reversed(reply.all("Record-Route"))]
+    target = re.search(r"<([^>]*)>", reply.one("Contact")).group(1)
+    caller.request("ACK", target, PEER, route, cseq=caller.cseq, **dialog)
+    callee.incoming("ACK")
+    caller.request("BYE", target, PEER, route, **dialog)
+    bye = callee.incoming("BYE")
+    nodes.tell(f"gateway {PEER}")
+    callee.answer(bye, 200)
+    assert caller.final().status == 200
+    callee.quiet()
+    nodes.tell(f"gateway {GATEWAY}")
+    caller.close()
+    callee.close()
+
+
 def a_gateway_nobody_told_of_may_call(nodes):
     """The first that a node sees of its new gateway is a call."""
     caller, callee = Phone("lou", 1, domain=FAR_DOMAIN), Phone("max", 2)
@@ -536,7 +560,8 @@ CHECKS = (contacts_are_kept_and_listed, rules_of_register_hold, a_binding_expire
           it_is_no_open_relay, loops_end, a_call_between_two_peers, a_fork_takes_the_first_yes, the_best_answer_wins,
           cancel_reaches_the_callee, a_phone_behind_a_connection, nobody_answers,
           a_foreign_call_goes_through_the_gateway, a_request_finds_the_new_gateway,
-          a_gateway_nobody_told_of_may_call, silent_connections_are_closed,
+          a_gateway_that_hands_over_answers_what_it_has, a_gateway_nobody_told_of_may_call,
+          silent_connections_are_closed,
           many_connections_come_and_go, a_node_that_is_gone)
 
 
