@@ -23,10 +23,10 @@
  *
  * Starting, partitions and bootstrap follow the design's rules: all bootstrap entries in parallel
  * with back-off from 200 ms to 30 s; In_Progress names the answerer, and the lowest Node-ID among
- * those that want membership forms the overlay; nobody for bootstrap_wait_ms (four times that while
- * a link is up with one that does not answer): form it, ALONE; every 30 s (5 s while ALONE) a Ping
- * for the own ID through each bootstrap entry, and if it ends elsewhere the overlay whose lowest
- * Node-ID is higher joins the other, node by node, and re-offers its records.
+ * those that want membership forms the overlay; nobody for bootstrap_wait_ms (fifteen times that
+ * while a link is up with one that does not answer): form it, ALONE; every 30 s (5 s while ALONE) a
+ * Ping for the own ID through each bootstrap entry, and if it ends elsewhere the overlay whose
+ * lowest Node-ID is higher joins the other, node by node, and re-offers its records.
  *
  * Source: RFC 6940 sections 3, 6, 7, 10; docs/protocol.md for the deviations.
  */

@@ -13,7 +13,7 @@
 #define FIRST_CHECK_MS        2000 /* after joining: is it the same overlay through all entries? */
 #define RETRY_JOIN_MS         500
 #define FORM_MS               600 /* a lower Node-ID gets so long to show up */
-#define SILENT_WAITS          4 /* bootstrap_wait_ms, for those whose link is up and who say nothing */
+#define SILENT_WAITS          15 /* bootstrap_wait_ms, for those whose link is up and who say nothing */
 #define HEARD_FRESH_MS        4000 /* what an entry said counts for so long */
 #define CLIENT_BACKOFF_MAX_MS 800
 #define CLIENT_ASKS_MAX       4
@@ -467,7 +467,7 @@ silence_ms(const struct peer *p)
 /*
  * Who is linked with somebody that does not answer waits longer: that may be a member, and what is
  * asked through it is lost where others still take us for the member we were before a restart.  An
- * overlay of our own beside theirs would be worse than a few seconds without one.
+ * overlay of our own beside theirs would be worse than half a minute without one.
  */
 static void
 decide_member(struct peer *p)

@@ -406,6 +406,30 @@ START_TEST(test_informant_dies)
 }
 END_TEST
 
+static bool
+lose_pings_to_the_member(unsigned from, unsigned to, struct slice *message)
+{
+    return from != 1 || to != 0 || peer_code_of(*message) != MESSAGE_PING_REQ;
+}
+
+/* A link is up with a member through which no question is answered: nobody forms an overlay beside
+ * that one's meanwhile. */
+START_TEST(test_a_silent_link_is_waited_for)
+{
+    lan_members(1);
+    ck_assert(lan_run_until(PEER_ALONE, 10000));
+    lan_add();
+    lan_start(1);
+    lan.tap = lose_pings_to_the_member;
+    peer_aim(lan_peer(1), lan_now(), PEER_AIM_MEMBER);
+    lan_run_ms(10000);
+    ck_assert_int_eq(peer_state(lan_peer(1)), PEER_JOINING);
+    lan.tap = NULL;
+    lan_run_ms(5000);
+    ck_assert_int_eq(peer_state(lan_peer(1)), PEER_JOINED);
+}
+END_TEST
+
 /* The bootstrap node restarts and forms an overlay of its own; the others find it again. */
 START_TEST(test_bootstrap_restarts)
 {
@@ -536,6 +560,7 @@ suite(void)
     tcase_add_test(t, test_two_overlays);
     tcase_add_test(t, test_informant_leaves);
     tcase_add_test(t, test_informant_dies);
+    tcase_add_test(t, test_a_silent_link_is_waited_for);
     tcase_add_test(t, test_cut_off_for_a_moment);
     tcase_add_test(t, test_bootstrap_restarts);
     tcase_add_test(t, test_incompatible);
