@@ -362,6 +362,38 @@ END_TEST
 
 /* ---- overlays ------------------------------------------------------------------------------- */
 
+struct known {
+    const struct id *node;
+    bool is_known;
+};
+
+static void
+look_for(void *ctx, const struct topology_dump *line)
+{
+    struct known *k = ctx;
+
+    k->is_known = k->is_known || id_equal(&line->node, k->node);
+}
+
+static bool
+knows(unsigned i, unsigned other)
+{
+    struct known k = {.node = mesh_id(mesh, other)};
+
+    can_topology.dump(mesh_state(mesh, i), look_for, &k);
+    return k.is_known;
+}
+
+static unsigned
+how_many_know(unsigned other)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < mesh_count(mesh); i++)
+        count += i != other && mesh_is_member(mesh, i) && knows(i, other);
+    return count;
+}
+
 START_TEST(many_at_one_instant)
 {
     double hops;
@@ -374,10 +406,17 @@ END_TEST
 
 START_TEST(a_third_crashes_at_once)
 {
+    unsigned members = 0;
+
     grow(&can_topology, 22, 90);
     for (unsigned i = 0; i < 30; i++)
         mesh_crash(mesh, random_member());
     mesh_run_ms(mesh, 60000);
+    for (unsigned i = 0; i < 90; i++) {
+        members += mesh_is_member(mesh, i);
+        ck_assert_int_eq(how_many_know(i) > 0, mesh_is_member(mesh, i));
+    }
+    ck_assert_uint_eq(members, 60);
     check_lookups(500);
 }
 END_TEST
@@ -572,10 +611,12 @@ START_TEST(who_has_left_is_no_member)
             .from = *mesh_id(mesh, 7), .code = MESSAGE_UPDATE_REQ, .body = writer_slice(&body)};
         void *state = (void *)(uintptr_t)mesh_state(mesh, i);
         if (i != 7)
-            (void)can_topology.on_request(state, now, &req, &answer, &why);
+            ck_assert_int_eq(can_topology.on_request(state, now, &req, &answer, &why), ST_OK);
     }
+    ck_assert_uint_eq(how_many_know(7), 0);
     check_lookups(50);
     mesh_run_ms(mesh, 20000);
+    ck_assert_uint_eq(how_many_know(7), 0);
     check_lookups(100);
     writer_done(&body);
     writer_done(&answer);
@@ -584,14 +625,38 @@ END_TEST
 
 START_TEST(links_break_and_come_back)
 {
+    unsigned pair[60][2];
+    unsigned broken = 0;
+    unsigned back = 0;
+    struct id node[30];
+
     grow(&can_topology, 44, 30);
     for (unsigned i = 0; i < 60; i++) {
         unsigned a = random_member();
         unsigned b = random_member();
-        if (a != b && mesh_is_linked(mesh, a, b))
-            mesh_break(mesh, a, b);
+        if (a == b || !mesh_is_linked(mesh, a, b) || !knows(a, b))
+            continue;
+        mesh_break(mesh, a, b);
+        pair[broken][0] = a;
+        pair[broken++][1] = b;
     }
+    ck_assert_uint_ge(broken, 10);
+    mesh_run_ms(mesh, 100);
+    for (unsigned i = 0; i < broken; i++)
+        ck_assert(!mesh_is_linked(mesh, pair[i][0], pair[i][1]));
     mesh_run_ms(mesh, 40000);
+    for (unsigned i = 0; i < 30; i++)
+        node[i] = *mesh_id(mesh, i);
+    for (unsigned i = 0; i < broken; i++) {
+        struct can_zone zone = zone_among(4, node, 30, pair[i][0]);
+        struct can_zone other = zone_among(4, node, 30, pair[i][1]);
+        if (!can_zone_touches(4, &zone, &other))
+            continue; /* a witness: another may have its place */
+        back++;
+        ck_assert(mesh_is_linked(mesh, pair[i][0], pair[i][1]));
+        ck_assert(knows(pair[i][0], pair[i][1]) && knows(pair[i][1], pair[i][0]));
+    }
+    ck_assert_uint_ge(back, 10);
     check_lookups(300);
 }
 END_TEST
