@@ -226,7 +226,7 @@ sip_sender_of(struct sip_agent *agent, const msg_t *msg, struct sip_sender *ret)
     if (!ret->tport)
         return ST_FORBIDDEN;
     st = sender_of_certificate(agent, msg, ret);
-    for (size_t i = 0; i < s->gateway_count && !st && agent->side == SIP_PEERS; i++)
-        ret->is_active_gateway |= id_equal(&s->gateway[i].node, &ret->node);
+    ret->is_active_gateway =
+        !st && agent->side == SIP_PEERS && sip_gateway_of(s, &ret->node) != NULL;
     return st;
 }

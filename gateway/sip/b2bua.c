@@ -599,8 +599,11 @@ is_busy(const struct b2bua_call *c)
 bool
 b2bua_is_busy(const struct sip *s)
 {
-    list_each(at,
-              &s->b2bua->calls) if (is_busy(list_entry(at, struct b2bua_call, link))) return true;
+    list_each(at, &s->b2bua->calls)
+    {
+        if (is_busy(list_entry(at, struct b2bua_call, link)))
+            return true;
+    }
     return false;
 }
 

@@ -24,12 +24,11 @@ put_name(struct slice name, char *out, size_t out_bytes)
 static const char *
 uri_of(const struct sip *s, const struct id *node)
 {
-    const struct bridge_gateway *former = sip_former_gateway(s, node, NULL);
+    const struct bridge_gateway *g = sip_gateway_of(s, node);
 
-    for (size_t i = 0; i < s->gateway_count; i++)
-        if (id_equal(&s->gateway[i].node, node))
-            return s->gateway[i].uri;
-    return former ? former->uri : NULL;
+    if (!g)
+        g = sip_former_gateway(s, node, NULL);
+    return g ? g->uri : NULL;
 }
 
 /**

@@ -201,7 +201,7 @@ watch(struct branch *b)
     struct proxy *p = b->forward->proxy;
 
     if (b->to == BRANCH_TO_GATEWAY) {
-        proxy_watch_gateway(p, b, !proxy_is_gateway(p->sip, &b->gateway));
+        proxy_watch_gateway(p, b, !sip_gateway_of(p->sip, &b->gateway));
     } else if (b->to == BRANCH_TO_PEER) {
         b->due_ms = sip_moment(p->sip).mono_ms + p->sip->conf.branch_timeout_ms;
         list_append(&p->peer_watch, &b->watch);

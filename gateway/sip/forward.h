@@ -131,9 +131,6 @@ void request_strip(msg_t *msg, sip_t *sip, enum sip_side side, unsigned popped);
 /** proxy_arm - a list has a new entry: see that the timer runs. */
 void proxy_arm(struct proxy *p);
 
-/** proxy_is_gateway - is @node one of the active set? */
-bool proxy_is_gateway(const struct sip *s, const struct id *node);
-
 /** proxy_watch_gateway - a branch, in no list, waits for a gateway's answer: peer_retry_ms long, or
  *  PROXY_FORMER_MS for that of one that is a gateway no more. */
 void proxy_watch_gateway(struct proxy *p, struct branch *b, bool is_former);

@@ -114,15 +114,6 @@ on_gateway_silent(struct branch *b)
         ask_locate(p->sip, &p->locate); /* BRIDGE_GATEWAY then comes to proxy_on_gateways() */
 }
 
-bool
-proxy_is_gateway(const struct sip *s, const struct id *node)
-{
-    for (size_t i = 0; i < s->gateway_count; i++)
-        if (id_equal(&s->gateway[i].node, node))
-            return true;
-    return false;
-}
-
 /* To the gateway that is one now, with a new branch. */
 static void
 move_on(struct branch *b)
@@ -138,7 +129,7 @@ on_former_silent(struct branch *b)
 {
     struct proxy *p = b->forward->proxy;
 
-    if (b->forward->gateway_tries < 2 && !proxy_is_gateway(p->sip, &b->gateway))
+    if (b->forward->gateway_tries < 2 && !sip_gateway_of(p->sip, &b->gateway))
         move_on(b);
     else
         proxy_watch_gateway(p, b, false);
@@ -227,7 +218,7 @@ wait_for_former(struct branch *b, uint64_t now_ms)
     struct proxy *p = f->proxy;
 
     if (b->to != BRANCH_TO_GATEWAY || b->has_answer || f->is_cancelled || f->gateway_tries >= 2 ||
-        proxy_is_gateway(p->sip, &b->gateway))
+        sip_gateway_of(p->sip, &b->gateway))
         return;
     if (now_ms - b->sent_ms >= PROXY_FORMER_MS) {
         move_on(b);
@@ -255,9 +246,11 @@ proxy_on_gateways(struct sip *s)
 bool
 proxy_is_busy(const struct sip *s)
 {
-    list_each(
-        at,
-        &s->proxy->forwards) if (!list_entry(at, struct forward, link)->is_answered) return true;
+    list_each(at, &s->proxy->forwards)
+    {
+        if (!list_entry(at, struct forward, link)->is_answered)
+            return true;
+    }
     return false;
 }
 

@@ -89,6 +89,15 @@ quiet_library(void)
  * ----------------------------------------------------------------------------------- */
 
 const struct bridge_gateway *
+sip_gateway_of(const struct sip *s, const struct id *node)
+{
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (id_equal(&s->gateway[i].node, node))
+            return &s->gateway[i];
+    return NULL;
+}
+
+const struct bridge_gateway *
 sip_former_gateway(const struct sip *s, const struct id *node, const char *in_uri)
 {
     uint64_t now_ms = sip_moment(s).mono_ms;

@@ -104,8 +104,8 @@ struct sip {
     struct b2bua *b2bua;
     struct fence *fence;
     struct strangers *strangers;
-    su_timer_t *second; /* once a second: expiry, limits, BRIDGE_LOAD */
-    su_timer_t *linger;
+    su_timer_t *second;  /* once a second: expiry, limits, BRIDGE_LOAD */
+    su_timer_t *linger;  /* quitting, and not quiet yet */
     uint64_t quit_by_ms; /* 0: not quitting */
     /* thread and mailbox: the only part another thread touches */
     pthread_t thread;
@@ -220,6 +220,9 @@ void sip_send_stateless(struct sip *s, const struct sip_target *target, msg_t *m
 void sip_reply(nta_incoming_t *irq, int status, const char *phrase, unsigned retry_after_s);
 
 #define SIP_RETRY_AFTER_S 5
+
+/** sip_gateway_of - a gateway of the active set by its Node-ID; NULL if it is none. */
+const struct bridge_gateway *sip_gateway_of(const struct sip *s, const struct id *node);
 
 /** sip_former_gateway - a gateway that stepped down less than SIP_FORMER_AGE_MS ago, by its
  * Node-ID, or (@node NULL) by a piece of its URI; NULL if there is none. */

@@ -82,8 +82,7 @@ on_located(void *ctx, const struct answer *answer)
     struct sip *s = h->agent->sip;
     struct sip_sender sender = h->sender;
 
-    for (size_t i = 0; i < s->gateway_count; i++)
-        sender.is_active_gateway |= id_equal(&s->gateway[i].node, &sender.node);
+    sender.is_active_gateway = sender.is_active_gateway || sip_gateway_of(s, &sender.node);
     if (!sender.is_active_gateway && answer->status != ST_OK && !is_refused(s, &sender.node))
         remember_refused(s, &sender.node);
     list_remove(&h->link);

@@ -253,23 +253,32 @@ START_TEST(test_refused_options)
 }
 END_TEST
 
-START_TEST(test_via_overflow)
+/* A Ping that host 0 of three members is to pass on to host 2. */
+static struct forged
+ping_to_pass_on(struct writer *ret_body)
 {
-    struct writer body, via;
     struct forged f;
-    struct destination one;
 
     lan_members(3);
     ck_assert(lan_run_until(PEER_JOINED, 10000));
     lan_run_ms(1000);
-    writer_init(&body, 4096);
+    writer_init(ret_body, 4096);
+    f = good_ping(ret_body);
+    f.to = destination_node(lan_id(2));
+    return f;
+}
+
+START_TEST(test_via_overflow)
+{
+    struct writer body, via;
+    struct forged f = ping_to_pass_on(&body);
+    struct destination one;
+
     writer_init(&via, 1u << 16);
-    f = good_ping(&body);
     one = destination_node(lan_id(2));
     for (unsigned i = 0; i < MESSAGE_LIST_MAX; i++)
         destination_write(&via, &one);
     f.via = writer_slice(&via);
-    f.to = destination_node(lan_id(2));
     uint64_t forwarded = peer_counters_of(lan_peer(0))->forwarded;
     uint64_t refused = peer_counters_of(lan_peer(0))->refused;
     give(&f);
@@ -283,17 +292,10 @@ END_TEST
 /* A request that goes round comes by five times; then the link it went to is in doubt. */
 START_TEST(test_what_comes_by_often_goes_again_once)
 {
-    uint64_t forwarded;
     struct writer body;
-    struct forged f;
+    struct forged f = ping_to_pass_on(&body);
+    uint64_t forwarded = peer_counters_of(lan_peer(0))->forwarded;
 
-    lan_members(3);
-    ck_assert(lan_run_until(PEER_JOINED, 10000));
-    lan_run_ms(1000);
-    writer_init(&body, 4096);
-    f = good_ping(&body);
-    f.to = destination_node(lan_id(2));
-    forwarded = peer_counters_of(lan_peer(0))->forwarded;
     lan.host[2].is_cut_off = true;
     for (unsigned i = 0; i < 5; i++)
         give(&f);
