@@ -24,29 +24,6 @@ peer_refuse(struct peer *p, const struct id *from, const char *what)
 
 /* ---- what comes in: answers ---- */
 
-struct known {
-    const struct id *node;
-    bool is_known;
-};
-
-static void
-look_for(void *ctx, const struct topology_dump *line)
-{
-    struct known *k = ctx;
-
-    k->is_known = k->is_known || id_equal(&line->node, k->node);
-}
-
-/* Is @node in the plug-in's tables?  A link alone says nothing: a bootstrap entry has one too. */
-static bool
-is_in_tables(const struct peer *p, const struct id *node)
-{
-    struct known k = {.node = node};
-
-    peer_ops(p)->dump(p->topology, look_for, &k);
-    return k.is_known;
-}
-
 /* RFC 6940 section 6.3.4: the node that was asked, or one as close to the resource as any we know.
  * Whom we think closer may be gone: it is asked, so that the next answer is judged by what is true.
  */
@@ -69,7 +46,10 @@ may_answer(struct peer *p, const struct transaction *tr, const struct id *from)
     if (!l || !l->is_up || !l->is_member)
         return true; /* not one of our neighbours: it may well be closer than all of them */
     if (!peer_ops(p)->responsible_hint(p->topology, target, &best) || id_equal(&best, from) ||
-        !peer_link_is_usable(p, &best) || !is_in_tables(p, from))
+        !peer_link_is_usable(p, &best))
+        return true;
+    /* A link alone says nothing: a bootstrap entry has one too. */
+    if (!topology_lists(peer_ops(p), p->topology, from))
         return true;
     peer_link_ask(p, peer_link_find(p, &best));
     return false;

@@ -26,3 +26,25 @@ topology_find(const char *name)
             return built_in[i];
     return NULL;
 }
+
+struct listed {
+    const struct id *node;
+    bool is_found;
+};
+
+static void
+look_for(void *ctx, const struct topology_dump *line)
+{
+    struct listed *l = ctx;
+
+    l->is_found = l->is_found || id_equal(&line->node, l->node);
+}
+
+bool
+topology_lists(const struct topology_ops *ops, const void *state, const struct id *node)
+{
+    struct listed l = {.node = node};
+
+    ops->dump(state, look_for, &l);
+    return l.is_found;
+}

@@ -190,6 +190,9 @@ struct topology_ops {
 /** topology_find - a built-in plug-in by name; NULL if there is none. */
 const struct topology_ops *topology_find(const char *name);
 
+/** topology_lists - is @node in one of the tables that the plug-in's dump shows? */
+bool topology_lists(const struct topology_ops *ops, const void *state, const struct id *node);
+
 /** topology_each - the built-in plug-ins in order; NULL after the last. */
 const struct topology_ops *topology_each(size_t index);
 

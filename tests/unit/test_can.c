@@ -362,26 +362,10 @@ END_TEST
 
 /* ---- overlays ------------------------------------------------------------------------------- */
 
-struct known {
-    const struct id *node;
-    bool is_known;
-};
-
-static void
-look_for(void *ctx, const struct topology_dump *line)
-{
-    struct known *k = ctx;
-
-    k->is_known = k->is_known || id_equal(&line->node, k->node);
-}
-
 static bool
 knows(unsigned i, unsigned other)
 {
-    struct known k = {.node = mesh_id(mesh, other)};
-
-    can_topology.dump(mesh_state(mesh, i), look_for, &k);
-    return k.is_known;
+    return topology_lists(&can_topology, mesh_state(mesh, i), mesh_id(mesh, other));
 }
 
 static unsigned
