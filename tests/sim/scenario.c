@@ -59,7 +59,13 @@ record_name(unsigned i, char name[NAME_BYTES])
     snprintf(name, NAME_BYTES, "user%u@site.sim", i);
 }
 
-/* Those that have left keep what they had, and nobody asks them. */
+/* Those that have left keep what they had, and nobody asks them: not from their Leave on. */
+static bool
+has_left(const struct peer *p)
+{
+    return peer_state(p) == PEER_DOWN || (peer_state(p) == PEER_LEAVING && !peer_is_member(p));
+}
+
 static unsigned
 holders(const struct run *r, unsigned record)
 {
@@ -71,7 +77,7 @@ holders(const struct run *r, unsigned record)
     record_name(record, name);
     count = sim_holders(r->sim, name, holder, 2 * PEERS_MAX);
     for (unsigned i = 0; i < count && i < 2 * PEERS_MAX; i++)
-        in += peer_state(sim_peer(r->sim, holder[i])) != PEER_DOWN;
+        in += !has_left(sim_peer(r->sim, holder[i]));
     return in;
 }
 
@@ -131,19 +137,16 @@ store(struct run *r)
     }
 }
 
-/* Copies are made in time or they are not; what nobody holds any more nobody can find. */
+/* Copies are made in time or they are not; what nobody holds any more nobody can find.  It may come
+ * back with one that had left and starts again: then it is judged like any other. */
 static void
 on_gone(void *ctx, unsigned node, bool is_crash)
 {
     struct run *r = ctx;
 
     (void)node;
-    for (unsigned i = 0; is_crash && i < RECORDS; i++) {
-        if (!r->is_excused[i] && holders(r, i) == 0) {
-            r->is_excused[i] = true;
-            r->verdict->excused++;
-        }
-    }
+    for (unsigned i = 0; is_crash && i < RECORDS; i++)
+        r->is_excused[i] |= holders(r, i) == 0;
 }
 
 static void
@@ -224,8 +227,10 @@ check_records(struct run *r)
         unsigned count = holders(r, i);
 
         record_name(i, name);
-        if (r->is_excused[i])
+        if (count == 0 && r->is_excused[i]) {
+            r->verdict->excused++;
             continue;
+        }
         if (count < least)
             broken(r, "replicas", "%s has %u holders, not %u", name, count, least);
         sim_lookup(r->sim, sim_random_member(r->sim), name, &l);
