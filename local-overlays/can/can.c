@@ -88,8 +88,8 @@ look(const struct can *c)
     for (unsigned i = 0; i < c->contact_count; i++) {
         uint64_t digest = digest_of(&c->contact[i].node);
         seen.contacts += digest;
-        seen.needed += c->contact[i].is_needed ? digest : 0;
-        seen.holders += c->contact[i].level >= deep ? digest : 0;
+        seen.named += c->contact[i].is_named ? digest : 0;
+        seen.holders += c->contact[i].has_told && c->contact[i].level >= deep ? digest : 0;
     }
     return seen;
 }
@@ -102,7 +102,7 @@ tell_host(struct can *c, struct moment now)
     uint64_t wait_ms = is_zone_changed ? CAN_SETTLE_MS : CAN_GATHER_MS;
     unsigned changes = TOPOLOGY_NEIGHBOURS;
 
-    if (!is_zone_changed && seen.contacts == c->shown.contacts && seen.needed == c->shown.needed)
+    if (!is_zone_changed && seen.contacts == c->shown.contacts && seen.named == c->shown.named)
         return;
     if (is_zone_changed || seen.holders != c->shown.holders)
         changes |= TOPOLOGY_RESPONSIBILITY;
@@ -425,7 +425,7 @@ show_contacts(const struct can *c, bool are_neighbours,
     for (unsigned i = 0; i < c->contact_count; i++) {
         const struct can_contact *at = &c->contact[i];
 
-        if (at->is_neighbour != are_neighbours)
+        if (!at->has_told || at->is_neighbour != are_neighbours)
             continue;
         line.node = at->node;
         snprintf(line.note, sizeof(line.note), "level %u, 2^-%.1f of the torus", at->level,
@@ -451,8 +451,11 @@ static size_t
 neighbour_count(const void *state)
 {
     const struct can *c = state;
+    size_t count = 0;
 
-    return c->state == CAN_IN ? c->contact_count : 0;
+    for (unsigned i = 0; c->state == CAN_IN && i < c->contact_count; i++)
+        count += c->contact[i].has_told;
+    return count;
 }
 
 const struct topology_ops can_topology = {

@@ -231,6 +231,10 @@ void
 can_become_in(struct can *c, struct moment now)
 {
     c->state = CAN_IN;
+    c->is_changed = true;
+    for (unsigned i = 0; i < c->contact_count; i++)
+        if (!c->contact[i].has_told) /* the zone we were admitted to is the one we begin with */
+            c->ghost_until_ms[c->contact[i].level] = now.mono_ms + CAN_GHOST_MS;
     c->in_since_ms = now.mono_ms;
     c->update_due_ms = c->contact_count ? now.mono_ms : MOMENT_NEVER;
     c->stabilise_due_ms = now.mono_ms + c->env.random(c->env.ctx) % c->conf.update_ms;

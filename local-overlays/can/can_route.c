@@ -57,7 +57,8 @@ route(const struct can *c, const struct id *id, const struct can_point *p, struc
             const struct can_contact *at = &c->contact[i];
             struct reach r;
 
-            if ((pass == 0 && !at->is_neighbour) || !c->env.is_usable(c->env.ctx, &at->node))
+            if (!at->has_told || (pass == 0 && !at->is_neighbour) ||
+                !c->env.is_usable(c->env.ctx, &at->node))
                 continue;
             r = reach_of(c, &at->node, &at->zone, id, p);
             if (!is_shorter(&r, &own))
@@ -75,6 +76,14 @@ route(const struct can *c, const struct id *id, const struct can_point *p, struc
     return ST_OK;
 }
 
+static bool
+is_member(const struct can *c, const struct id *node)
+{
+    const struct can_contact *contact = can_find(c, node);
+
+    return contact && contact->has_told;
+}
+
 enum status
 can_next_hop(const void *state, const struct id *id, bool is_node, struct id *ret_next)
 {
@@ -84,7 +93,7 @@ can_next_hop(const void *state, const struct id *id, bool is_node, struct id *re
 
     if (is_self && (is_node || c->state == CAN_IN))
         return ST_EXISTS;
-    if (!is_self && (is_node || can_find(c, id)) && c->env.is_usable(c->env.ctx, id)) {
+    if (!is_self && (is_node || is_member(c, id)) && c->env.is_usable(c->env.ctx, id)) {
         *ret_next = *id;
         return ST_OK;
     }
@@ -123,7 +132,8 @@ owner_known(const struct can *c, const struct id *id, struct id *ret_node)
         return false;
     node[count++] = &c->conf.self;
     for (unsigned i = 0; i < c->contact_count; i++)
-        node[count++] = &c->contact[i].node;
+        if (c->contact[i].has_told)
+            node[count++] = &c->contact[i].node;
     for (unsigned i = 0; i < c->joiner_count; i++)
         node[count++] = &c->joiner[i].node;
     *ret_node = *can_owner_among(c->dimensions, id, node, count);
@@ -156,7 +166,8 @@ can_replica_set(const void *state, const struct id *id, struct id *ret_node, siz
         size_t left = 0;
 
         for (unsigned i = 0; i < c->contact_count; i++) {
-            bool is_taken = !c->env.is_usable(c->env.ctx, &c->contact[i].node);
+            bool is_taken =
+                !c->contact[i].has_told || !c->env.is_usable(c->env.ctx, &c->contact[i].node);
             for (size_t k = 0; k < count; k++)
                 is_taken |= id_equal(&c->contact[i].node, &ret_node[k]);
             if (!is_taken)

@@ -134,7 +134,8 @@ is_witness(const struct can *c, const struct can_contact *contact)
 
 /* Whoever is separated from a contact before we are, is separated from us at the same plane.  A
  * joiner takes a contact's word for it, so that it asks for those alone that will be of use; when
- * it enters, it knows somebody at each level. */
+ * it enters, it knows somebody at each level.  A member goes by what members have said: a plane
+ * with nobody behind it would leave a part of the torus to nobody. */
 static struct can_levels
 levels_of(const struct can *c)
 {
@@ -146,6 +147,8 @@ levels_of(const struct can *c)
     for (unsigned i = 0; i < c->contact_count; i++) {
         const struct can_contact *at = &c->contact[i];
 
+        if (c->state == CAN_IN && !at->has_told)
+            continue;
         can_levels_set(&levels, at->level);
         if (c->state == CAN_LEARNING || c->state == CAN_LINKING)
             can_levels_add_below(&levels, &at->levels, at->level);
@@ -157,12 +160,13 @@ levels_of(const struct can *c)
 static void
 look_anew(struct can *c, struct can_contact *at, uint32_t edition)
 {
-    bool was_needed = at->is_needed;
+    bool was_named = at->is_named;
 
     at->is_neighbour = can_zone_touches(c->dimensions, &c->zone, &at->zone);
     at->is_needed = at->is_neighbour || is_among_nearest(c, &at->apart) || is_witness(c, at);
-    if (at->is_needed && !was_needed)
-        c->edition = at->needed_in = edition;
+    at->is_named = at->is_needed && at->has_told;
+    if (at->is_named && !was_named)
+        c->edition = at->named_in = edition;
 }
 
 bool
@@ -181,7 +185,8 @@ can_refresh(struct can *c, struct moment now)
         return false;
     c->is_changed = false;
     for (unsigned i = 0; i < c->contact_count; i++)
-        c->ghost_until_ms[c->contact[i].level] = 0;
+        if (c->contact[i].has_told)
+            c->ghost_until_ms[c->contact[i].level] = 0;
     levels = levels_of(c);
     if (!can_levels_equal(&levels, &c->levels)) {
         c->levels = levels;
@@ -285,5 +290,5 @@ can_check(const struct can *c)
     assert(c->joiner_count == 0 || c->state == CAN_IN);
     assert(can_zone_distance(c->dimensions, &c->zone, &p) == 0);
     for (unsigned i = 0; i < c->contact_count; i++)
-        assert(can_levels_has(&c->levels, c->contact[i].level));
+        assert(can_levels_has(&c->levels, c->contact[i].level) || !c->contact[i].has_told);
 }

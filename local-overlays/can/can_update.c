@@ -16,7 +16,7 @@ write_news(struct writer *w, const struct can *c, struct moment now, enum can_ne
 
     writer_init(&peers, CAN_NEWS_BYTES_MAX);
     for (unsigned i = 0; i < c->contact_count; i++)
-        if (c->contact[i].is_needed)
+        if (c->contact[i].is_named)
             can_peer_write(&peers, &c->contact[i].node, &c->contact[i].levels);
     if (!peers.failed)
         n.peers = writer_slice(&peers);
@@ -113,7 +113,7 @@ keep_list(struct can *c, struct moment now, struct can_list list)
 /*
  * A contact that was alone on the other side of its plane leaves its part of the torus to us and
  * our side.  One that was not is followed by others there, whom we may not know yet: the plane
- * stands until they are found, or for a while.
+ * stands until they are found, or for a while.  What was never more than a link has no followers.
  */
 void
 can_drop(struct can *c, struct moment now, const struct id *node, bool is_missed)
@@ -121,7 +121,7 @@ can_drop(struct can *c, struct moment now, const struct id *node, bool is_missed
     struct can_contact *contact = can_find(c, node);
     struct can_peer peer = {.node = *node};
     struct can_list list;
-    bool was_alone;
+    bool is_followed;
     unsigned level;
 
     if (contact)
@@ -130,10 +130,10 @@ can_drop(struct can *c, struct moment now, const struct id *node, bool is_missed
     if (!contact)
         return;
     level = contact->level;
-    was_alone = !can_levels_has_above(&contact->levels, level);
+    is_followed = contact->has_told && can_levels_has_above(&contact->levels, level);
     can_remove(c, contact, &list);
     keep_list(c, now, list);
-    if (!was_alone && c->state == CAN_IN)
+    if (is_followed && c->state == CAN_IN)
         c->ghost_until_ms[level] = now.mono_ms + CAN_GHOST_MS;
     c->is_scan_due = true;
     can_refresh(c, now);
@@ -273,9 +273,9 @@ hear_joining(struct can *c, struct moment now, struct can_contact *contact,
 {
     contact->has_admitted |= n->type == CAN_ADMITTED;
     can_join_progress(c, now);
-    if (!can_list_has(&contact->list, &c->conf.self))
+    if (!n->needs_you && !can_list_has(&contact->list, &c->conf.self))
         return ST_OK;
-    /* It takes us for the member we were before a restart. */
+    /* It takes us for a member: the one we were before a restart, or by hearsay. */
     return why_set(why, ST_IN_PROGRESS, "joining");
 }
 
@@ -349,7 +349,7 @@ is_concerned(const struct can *c, const struct can_contact *contact)
     for (unsigned i = 0; i < c->contact_count; i++) {
         const struct can_contact *at = &c->contact[i];
 
-        if (at != contact && at->is_needed && at->needed_in > contact->told_of &&
+        if (at != contact && at->is_named && at->named_in > contact->told_of &&
             can_is_news(c, contact, at))
             return true;
     }

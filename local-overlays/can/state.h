@@ -12,6 +12,11 @@
  * is somebody on the other side of that plane, and the nearest in the tree of splits are those who
  * would share out our zone.  Our levels, and so our zone, follow from the contacts (can_zone.h).
  *
+ * A link alone makes no member: lists are out of date when several nodes go and come back together,
+ * and a node that is still joining takes part in an Attach.  Until its own Update has come, a
+ * contact stands for nothing: it has no plane, is on no way, holds no copy, and is not named to
+ * others.
+ *
  * Each contact's own list of contacts is kept: when it goes, whoever shares out its zone, and
  * whoever touched it, is found there.
  */
@@ -69,8 +74,9 @@ struct can_contact {
     struct can_list list;
     bool is_neighbour;    /* its zone touches ours */
     bool is_needed;       /* a neighbour, a witness or one of the nearest */
+    bool is_named;        /* needed, and it has told: a part of what we tell */
     bool needs_us;        /* as it said last */
-    bool has_told;        /* an Update of it came */
+    bool has_told;        /* an Update of it came: it is a member */
     bool is_asked;        /* joining: it has our Join */
     bool has_admitted;    /* joining: it has offered its records */
     uint64_t born_ms;     /* when it became a contact */
@@ -78,7 +84,7 @@ struct can_contact {
     uint64_t reminded_ms; /* when it was last told anything */
     uint32_t told_token;  /* of the last Update to it, 0 when it was answered */
     uint32_t rtt_ms;      /* of Updates and their answers, smoothed; 0: not measured yet */
-    uint32_t needed_in;   /* the edition in which it became needed */
+    uint32_t named_in;    /* the edition in which it became named */
     uint32_t told_of;     /* the edition that it was told last */
     bool told_needed;     /* it was told that it is needed */
 };
@@ -124,8 +130,8 @@ struct can_joiner {
 /** What the outside was told last. */
 struct can_shown {
     struct can_zone zone;
-    uint64_t contacts; /* a digest of all, of those we need, of those that may hold copies */
-    uint64_t needed;
+    uint64_t contacts; /* a digest of all, of those we name, of those that may hold copies */
+    uint64_t named;
     uint64_t holders;
 };
 

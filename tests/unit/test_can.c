@@ -607,6 +607,54 @@ START_TEST(who_has_left_is_no_member)
 }
 END_TEST
 
+/* All are told that a node is a member which is about to become one: they open links to it, and
+ * whose its point is stays his until the node itself says that it is in. */
+START_TEST(who_joins_is_no_member_yet)
+{
+    struct can_news n = {.type = CAN_MEMBER};
+    struct can_levels deep = {{0xff, 0xff, 0xff}};
+    struct writer peers, body, answer;
+    struct why why;
+    struct id node;
+    unsigned owner = 1;
+    unsigned linked = 0;
+
+    grow(&can_topology, 47, 20);
+    while (owner < 19 && !mesh_is_linked(mesh, 0, owner))
+        owner++;
+    node = *mesh_id(mesh, owner);
+    node.bytes[15] ^= 1; /* its point is of that one's zone */
+    mesh_join(mesh, mesh_add(mesh, &node), 0);
+    mesh_run_ms(mesh, 1);
+    writer_init(&peers, CAN_NEWS_BYTES_MAX);
+    writer_init(&body, CAN_NEWS_BYTES_MAX);
+    writer_init(&answer, 1000);
+    can_peer_write(&peers, &node, &deep);
+    n.peers = writer_slice(&peers);
+    can_news_write(&body, &n);
+    for (unsigned i = 1; i < 20; i++) {
+        struct moment now = {.mono_ms = mesh_now_ms(mesh)};
+        struct topology_request req = {
+            .from = *mesh_id(mesh, 0), .code = MESSAGE_UPDATE_REQ, .body = writer_slice(&body)};
+        void *state = (void *)(uintptr_t)mesh_state(mesh, i);
+        ck_assert_int_eq(can_topology.on_request(state, now, &req, &answer, &why), ST_OK);
+    }
+    for (unsigned i = 0; i < 1000 && !mesh_is_member(mesh, 20); i++) {
+        ck_assert_int_ne(mesh_owner(mesh, &node), -1);
+        mesh_run_ms(mesh, 5);
+        for (unsigned k = 1; k < 20; k++)
+            linked += k != owner && mesh_is_linked(mesh, k, 20);
+    }
+    ck_assert(mesh_is_member(mesh, 20));
+    ck_assert_uint_gt(linked, 0);
+    mesh_run_ms(mesh, 5000);
+    check_lookups(200);
+    writer_done(&peers);
+    writer_done(&body);
+    writer_done(&answer);
+}
+END_TEST
+
 START_TEST(links_break_and_come_back)
 {
     unsigned pair[60][2];
@@ -670,6 +718,7 @@ can_suite(void)
     tcase_add_test(t, a_lie_moves_nobody);
     tcase_add_test(t, invented_nodes_are_forgotten);
     tcase_add_test(t, who_has_left_is_no_member);
+    tcase_add_test(t, who_joins_is_no_member_yet);
     tcase_add_test(t, links_break_and_come_back);
     suite_add_tcase(s, t);
     return s;
