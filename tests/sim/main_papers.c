@@ -73,6 +73,8 @@ read_option(struct tables *t, const char **only, const char *name, const char *v
         t->setting.seed = strtoull(value, NULL, 10);
     else if (strcmp(name, "--lookups") == 0)
         t->setting.lookups = number(value);
+    else if (strcmp(name, "--replaced") == 0)
+        t->percent = number(value);
     else
         return false;
     return true;
@@ -86,16 +88,19 @@ main(int argc, char **argv)
                                    .seed = 1,
                                    .lookups = 5000},
                        .least = N_MIN,
-                       .peers = 1024};
+                       .peers = 1024,
+                       .percent = 10};
     const char *only = NULL;
     bool is_understood = argc % 2 == 1;
 
     for (int i = 1; i + 1 < argc && is_understood; i += 2)
         is_understood = read_option(&t, &only, argv[i], argv[i + 1]);
-    if (!is_understood || t.least < N_MIN || t.peers < t.least || t.setting.lookups == 0) {
+    if (!is_understood || t.least < N_MIN || t.peers < t.least || t.setting.lookups == 0 ||
+        t.percent > 100) {
         fprintf(stderr, "usage: main_papers [--plugin NAME] [--parameters TEXT] [--peers N] "
                         "[--least N, 64 or more] [--seed N] [--lookups N] [--latency MODEL] "
-                        "[--json FILE] [--only hops|failures|repair|table3|churn]\n");
+                        "[--replaced PERCENT] [--json FILE] "
+                        "[--only hops|failures|repair|table3|churn]\n");
         return 2;
     }
     for (unsigned i = 0; i < TABLES; i++) {

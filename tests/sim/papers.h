@@ -73,14 +73,15 @@ void papers_churn(struct sim *s, double per_s, bool has_crashes, uint64_t durati
 /** What is to be printed, and about what. */
 struct tables {
     struct setting setting;
-    unsigned least; /* the smallest overlay of hops against N */
-    unsigned peers; /* the largest */
-    FILE *json;     /* one object a line; NULL for none */
+    unsigned least;   /* the smallest overlay of hops against N */
+    unsigned peers;   /* the largest */
+    unsigned percent; /* of the members that are replaced while the run lasts */
+    FILE *json;       /* one object a line; NULL for none */
 };
 
 /** Each prints one table: hops against N and the distribution at the largest; a part switched off
  *  at one instant (Chord's Table II); a tenth switched off, and the repair (Pastry's figure 10);
- *  joins and leaves under way (Chord's Table III); a tenth replaced while the run lasts. */
+ *  joins and leaves under way (Chord's Table III); a part replaced while the run lasts. */
 void papers_hops(const struct tables *t);
 void papers_failures(const struct tables *t);
 void papers_repair(const struct tables *t);

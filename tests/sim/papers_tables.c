@@ -310,14 +310,17 @@ void
 papers_replaced(const struct tables *t)
 {
     struct setting set = t->setting;
+    double per_s = t->percent / 100.0 * t->peers * 1000 / CHURN_MS;
+    char title[64];
     struct cost cost;
     struct churned c;
     struct sim *s;
 
     set.peers = t->peers;
     s = papers_begin(&set, &cost);
-    papers_churn(s, 0.1 * set.peers * 1000 / CHURN_MS, true, CHURN_MS, RECORDS, &c);
-    print_title(&set, "a tenth of the peers replaced while the run lasts");
+    papers_churn(s, per_s, true, CHURN_MS, RECORDS, &c);
+    snprintf(title, sizeof(title), "%u %% of the peers replaced while the run lasts", t->percent);
+    print_title(&set, title);
     printf("  %u peers (%u joined), in %u s %u joins, %u leaves, %u crashes\n", set.peers,
            cost.joined, CHURN_MS / 1000, c.joins, c.leaves, c.crashes);
     printf("  %u lookups: %.4f right at first try, %.4f after one retry, %.2f hops; %u of %u "
