@@ -70,8 +70,8 @@ struct topology_env {
     /** is_usable - is there a link with @node that is up and not suspect? */
     bool (*is_usable)(void *ctx, const struct id *node);
 
-    /** offer - store at @node what it is responsible for now (a joining or reappearing neighbour);
-     *  on_offered follows with @token when all was acknowledged or has failed. */
+    /** offer - store at @node, a joining or reappearing neighbour, the records that have become its
+     *  own; on_offered follows with @token when all was acknowledged or has failed. */
     void (*offer)(void *ctx, uint32_t token, const struct id *node);
 
     void (*joined)(void *ctx);                                          /* JOINING -> IN */

@@ -511,27 +511,40 @@ START_TEST(the_faster_way)
 }
 END_TEST
 
+/* An Update in the name of @from comes to all other members; how many take it. */
+static unsigned
+tell_all(unsigned from, const struct can_news *news)
+{
+    struct writer body, answer;
+    struct why why;
+    unsigned taken = 0;
+
+    writer_init(&body, CAN_NEWS_BYTES_MAX);
+    writer_init(&answer, 1000);
+    can_news_write(&body, news);
+    for (unsigned i = 0; i < mesh_count(mesh); i++) {
+        struct moment now = {.mono_ms = mesh_now_ms(mesh)};
+        struct topology_request req = {
+            .from = *mesh_id(mesh, from), .code = MESSAGE_UPDATE_REQ, .body = writer_slice(&body)};
+        void *state = (void *)(uintptr_t)mesh_state(mesh, i);
+
+        if (i != from && mesh_is_member(mesh, i))
+            taken += can_topology.on_request(state, now, &req, &answer, &why) == ST_OK;
+    }
+    writer_done(&body);
+    writer_done(&answer);
+    return taken;
+}
+
 /* A liar claims all of the torus, then nearly nothing of it; nobody else's zone moves. */
 START_TEST(a_lie_moves_nobody)
 {
     struct can_news n = {.type = CAN_MEMBER};
-    struct writer body, answer;
-    struct why why;
 
     grow(&can_topology, 42, 40);
-    writer_init(&body, 1000);
-    writer_init(&answer, 1000);
     for (unsigned round = 0; round < 2; round++) {
         memset(&n.levels, round ? 0xff : 0, sizeof(n.levels));
-        writer_reset(&body);
-        can_news_write(&body, &n);
-        for (unsigned i = 1; i < 40; i++) {
-            struct moment now = {.mono_ms = mesh_now_ms(mesh)};
-            struct topology_request req = {
-                .from = *mesh_id(mesh, 0), .code = MESSAGE_UPDATE_REQ, .body = writer_slice(&body)};
-            void *state = (void *)(uintptr_t)mesh_state(mesh, i);
-            (void)can_topology.on_request(state, now, &req, &answer, &why);
-        }
+        (void)tell_all(0, &n);
         for (unsigned i = 0; i < 200; i++) {
             struct id id = random_id();
             ck_assert_int_eq(mesh_owner(mesh, &id), true_owner(&id));
@@ -539,8 +552,6 @@ START_TEST(a_lie_moves_nobody)
     }
     mesh_run_ms(mesh, 20000);
     check_lookups(200);
-    writer_done(&body);
-    writer_done(&answer);
 }
 END_TEST
 
@@ -548,62 +559,36 @@ END_TEST
 START_TEST(invented_nodes_are_forgotten)
 {
     struct can_news n = {.type = CAN_MEMBER};
-    struct writer peers, body, answer;
-    struct why why;
+    struct writer peers;
 
     grow(&can_topology, 43, 20);
     writer_init(&peers, CAN_NEWS_BYTES_MAX);
-    writer_init(&body, CAN_NEWS_BYTES_MAX);
-    writer_init(&answer, 1000);
     for (unsigned i = 0; i < 300; i++) {
         struct id node = random_id();
         can_peer_write(&peers, &node, &n.levels);
     }
     n.peers = writer_slice(&peers);
-    can_news_write(&body, &n);
-    for (unsigned i = 1; i < 20; i++) {
-        struct moment now = {.mono_ms = mesh_now_ms(mesh)};
-        struct topology_request req = {
-            .from = *mesh_id(mesh, 0), .code = MESSAGE_UPDATE_REQ, .body = writer_slice(&body)};
-        void *state = (void *)(uintptr_t)mesh_state(mesh, i);
-        ck_assert_int_eq(can_topology.on_request(state, now, &req, &answer, &why), ST_OK);
-    }
+    ck_assert_uint_eq(tell_all(0, &n), 19);
     check_lookups(50);
     mesh_run_ms(mesh, 40000);
     check_lookups(200);
     writer_done(&peers);
-    writer_done(&body);
-    writer_done(&answer);
 }
 END_TEST
 
 START_TEST(who_has_left_is_no_member)
 {
     struct can_news n = {.type = CAN_MEMBER, .levels = {{0xff}}};
-    struct writer body, answer;
-    struct why why;
 
     grow(&can_topology, 45, 20);
     mesh_leave(mesh, 7);
     mesh_run_ms(mesh, 8000);
-    writer_init(&body, 1000);
-    writer_init(&answer, 1000);
-    can_news_write(&body, &n);
-    for (unsigned i = 0; i < 20; i++) {
-        struct moment now = {.mono_ms = mesh_now_ms(mesh)};
-        struct topology_request req = {
-            .from = *mesh_id(mesh, 7), .code = MESSAGE_UPDATE_REQ, .body = writer_slice(&body)};
-        void *state = (void *)(uintptr_t)mesh_state(mesh, i);
-        if (i != 7)
-            ck_assert_int_eq(can_topology.on_request(state, now, &req, &answer, &why), ST_OK);
-    }
+    ck_assert_uint_eq(tell_all(7, &n), 19);
     ck_assert_uint_eq(how_many_know(7), 0);
     check_lookups(50);
     mesh_run_ms(mesh, 20000);
     ck_assert_uint_eq(how_many_know(7), 0);
     check_lookups(100);
-    writer_done(&body);
-    writer_done(&answer);
 }
 END_TEST
 
@@ -613,8 +598,7 @@ START_TEST(who_joins_is_no_member_yet)
 {
     struct can_news n = {.type = CAN_MEMBER};
     struct can_levels deep = {{0xff, 0xff, 0xff}};
-    struct writer peers, body, answer;
-    struct why why;
+    struct writer peers;
     struct id node;
     unsigned owner = 1;
     unsigned linked = 0;
@@ -627,18 +611,9 @@ START_TEST(who_joins_is_no_member_yet)
     mesh_join(mesh, mesh_add(mesh, &node), 0);
     mesh_run_ms(mesh, 1);
     writer_init(&peers, CAN_NEWS_BYTES_MAX);
-    writer_init(&body, CAN_NEWS_BYTES_MAX);
-    writer_init(&answer, 1000);
     can_peer_write(&peers, &node, &deep);
     n.peers = writer_slice(&peers);
-    can_news_write(&body, &n);
-    for (unsigned i = 1; i < 20; i++) {
-        struct moment now = {.mono_ms = mesh_now_ms(mesh)};
-        struct topology_request req = {
-            .from = *mesh_id(mesh, 0), .code = MESSAGE_UPDATE_REQ, .body = writer_slice(&body)};
-        void *state = (void *)(uintptr_t)mesh_state(mesh, i);
-        ck_assert_int_eq(can_topology.on_request(state, now, &req, &answer, &why), ST_OK);
-    }
+    ck_assert_uint_eq(tell_all(0, &n), 19);
     for (unsigned i = 0; i < 1000 && !mesh_is_member(mesh, 20); i++) {
         ck_assert_int_ne(mesh_owner(mesh, &node), -1);
         mesh_run_ms(mesh, 5);
@@ -650,8 +625,6 @@ START_TEST(who_joins_is_no_member_yet)
     mesh_run_ms(mesh, 5000);
     check_lookups(200);
     writer_done(&peers);
-    writer_done(&body);
-    writer_done(&answer);
 }
 END_TEST
 
