@@ -117,6 +117,12 @@ survive: deps-bench
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
 	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/survive.py $(SURVIVE)
 
+# Attacks by phones and members, and what becomes of honest calls meanwhile: ATTACK="NAME ... --keep"
+.PHONY: attack
+attack: deps-test
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all $(BUILD)/release/tests/e2e/intruder
+	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/attack/attack.py $(ATTACK)
+
 .PHONY: install
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/ringway/examples

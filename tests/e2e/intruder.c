@@ -3,6 +3,7 @@
  *
  *     intruder DEED FOLDER OVERLAY FROM-IP TO-IP:PORT [under=NAME] [id=HEX] [other=FOLDER,OVERLAY]
  *              [seed=N] [count=N] [ms=N]
+ *     intruder deeds                     the names of all deeds, a line each
  *
  * FOLDER has our credentials.  Prints one line: "answer NAME", "error NAME: INFO", "silent",
  * "closed: REASON", "refused: REASON" (before the link was up), or what the deed's own words are.
@@ -217,6 +218,14 @@ take_option(struct intruder *x, const char *option)
         intruder_must(false, "unknown option");
 }
 
+static int
+list_deeds(void)
+{
+    for (size_t i = 0; i < sizeof(deeds) / sizeof(deeds[0]); i++)
+        printf("%s\n", deeds[i].name);
+    return EXIT_SUCCESS;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -225,6 +234,8 @@ main(int argc, char **argv)
     char from[64];
     size_t i = 0;
 
+    if (argc == 2 && strcmp(argv[1], "deeds") == 0)
+        return list_deeds();
     intruder_must(argc >= 6,
                   "usage: intruder DEED FOLDER OVERLAY FROM-IP TO-IP:PORT [NAME=VALUE]...");
     while (i < sizeof(deeds) / sizeof(deeds[0]) && strcmp(deeds[i].name, argv[1]) != 0)

@@ -1,6 +1,7 @@
 # The decoders under mutated input, and the examples that both this and the conformance tests use.
 #
 #   make fuzz                          each group under clang's fuzzer, FUZZ_S seconds each
+#   make fuzz-sip [FUZZ_SIP="--messages 200000 --seed 1"]    SIP messages against sanitized nodes; a part of make fuzz
 #   build/MODE/tests/fuzz/replay       the same groups over whole, cut and mutated examples
 
 FUZZ_S       ?= 60
@@ -32,6 +33,11 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(FUZZ_SOURCES)
 .PHONY: fuzz fuzz-run
 fuzz: deps-fuzz
 	@$(MAKE) --no-print-directory -s fuzz-run
+	@$(MAKE) --no-print-directory -s fuzz-sip
+.PHONY: fuzz-sip
+fuzz-sip: deps-test
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=asan all
+	@RINGWAY_BUILD=$(BUILD)/asan PYTHONDONTWRITEBYTECODE=1 python3 tests/fuzz/sip/sip_fuzz.py $(FUZZ_SIP)
 fuzz-run: $(FUZZ_GROUPS:%=fuzz-%)
 fuzz-%: $(BUILD)/fuzz/% $(OUT)/tests/fuzz/replay
 	$(OUT)/tests/fuzz/replay --seeds $(BUILD)/fuzz/seeds

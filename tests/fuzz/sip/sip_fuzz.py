@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""SIP messages with harm done to them, against sanitized nodes with a callee in another overlay.
+
+    sip_fuzz.py [--messages 200000] [--seed 1] [--transport udp|tcp|both] [--every 1000] [--keep]
+
+Phones' requests outside and inside dialogs and the callee's responses, each header field in turn with each kind of harm, by UDP and
+TCP, to a node that is no gateway and to one that is.  After every --every messages an honest phone calls from overlay to overlay.
+It fails when a daemon ends, a sanitizer speaks, an honest call does not come up, or a call is left that nobody ends.
+The last messages before a failure are kept in a file that --replay sends again.
+"""
+import argparse
+import collections
+import os
+import pickle
+import random
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "..", "lab"), os.path.join(HERE, "..", "..", "e2e")]
+import corpus  # noqa: E402
+import mutate  # noqa: E402
+from agent import Agent, end_call, establish  # noqa: E402
+from common import clean_log  # noqa: E402
+from lab import Lab, LabError, wait_for  # noqa: E402
+from robots import Robot, Sender  # noqa: E402
+
+NETS = {"east": "127.90.1", "west": "127.90.2"}
+KEPT = 4000           # messages, for the replay
+PACE = 200            # messages between two looks whether the nodes keep up
+HONEST_S = 2.0        # an honest call comes up within
+SIP_OPTIONS = "max-requests-per-source = 1000000\n  max-connections = 4000\n  max-calls = 100000"
+
+
+class Campaign:
+    """One run: the laboratory, the phones, and what was sent."""
+
+    def __init__(self, options):
+        self.options, self.rng = options, random.Random(options.seed)
+        self.sent, self.honest, self.slowest = 0, 0, 0.0
+        self.kept = collections.deque(maxlen=KEPT)
+        self.turns = collections.Counter()
+        self.torture = corpus.torture()
+        self.lab = Lab(build=options.build, log_level="remote", sip_extra=SIP_OPTIONS)
+        for name, net in NETS.items():
+            self.lab.island(name, net, 2)
+
+    def start(self):
+        self.lab.prepare()
+        self.lab.start()
+        self.lab.wait_joined(60)
+        east, west = self.lab.islands
+        self.nodes = [east.others()[0], east.gateway()]
+        self.robots = [Robot("127.90.3.1", "robot", west.domain, west.others()[0].sip, 1),
+                       Robot("127.90.3.2", "robot2", east.domain, east.gateway().sip, 2)]
+        for robot in self.robots:
+            robot.register()
+            robot.start()
+        self.caller = Agent("127.90.3.3", "honest", east.domain, east.others()[0].sip)
+        self.callee = Agent("127.90.3.4", "honest", west.domain, west.others()[0].sip)
+        self.caller.register()
+        self.callee.register()
+        addresses = [f"127.90.4.{i}" for i in range(1, 13)]
+        wanted = {"udp": ["UDP"], "tcp": ["TCP"], "both": ["UDP", "TCP"]}[self.options.transport]
+        self.senders = [Sender(node, addresses, transport) for node in self.nodes for transport in wanted]
+
+    # ---- messages --------------------------------------------------------------------------------------------
+
+    def values(self, sender, me):
+        east, west = self.lab.islands
+        number = self.rng.getrandbits(40)
+        callee = self.rng.choice((f"sip:robot@{west.domain}", f"sip:robot2@{east.domain}", f"sip:nobody@{west.domain}"))
+        return {"uri": callee, "aor": f"sip:fuzz{number % 50}@{east.domain}", "me": me, "transport": sender.transport,
+                "branch": f"z9hG4bK{number:x}", "tag": f"{number:x}", "id": f"{number:x}@fuzz", "n": str(1 + number % 1000),
+                "domain": east.domain, "user": f"fuzz{number % 50}", "local": f"<sip:fuzz@{east.domain}>;tag={number:x}",
+                "remote": f"<{callee}>;tag=x{number:x}", "routes": "", "target": callee, "call": f"{number:x}@fuzz"}
+
+    def message(self, sender):
+        """The next message: a template with its values, and harm done to it."""
+        me, kind = sender.next(), self.rng.randrange(10)
+        if kind == 0:
+            name = self.rng.choice(sorted(self.torture))
+            return mutate.mutate(self.torture[name], self.turn(name), self.rng)
+        values = self.values(sender, me)
+        if kind < 4:
+            name = self.rng.choice(sorted(corpus.IN_DIALOG))
+            head, body = corpus.IN_DIALOG[name]
+            if self.dialog:
+                values.update(self.dialog)
+        else:
+            name = self.rng.choice(sorted(corpus.REQUESTS))
+            head, body = corpus.REQUESTS[name]
+        text = head.format(**values).replace("\r\n", "\n").replace("\n", "\r\n") + "\r\n" + body
+        return mutate.mutate(text.encode(), self.turn(name), self.rng)
+
+    def turn(self, name):
+        self.turns[name] += 1
+        return self.turns[name]
+
+    def open_dialog(self):
+        """A call of the honest pair whose names the harmful messages use."""
+        dialog, _, _ = establish(self.caller, self.callee, tag=f"h{self.rng.getrandbits(32):x}")
+        self.dialog = {"local": dialog.local, "remote": dialog.remote, "call": dialog.call_id, "target": dialog.target,
+                       "routes": "".join(f"Route: {route}\r\n" for route in dialog.routes)}
+
+    # ---- the run ---------------------------------------------------------------------------------------------
+
+    def honest_call(self):
+        """An honest phone calls; the time until the call is up."""
+        for phone in (self.caller, self.callee):
+            while phone.poll(0):
+                pass
+            phone.waiting.clear()
+            phone.register()
+        begin = time.monotonic()
+        dialog, _, _ = establish(self.caller, self.callee, tag=f"h{self.rng.getrandbits(32):x}")
+        elapsed = time.monotonic() - begin
+        end_call(self.caller, dialog, self.callee)
+        self.slowest = max(self.slowest, elapsed)
+        self.honest += 1
+        if elapsed > HONEST_S:
+            raise LabError(f"an honest call took {elapsed:.2f} s")
+
+    def check(self):
+        for node in self.lab.nodes():
+            if not node.is_running():
+                raise LabError(f"{node.island.name}/{node.name} ended with {node.process.returncode}")
+            clean_log(node.log())
+
+    def keep_up(self):
+        """Until the node answers an OPTIONS: what was sent before has been read."""
+        for node in self.nodes:
+            wait_for(f"{node.name} answers", lambda n=node: n.ctl("status"), 30)
+        for _ in range(3):
+            self.caller.waiting.clear()
+            self.caller.request("OPTIONS", f"sip:{self.caller.proxy}")
+            try:
+                self.caller.expect("an answer", lambda m: m.is_response and m.method == "OPTIONS", 10)
+                return
+            except LabError:
+                continue
+        raise LabError("the node does not answer an OPTIONS")
+
+    def run(self):
+        self.dialog = None
+        while self.sent < self.options.messages:
+            if self.sent % self.options.every == 0:
+                self.check()
+                self.honest_call()
+                self.open_dialog()
+                print(f"{self.sent} messages, {self.honest} honest calls, the slowest {self.slowest:.2f} s, "
+                      f"robots rang {[r.rung for r in self.robots]}, answered {[r.answered for r in self.robots]}", flush=True)
+            sender = self.senders[self.sent // 50 % len(self.senders)]
+            data = self.message(sender)
+            self.kept.append((self.senders.index(sender), data))
+            sender.send(data)
+            self.sent += 1
+            if self.sent % PACE == 0:
+                self.keep_up()
+        self.check()
+        self.honest_call()
+
+    def replay(self, path):
+        with open(path, "rb") as source:
+            for index, data in pickle.load(source):
+                sender = self.senders[index % len(self.senders)]
+                sender.next()
+                sender.send(data)
+        time.sleep(1)  # the last ones are read
+        self.check()
+        self.honest_call()
+
+    def end(self):
+        for sender in self.senders:
+            sender.close()
+        for robot in self.robots:
+            robot.is_ending = True
+
+    def left_behind(self):
+        """Calls that stand when everybody has gone: none, once the timers have run out."""
+        def none():
+            return all(not node.ctl("calls") for node in self.lab.nodes())
+        wait_for("no call is left", none, self.options.patience)
+
+    def save(self):
+        path = os.path.join(tempfile.gettempdir(), f"sip-fuzz-{self.options.seed}-{os.getpid()}.bin")
+        with open(path, "wb") as out:
+            pickle.dump(list(self.kept), out)
+        print(f"the last {len(self.kept)} messages: {path}", flush=True)
+
+
+def finish(campaign, problem):
+    """Ends the laboratory; the exit status."""
+    codes = campaign.lab.stop(keep=True)
+    wrong = {name: code for name, code in codes.items() if code not in (0, None)}
+    for node in campaign.lab.nodes():
+        try:
+            clean_log(node.log())
+        except LabError as report:
+            problem = problem or report
+    problem = problem or (wrong and LabError(f"exit codes {wrong}"))
+    if problem:
+        campaign.save()
+        print(f"FAIL after {campaign.sent} messages (seed {campaign.options.seed}): {problem}")
+        print(f"logs: {campaign.lab.dir}")
+    else:
+        campaign.lab.stop(keep=campaign.options.keep)
+        print(f"{campaign.sent} messages, {campaign.honest} honest calls, the slowest {campaign.slowest:.2f} s: no death, no report")
+    print(f"{0 if problem else 1} passed, {1 if problem else 0} failed")
+    return 1 if problem else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=200000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1000)
+    parser.add_argument("--transport", choices=("udp", "tcp", "both"), default="both")
+    parser.add_argument("--patience", type=float, default=240, help="seconds until no call may be left")
+    parser.add_argument("--replay")
+    parser.add_argument("--build")
+    parser.add_argument("--keep", action="store_true")
+    campaign = Campaign(parser.parse_args())
+    problem = None
+    try:
+        campaign.start()
+        if campaign.options.replay:
+            campaign.replay(campaign.options.replay)
+        else:
+            campaign.run()
+        campaign.end()
+        campaign.left_behind()
+    except (LabError, OSError, AssertionError) as found:
+        problem = found
+        campaign.end()
+    return finish(campaign, problem)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
