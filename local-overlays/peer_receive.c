@@ -352,7 +352,8 @@ peer_take_message(struct peer *p, const struct id *from, struct slice message)
         peer_refuse(p, from, "of another overlay");
         return;
     }
-    routing_decide(&h, &p->conf.self.node, p->envelope.initial_ttl, &table, &route);
+    routing_decide(&h, routing_is_request(peer_code_of(message)), &p->conf.self.node,
+                   p->envelope.initial_ttl, &table, &route);
     hold_back(p, &route);
     switch (route.verdict) {
     case ROUTING_DELIVER:
@@ -369,7 +370,8 @@ peer_take_message(struct peer *p, const struct id *from, struct slice message)
             peer_bootstrap_overheard(p, from, message);
         else
             peer_refuse(p, from, route.reason);
-        refuse_request(p, from, message, &route);
+        if (route.error != 0)
+            refuse_request(p, from, message, &route);
         break;
     case ROUTING_DROP:
         if (route.has_no_way)

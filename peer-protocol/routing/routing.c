@@ -45,10 +45,74 @@ decide_forward(const struct forwarding *h, const struct id *next, struct slice d
     ret->destinations = destinations;
 }
 
+static bool
+is_same_entry(const struct destination *a, const struct destination *b)
+{
+    if (a->type != b->type)
+        return false;
+    return a->type == DESTINATION_OPAQUE ? slice_equal(a->opaque, b->opaque)
+                                         : id_equal(&a->id, &b->id);
+}
+
+static size_t
+read_list(struct slice list, struct destination entry[MESSAGE_LIST_MAX])
+{
+    struct reader in;
+    size_t count = 0;
+
+    reader_init(&in, list);
+    while (count < MESSAGE_LIST_MAX && destination_read(&in, &entry[count]))
+        count++;
+    return count;
+}
+
+/* A list that names a node twice sends a message in circles, as often as its writer likes. */
+static const char *
+fault_of_destinations(const struct destination *entry, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (entry[i].type == DESTINATION_NODE && id_is_wildcard(&entry[i].id) && i + 1 < count)
+            return "a wildcard that is not the last destination"; /* section 6.3.2.2 */
+        for (size_t k = 0; k < i; k++)
+            if (is_same_entry(&entry[i], &entry[k]))
+                return "one destination twice";
+    }
+    return NULL;
+}
+
+/* Each hop adds an entry to the via list and takes one from the TTL: a longer list is made up, and
+ * whoever answered it would send his answer that long a way. */
+static bool
+has_made_up_via(const struct forwarding *h, uint8_t initial_ttl)
+{
+    size_t count = 0;
+
+    return destination_list_check(h->via, true, &count) != ST_OK ||
+           count > (size_t)(initial_ttl - h->ttl);
+}
+
+static bool
+check_lists(const struct forwarding *h, bool is_request, uint8_t initial_ttl, struct routing *ret)
+{
+    struct destination entry[MESSAGE_LIST_MAX];
+    size_t count = read_list(h->destinations, entry);
+    const char *fault = fault_of_destinations(entry, count);
+
+    if (has_made_up_via(h, initial_ttl))
+        refuse(ret, 0, "more entries in its via list than hops behind it");
+    else if (is_request && count > ROUTING_DESTINATIONS_MAX)
+        refuse(ret, ERROR_INVALID_MESSAGE, "too many destinations");
+    else if (fault)
+        refuse(ret, ERROR_INVALID_MESSAGE, fault);
+    else
+        return true;
+    return false;
+}
+
 /* Section 6.1: the three cases, for the first entry that is not this node. */
 void
-routing_decide(const struct forwarding *h, const struct id *self, uint8_t initial_ttl,
-               const struct routing_table *table, struct routing *ret)
+routing_decide(const struct forwarding *h, bool is_request, const struct id *self,
+               uint8_t initial_ttl, const struct routing_table *table, struct routing *ret)
 {
     struct reader in;
     struct destination d;
@@ -60,6 +124,8 @@ routing_decide(const struct forwarding *h, const struct id *self, uint8_t initia
         refuse(ret, ERROR_TTL_EXCEEDED, "time to live over the initial one");
         return;
     }
+    if (!check_lists(h, is_request, initial_ttl, ret))
+        return;
     reader_init(&in, h->destinations);
     while (destination_read(&in, &d)) {
         bool is_last = reader_left(&in) == 0;
@@ -118,20 +184,28 @@ routing_forward(struct slice message, const struct forwarding *h, const struct r
     return st;
 }
 
+/* Back to where the message has been before: what lies between was a circle. */
+static size_t
+cut_circle(const struct destination *entry, size_t count)
+{
+    for (size_t k = 0; k + 1 < count; k++)
+        if (is_same_entry(&entry[k], &entry[count - 1]))
+            return k + 1;
+    return count;
+}
+
 void
 routing_response_destinations(struct slice via, const struct id *from, struct writer *ret)
 {
-    struct destination entry[MESSAGE_LIST_MAX];
-    struct reader in;
-    size_t count = 0;
+    struct destination entry[MESSAGE_LIST_MAX], back[MESSAGE_LIST_MAX + 1];
+    size_t left = read_list(via, entry), count = 0;
 
-    reader_init(&in, via);
-    while (count < MESSAGE_LIST_MAX && destination_read(&in, &entry[count]))
-        count++;
-    struct destination first = destination_node(from);
-    destination_write(ret, &first);
-    while (count > 0)
-        destination_write(ret, &entry[--count]);
+    back[count++] = destination_node(from);
+    while (left > 0) {
+        back[count] = entry[--left];
+        count = cut_circle(back, count + 1);
+    }
+    routing_destinations(back, count, ret);
 }
 
 void

@@ -5,6 +5,9 @@
  * and a response goes back along the reversed one.
  *
  * Source: RFC 6940 sections 6.1, 6.2, 6.3.2.
+ * One message is not many: a destination list names no node twice, a request's has at most
+ * ROUTING_DESTINATIONS_MAX entries, and a via list is no longer than the TTL says the way was.
+ *
  * Left out on purpose: opaque IDs of our own (we keep whole via lists, section 6.1.2), so an opaque
  * ID that arrives first in a destination list is none of ours.
  */
@@ -12,6 +15,8 @@
 #define PEER_PROTOCOL_ROUTING_ROUTING_H
 
 #include "peer-protocol/message/message.h"
+
+#define ROUTING_DESTINATIONS_MAX 8 /* of a request: plug-ins name TOPOLOGY_TARGET_MAX at most */
 
 /** The connection table and the topology plug-in behind it. */
 struct routing_table {
@@ -23,7 +28,7 @@ struct routing_table {
 enum routing_verdict {
     ROUTING_DELIVER, /* it ends here */
     ROUTING_FORWARD, /* to .next, with .destinations left */
-    ROUTING_REFUSE,  /* answer .error, if it is a request */
+    ROUTING_REFUSE,  /* answer .error, if it is a request and there is one */
     ROUTING_DROP,    /* silently */
 };
 
@@ -32,14 +37,19 @@ struct routing {
     struct destination target; /* DELIVER: the entry that ended here */
     struct id next;            /* FORWARD */
     struct slice destinations; /* FORWARD */
-    uint16_t error;            /* REFUSE: enum error_code */
+    uint16_t error;            /* REFUSE: enum error_code; 0: the way back cannot be believed */
     const char *reason;        /* REFUSE, DROP: for the log */
     bool has_no_way;           /* DROP: its next hop is not there; there may be one later */
 };
 
-/** routing_decide - what to do with a message that came in; @h as forwarding_read() checked it. */
-void routing_decide(const struct forwarding *h, const struct id *self, uint8_t initial_ttl,
-                    const struct routing_table *table, struct routing *ret);
+/**
+ * routing_decide - what to do with a message that came in
+ * @h:          as forwarding_read() checked it
+ * @is_request: false for a response, the list of which is the way the request came, and for a
+ *              fragment of which that cannot be told
+ */
+void routing_decide(const struct forwarding *h, bool is_request, const struct id *self,
+                    uint8_t initial_ttl, const struct routing_table *table, struct routing *ret);
 
 /**
  * routing_forward - write the message as it is to be sent on
@@ -51,8 +61,7 @@ NODISCARD enum status routing_forward(struct slice message, const struct forward
                                       struct writer *ret);
 
 /** routing_response_destinations - the destination list for the response to a request that came
- * with
- *  @via from the link with @from. */
+ * with @via from the link with @from: the way back without its circles. */
 void routing_response_destinations(struct slice via, const struct id *from, struct writer *ret);
 
 /** routing_response_options - the options a response has to copy (RESPONSE_COPY), flags cleared. */

@@ -40,7 +40,7 @@ decide(struct forwarding *h, const struct destination *to, size_t count, struct 
     writer_reset(list);
     routing_destinations(to, count, list);
     h->destinations = writer_slice(list);
-    routing_decide(h, &self, 100, &table, &r);
+    routing_decide(h, true, &self, 100, &table, &r);
     return r;
 }
 
@@ -62,9 +62,10 @@ START_TEST(test_decide)
     r = decide(&h, &resource, 1, &list);
     ck_assert_int_eq(r.verdict, ROUTING_DELIVER);
     ck_assert(id_equal(&r.target.id, &mine));
-    r = decide(&h, (struct destination[]){destination_node(&all), node_other}, 2, &list);
+    struct destination wildcard = destination_node(&all);
+    r = decide(&h, &wildcard, 1, &list);
     ck_assert_int_eq(r.verdict, ROUTING_DELIVER); /* a wildcard is never sent on */
-    r = decide(&h, (struct destination[]){node_self, node_self, node_other, resource}, 4, &list);
+    r = decide(&h, (struct destination[]){node_self, node_other, resource}, 3, &list);
     ck_assert_int_eq(r.verdict, ROUTING_FORWARD);
     ck_assert(id_equal(&r.next, &other));
     ck_assert_uint_eq(r.destinations.len, 18 + 19);
@@ -188,7 +189,7 @@ START_TEST(test_forward_and_back)
     message = letter(&keys, "hi");
     writer_init(&w, 65000);
     ck_assert_int_eq(forwarding_read(message, &h, NULL, NULL), ST_OK);
-    routing_decide(&h, &self, 100, &table, &r);
+    routing_decide(&h, true, &self, 100, &table, &r);
     ck_assert_int_eq(r.verdict, ROUTING_FORWARD);
     ck_assert_int_eq(routing_forward(message, &h, &r, &link_node, &w), ST_OK);
     ck_assert_int_eq(message_decode(writer_slice(&w), &m, NULL), ST_OK);
@@ -213,6 +214,7 @@ START_TEST(test_forward_and_back)
 }
 END_TEST
 
+/* A forwarder that does not count makes its via list a made-up one. */
 START_TEST(test_via_list_is_bounded)
 {
     struct fake_keys keys;
@@ -230,18 +232,101 @@ START_TEST(test_via_list_is_bounded)
     for (;;) {
         struct slice in = writer_slice(&w[at]);
         ck_assert_int_eq(forwarding_read(in, &h, NULL, NULL), ST_OK);
-        h.ttl = 50; /* a forwarder that does not count */
-        routing_decide(&h, &self, 100, &table, &r);
-        writer_reset(&w[1 - at]);
-        if (routing_forward(in, &h, &r, &link_node, &w[1 - at]) != ST_OK)
+        h.ttl = 50;
+        routing_decide(&h, true, &self, 100, &table, &r);
+        if (r.verdict != ROUTING_FORWARD)
             break;
+        writer_reset(&w[1 - at]);
+        ck_assert_int_eq(routing_forward(in, &h, &r, &link_node, &w[1 - at]), ST_OK);
         at = 1 - at;
         ck_assert_uint_le(++hops, MESSAGE_LIST_MAX);
     }
-    ck_assert_uint_eq(hops, MESSAGE_LIST_MAX);
+    ck_assert_uint_eq(hops, 51);
+    ck_assert_int_eq(r.verdict, ROUTING_REFUSE);
+    ck_assert_uint_eq(r.error, 0); /* nobody knows to whom an answer would go */
     writer_done(&w[0]);
     writer_done(&w[1]);
     slice_free(&message);
+}
+END_TEST
+
+static void
+refuses(struct forwarding *h, const struct destination *to, size_t count, struct writer *list)
+{
+    struct routing r = decide(h, to, count, list);
+
+    ck_assert_int_eq(r.verdict, ROUTING_REFUSE);
+    ck_assert_uint_eq(r.error, ERROR_INVALID_MESSAGE);
+}
+
+START_TEST(test_no_destination_twice)
+{
+    struct forwarding h = {.ttl = 100};
+    struct destination to[90], wildcard;
+    struct destination compact = {
+        .type = DESTINATION_OPAQUE, .opaque = slice_of("\x80\x01", 2), .is_compact = true};
+    struct id all;
+    struct writer list;
+
+    writer_init(&list, 1u << 16);
+    for (unsigned i = 0; i < 90; i++)
+        to[i] = destination_node((const struct id *[]){&self, &other, &far}[i % 3]);
+    refuses(&h, to, 90, &list);
+    refuses(&h, to, 4, &list);
+    refuses(&h, (struct destination[]){to[1], to[0], to[1]}, 3, &list);
+    refuses(&h, (struct destination[]){to[1], compact, compact}, 3, &list);
+    ck_assert_int_eq(decide(&h, to, 3, &list).verdict, ROUTING_FORWARD);
+
+    memset(&all, 0xff, sizeof(all));
+    wildcard = destination_node(&all);
+    refuses(&h, (struct destination[]){wildcard, to[1]}, 2, &list);
+    writer_done(&list);
+}
+END_TEST
+
+START_TEST(test_few_destinations)
+{
+    struct forwarding h = {.ttl = 100};
+    struct destination to[ROUTING_DESTINATIONS_MAX + 1];
+    struct routing r;
+    struct writer list;
+
+    writer_init(&list, 1u << 16);
+    for (uint8_t i = 0; i <= ROUTING_DESTINATIONS_MAX; i++)
+        to[i] = destination_node(&(struct id){{3, i}});
+    ck_assert_int_eq(decide(&h, to, ROUTING_DESTINATIONS_MAX, &list).verdict, ROUTING_FORWARD);
+    refuses(&h, to, ROUTING_DESTINATIONS_MAX + 1, &list);
+    routing_decide(&h, false, &self, 100, &table, &r); /* a response goes back the whole way */
+    ck_assert_int_eq(r.verdict, ROUTING_FORWARD);
+    writer_done(&list);
+}
+END_TEST
+
+/* What lies between two visits to one node is left out. */
+START_TEST(test_the_way_back_has_no_circles)
+{
+    struct destination a = destination_node(&other), b = destination_node(&far);
+    struct destination c = destination_node(&link_node), d = destination_node(&(struct id){{9}});
+    struct writer via, back, expected;
+
+    writer_init(&via, 4096);
+    writer_init(&back, 4096);
+    writer_init(&expected, 4096);
+    routing_destinations((struct destination[]){a, b, c, a, d}, 5, &via);
+    routing_response_destinations(writer_slice(&via), &link_node, &back);
+    routing_destinations((struct destination[]){c, b, a}, 3, &expected);
+    ck_assert(slice_equal(writer_slice(&back), writer_slice(&expected)));
+
+    writer_reset(&via);
+    writer_reset(&back);
+    writer_reset(&expected);
+    routing_destinations((struct destination[]){d, a, b, c, a}, 5, &via);
+    routing_response_destinations(writer_slice(&via), &self, &back);
+    routing_destinations((struct destination[]){destination_node(&self), a, d}, 3, &expected);
+    ck_assert(slice_equal(writer_slice(&back), writer_slice(&expected)));
+    writer_done(&via);
+    writer_done(&back);
+    writer_done(&expected);
 }
 END_TEST
 
@@ -493,6 +578,9 @@ suite(void)
     tcase_add_test(t, test_options);
     tcase_add_test(t, test_forward_and_back);
     tcase_add_test(t, test_via_list_is_bounded);
+    tcase_add_test(t, test_no_destination_twice);
+    tcase_add_test(t, test_few_destinations);
+    tcase_add_test(t, test_the_way_back_has_no_circles);
     tcase_add_test(t, test_verify);
     tcase_add_test(t, test_duplicates);
     tcase_add_test(t, test_duplicate_bytes);
