@@ -42,7 +42,9 @@
 #define PEER_DUPLICATE_BYTES_MAX   (4u << 20)
 #define PEER_ANSWERS_MAX           1024   /* requests that wait for our own answer */
 #define PEER_CERTIFICATE_BYTES_MAX 60000u /* of others in one message, beside our own */
-#define PEER_REASSEMBLY_MAX        16
+#define PEER_REASSEMBLY_MAX        256    /* messages of which fragments have come */
+#define PEER_REASSEMBLY_LINK_MAX   16     /* of one link */
+#define PEER_REASSEMBLY_BYTES_MAX  (32u << 20)
 #define PEER_CONNECTING_MAX        128
 #define PEER_COPIES_MAX            16 /* copies of records under way */
 #define PEER_REPLICAS_MAX          4

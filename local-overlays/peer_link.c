@@ -337,6 +337,8 @@ peer_on_link_down(struct peer *p, struct moment now, const struct id *node, cons
     l = peer_link_find(p, node);
     if (l && l->is_up)
         lose_link(p, l, reason);
+    if (p->reassembly)
+        reassembly_forget(p->reassembly, node);
     transactions_run(p->transactions, p->now.mono_ms, p, peer_transmit, peer_expired);
     peer_leave(p);
 }

@@ -263,14 +263,22 @@ static void
 deliver_fragment(struct peer *p, const struct id *link, struct slice fragment,
                  const struct destination *target)
 {
+    const struct reassembly_limits limits = {.max_messages = PEER_REASSEMBLY_MAX,
+                                             .max_bytes = PEER_REASSEMBLY_BYTES_MAX,
+                                             .link_messages = PEER_REASSEMBLY_LINK_MAX,
+                                             .link_bytes = p->envelope.max_bytes};
     struct slice whole = {0};
+    uint64_t evicted;
     enum status st;
 
     if (!p->reassembly)
-        p->reassembly = reassembly_new(PEER_REASSEMBLY_MAX, p->envelope.max_bytes);
+        p->reassembly = reassembly_new(&limits);
     if (!p->reassembly)
         return;
+    evicted = reassembly_evicted(p->reassembly);
     st = reassembly_add(p->reassembly, p->now.mono_ms, link, fragment, &whole);
+    if (reassembly_evicted(p->reassembly) > evicted)
+        peer_refuse(p, link, "fragments of more messages than a link may have under way");
     if (st != ST_OK)
         peer_refuse(p, link, status_text(st));
     else if (whole.data)

@@ -90,21 +90,27 @@ struct partial {
 
 struct reassembly {
     struct list_node partials;
-    size_t max_messages, max_bytes;
+    struct reassembly_limits limits;
     size_t messages, bytes;
+    uint64_t evicted;
 };
 
 struct reassembly *
-reassembly_new(size_t max_messages, size_t max_bytes)
+reassembly_new(const struct reassembly_limits *limits)
 {
     struct reassembly *a = calloc(1, sizeof(*a));
 
     if (!a)
         return NULL;
     list_init(&a->partials);
-    a->max_messages = max_messages;
-    a->max_bytes = max_bytes;
+    a->limits = *limits;
     return a;
+}
+
+uint64_t
+reassembly_evicted(const struct reassembly *a)
+{
+    return a->evicted;
 }
 
 static size_t
@@ -150,6 +156,101 @@ reassembly_expire(struct reassembly *a, uint64_t now_ms)
     }
 }
 
+void
+reassembly_forget(struct reassembly *a, const struct id *from)
+{
+    list_each(at, &a->partials)
+    {
+        struct partial *p = list_entry(at, struct partial, order);
+        if (id_equal(&p->from, from))
+            forget(a, p);
+    }
+}
+
+/* ---- shares ---- */
+
+/** What one link holds. */
+struct share {
+    size_t messages, bytes;
+    struct partial *oldest;
+};
+
+static size_t
+partial_bytes(const struct partial *p)
+{
+    return p->lists.len + p->have + p->piece_count * sizeof(struct piece);
+}
+
+static struct share
+share_of(const struct reassembly *a, const struct id *from, const struct partial *spared)
+{
+    struct share s = {0};
+
+    list_each(at, (struct list_node *)&a->partials)
+    {
+        struct partial *p = list_entry(at, struct partial, order);
+        if (!id_equal(&p->from, from))
+            continue;
+        s.messages++;
+        s.bytes += partial_bytes(p);
+        if (!s.oldest && p != spared)
+            s.oldest = p;
+    }
+    return s;
+}
+
+/* The link that holds most in bytes, or else in messages; never one that holds less than @from. */
+static struct partial *
+oldest_of_largest(const struct reassembly *a, const struct id *from, const struct partial *spared,
+                  bool by_bytes)
+{
+    struct share most = share_of(a, from, spared);
+    struct partial *oldest = most.oldest;
+
+    list_each(at, (struct list_node *)&a->partials)
+    {
+        const struct partial *p = list_entry(at, struct partial, order);
+        struct share s = share_of(a, &p->from, spared);
+        if (s.oldest && (by_bytes ? s.bytes > most.bytes : s.messages > most.messages)) {
+            most = s;
+            oldest = s.oldest;
+        }
+    }
+    return oldest;
+}
+
+static void
+evict(struct reassembly *a, struct partial *p)
+{
+    a->evicted++;
+    forget(a, p);
+}
+
+/* Room for @bytes more of a link, and @messages more: its own oldest go while it is over its share,
+ * then the oldest of whoever holds most.  A message that never becomes whole holds up no other. */
+static enum status
+make_room(struct reassembly *a, const struct id *from, const struct partial *spared,
+          size_t messages, size_t bytes)
+{
+    const struct reassembly_limits *l = &a->limits;
+
+    for (;;) {
+        struct share own = share_of(a, from, spared);
+        bool is_full_of_bytes = a->bytes + bytes > l->max_bytes;
+        struct partial *victim;
+
+        if (own.messages + messages > l->link_messages || own.bytes + bytes > l->link_bytes)
+            victim = own.oldest;
+        else if (is_full_of_bytes || a->messages + messages > l->max_messages)
+            victim = oldest_of_largest(a, from, spared, is_full_of_bytes);
+        else
+            return ST_OK;
+        if (!victim)
+            return ST_LIMIT;
+        evict(a, victim);
+    }
+}
+
 static struct partial *
 find(const struct reassembly *a, const struct id *from, uint64_t transaction_id)
 {
@@ -189,12 +290,13 @@ start(struct reassembly *a, uint64_t now_ms, const struct id *from, const struct
 {
     size_t lists_len = h->via.len + h->destinations.len + h->options.len;
 
-    if (a->messages >= a->max_messages || a->bytes + lists_len > a->max_bytes)
-        return ST_LIMIT;
+    enum status st = make_room(a, from, NULL, 1, lists_len);
+    if (st != ST_OK)
+        return st;
     struct partial *p = calloc(1, sizeof(*p));
     if (!p)
         return ST_NOMEM;
-    enum status st = keep_header(p, h);
+    st = keep_header(p, h);
     if (st != ST_OK) {
         free(p);
         return st;
@@ -260,8 +362,10 @@ insert(struct reassembly *a, struct partial *p, const struct forwarding *h, stru
         return ST_MALFORMED; /* two ends, or something after the end */
     if (is_last && before != &p->pieces)
         return ST_MALFORMED;
-    if (p->piece_count >= PIECES_MAX || a->bytes + piece_cost(data.len) > a->max_bytes)
-        return ST_LIMIT;
+    st = p->piece_count >= PIECES_MAX ? ST_LIMIT
+                                      : make_room(a, &p->from, p, 0, piece_cost(data.len));
+    if (st != ST_OK)
+        return st;
     struct piece *piece = malloc(sizeof(*piece) + data.len);
     if (!piece)
         return ST_NOMEM;
@@ -321,7 +425,7 @@ reassembly_add(struct reassembly *a, uint64_t now_ms, const struct id *from, str
         return ST_MALFORMED;
     if (h.fragment & FRAGMENT_LAST && FRAGMENT_OFFSET(h.fragment) == 0)
         return slice_copy(fragment, ret_whole); /* not fragmented at all */
-    if (FRAGMENT_OFFSET(h.fragment) + data.len > a->max_bytes)
+    if (FRAGMENT_OFFSET(h.fragment) + data.len > a->limits.link_bytes)
         return ST_LIMIT;
     p = find(a, from, h.transaction_id);
     if (!p) {

@@ -187,7 +187,13 @@ NODISCARD enum status fragment_split(struct slice message, size_t max_bytes,
  * (section 6.7).  Overlaps and holes are refused.
  */
 struct reassembly;
-struct reassembly *reassembly_new(size_t max_messages, size_t max_bytes);
+
+/** Whatever one link sends, the fragments of others become whole messages. */
+struct reassembly_limits {
+    size_t max_messages, max_bytes;   /* of all links */
+    size_t link_messages, link_bytes; /* of one */
+};
+struct reassembly *reassembly_new(const struct reassembly_limits *limits);
 void reassembly_free(struct reassembly *a);
 
 /**
@@ -200,6 +206,10 @@ void reassembly_free(struct reassembly *a);
 NODISCARD enum status reassembly_add(struct reassembly *a, uint64_t now_ms, const struct id *from,
                                      struct slice fragment, struct slice *ret_whole);
 void reassembly_expire(struct reassembly *a, uint64_t now_ms);
+/** reassembly_forget - the link with @from is gone. */
+void reassembly_forget(struct reassembly *a, const struct id *from);
+/** reassembly_evicted - beginnings of messages that made room for others, so far. */
+uint64_t reassembly_evicted(const struct reassembly *a);
 
 /* ---- contents -------------------------------------------------------------------------------- */
 

@@ -34,7 +34,7 @@ cut_and_join(struct slice in, size_t max_bytes, size_t first)
         return;
     if (m.header.fragment != MESSAGE_SINGLE_FRAGMENT) /* reserved bits are not kept */
         return;
-    struct reassembly *a = reassembly_new(4, MAX_BYTES);
+    struct reassembly *a = reassembly_new(&(struct reassembly_limits){4, MAX_BYTES, 4, MAX_BYTES});
     fuzz_must(a);
     if (fragment_split(in, max_bytes, keep, &p) == ST_OK) {
         for (size_t i = 0; i < p.count; i++) {
@@ -56,7 +56,7 @@ cut_and_join(struct slice in, size_t max_bytes, size_t first)
 static void
 take_stream(struct slice in)
 {
-    struct reassembly *a = reassembly_new(4, 16384);
+    struct reassembly *a = reassembly_new(&(struct reassembly_limits){4, 16384, 3, 12288});
     const struct id from = {{1}};
     uint64_t now_ms = 0;
     struct reader r;

@@ -249,7 +249,7 @@ drop(struct pieces *p)
 
 START_TEST(fragments_join_in_any_order)
 {
-    struct reassembly *a = reassembly_new(4, 1u << 20);
+    struct reassembly *a = reassembly_new(&(struct reassembly_limits){4, 1u << 20, 4, 1u << 20});
     struct id from = id(9);
     struct pieces p = {0};
     struct slice whole;
@@ -273,7 +273,7 @@ END_TEST
 
 START_TEST(fragments_can_be_cut_again)
 {
-    struct reassembly *a = reassembly_new(4, 1u << 20);
+    struct reassembly *a = reassembly_new(&(struct reassembly_limits){4, 1u << 20, 4, 1u << 20});
     struct id from = id(9);
     struct pieces large = {0}, small = {0};
     struct slice whole = {NULL, 0};
@@ -295,7 +295,7 @@ END_TEST
 
 START_TEST(overlaps_are_refused)
 {
-    struct reassembly *a = reassembly_new(4, 1u << 20);
+    struct reassembly *a = reassembly_new(&(struct reassembly_limits){4, 1u << 20, 4, 1u << 20});
     struct id from = id(9);
     struct pieces p = {0}, q = {0};
     struct slice whole;
@@ -314,23 +314,80 @@ END_TEST
 
 START_TEST(reassembly_is_bounded_and_forgets)
 {
-    struct reassembly *a = reassembly_new(2, 4000);
+    struct reassembly *a = reassembly_new(&(struct reassembly_limits){2, 8000, 1, 4000});
     struct id from[] = {id(1), id(2), id(3)};
     struct pieces p = {0};
     struct slice whole;
 
     build(5000);
     ck_assert_int_eq(fragment_split(writer_slice(&w), 1200, keep, &p), ST_OK);
-    ck_assert_int_eq(reassembly_add(a, 0, &from[0], p.piece[0], &whole), ST_OK);
-    ck_assert_int_eq(reassembly_add(a, 0, &from[1], p.piece[0], &whole), ST_OK);
-    ck_assert_int_eq(reassembly_add(a, 14999, &from[2], p.piece[0], &whole), ST_LIMIT);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(reassembly_add(a, 0, &from[i], p.piece[0], &whole), ST_OK);
+    ck_assert_uint_eq(reassembly_evicted(a), 1); /* two messages at most */
     ck_assert_int_eq(reassembly_add(a, 15000, &from[2], p.piece[0], &whole), ST_OK);
+    ck_assert_uint_eq(reassembly_evicted(a), 1); /* they are too old now */
     ck_assert_int_eq(reassembly_add(a, 15000, &from[2], p.piece[1], &whole), ST_OK);
     ck_assert_int_eq(reassembly_add(a, 15000, &from[2], p.piece[2], &whole), ST_OK);
     ck_assert_int_eq(reassembly_add(a, 15000, &from[2], p.piece[3], &whole), ST_LIMIT); /* bytes */
     drop(&p);
     reassembly_free(a);
     reassembly_free(NULL);
+}
+END_TEST
+
+/* A message of its own: another transaction. */
+static void
+number(struct pieces *p, uint8_t transaction)
+{
+    for (size_t i = 0; i < p->count; i++)
+        ((uint8_t *)(uintptr_t)p->piece[i].data)[27] = transaction;
+}
+
+static bool
+joins(struct reassembly *a, const struct id *from, const struct pieces *p)
+{
+    struct slice whole = {NULL, 0};
+    bool is_whole;
+
+    for (size_t i = 0; i < p->count; i++)
+        ck_assert_int_eq(reassembly_add(a, 0, from, p->piece[i], &whole), ST_OK);
+    is_whole = whole.data != NULL;
+    slice_free(&whole);
+    return is_whole;
+}
+
+/* Beginnings by the hundred from two links, and messages of others that become whole between them;
+ * of the same link, too: there may be others behind it. */
+START_TEST(beginnings_hold_up_nobody)
+{
+    struct reassembly *a = reassembly_new(&(struct reassembly_limits){8, 1u << 16, 4, 1u << 15});
+    struct id from[] = {id(1), id(2), id(3), id(4)};
+    struct pieces begun = {0}, good = {0};
+    struct slice whole;
+
+    build(5000);
+    ck_assert_int_eq(fragment_split(writer_slice(&w), 3000, keep, &begun), ST_OK);
+    ck_assert_int_eq(fragment_split(writer_slice(&w), 1200, keep, &good), ST_OK);
+    number(&good, 255);
+    for (unsigned i = 0; i < 200; i++) {
+        number(&begun, (uint8_t)i);
+        ck_assert_int_eq(reassembly_add(a, 0, &from[i % 2], begun.piece[0], &whole), ST_OK);
+        for (unsigned k = 0; i % 10 == 9 && k < 4; k++)
+            ck_assert(joins(a, &from[k], &good));
+    }
+    ck_assert_uint_gt(reassembly_evicted(a), 180);
+    reassembly_forget(a, &from[0]);
+    reassembly_forget(a, &from[1]);
+    uint64_t evicted = reassembly_evicted(a);
+    for (uint8_t i = 0; i < 4; i++) {
+        number(&begun, i);
+        ck_assert_int_eq(reassembly_add(a, 0, &from[2], begun.piece[0], &whole), ST_OK);
+        ck_assert_int_eq(reassembly_add(a, 0, &from[3], begun.piece[0], &whole), ST_OK);
+    }
+    ck_assert_uint_eq(reassembly_evicted(a), evicted); /* nothing is left of a link that is gone */
+    drop(&begun);
+    drop(&good);
+    reassembly_free(a);
 }
 END_TEST
 
@@ -353,6 +410,7 @@ main(void)
     tcase_add_test(tc, fragments_can_be_cut_again);
     tcase_add_test(tc, overlaps_are_refused);
     tcase_add_test(tc, reassembly_is_bounded_and_forgets);
+    tcase_add_test(tc, beginnings_hold_up_nobody);
     suite_add_tcase(suite, tc);
 
     SRunner *runner = srunner_create(suite);
