@@ -13,6 +13,7 @@
 #include "gateway/sip/ask.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/clock.h"
+#include "gateway/sip/family.h"
 #include "gateway/sip/fence.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/limits.h"
@@ -413,6 +414,7 @@ sip_start(const struct sip_conf *conf, const struct bridge_upward *upward, struc
     list_init(&s->mail);
     pthread_mutex_init(&s->mail_lock, NULL);
     (void)tls_leak_count();
+    family_init();
     sip_clock_install();
     su_init();
     quiet_library();

@@ -4,13 +4,14 @@ It keeps to RFC 3261 as far as a test needs: dialogs with route sets, transactio
 does not retransmit (loopback does not lose), so that a lost message is seen as a failure.
 """
 import random
+import re
 import select
 import socket
 import time
 
 from lab import LabError
 
-SDP = "v=0\r\no=- {n} {n} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
+SDP = "v=0\r\no=- {n} {n} IN IP{family} {ip}\r\ns=-\r\nc=IN IP{family} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
 COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length",
            "c": "content-type", "s": "subject", "k": "supported"}
 
@@ -73,18 +74,20 @@ class Agent:
         self.ip, self.user, self.domain, self.transport = ip, user, domain, transport
         self.uri, self.proxy = f"sip:{user}@{domain}", proxy
         host, proxy_port = proxy.rsplit(":", 1)
-        self.far = (host, int(proxy_port))
+        self.far = (host.strip("[]"), int(proxy_port))
+        self.host = f"[{ip}]" if ":" in ip else ip
+        self.family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         self.waiting, self.stream = [], b""
         self.expires = {}
         self.last_cseq = 0
         self.registration = f"{random.getrandbits(64):x}@{ip}"  # Call-ID of its REGISTERs
         if transport == "udp":
-            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.socket = socket.socket(self.family, socket.SOCK_DGRAM)
             self.socket.bind((ip, port))
         else:
             self.socket = socket.create_connection(self.far, 5, source_address=(ip, 0))
         self.port = self.socket.getsockname()[1]
-        self.contact = f"sip:{user}@{ip}:{self.port}" + (";transport=tcp" if transport == "tcp" else "")
+        self.contact = f"sip:{user}@{self.host}:{self.port}" + (";transport=tcp" if transport == "tcp" else "")
 
     def close(self):
         self.socket.close()
@@ -163,10 +166,10 @@ class Agent:
     # ---- requests ------------------------------------------------------------------------------------
 
     def sdp(self, n=1):
-        return SDP.format(n=n, ip=self.ip, port=40000 + n)
+        return SDP.format(n=n, ip=self.ip, family=6 if ":" in self.ip else 4, port=40000 + n)
 
     def _via(self):
-        return f"SIP/2.0/{self.transport.upper()} {self.ip}:{self.port};branch=z9hG4bK{random.getrandbits(64):x};rport"
+        return f"SIP/2.0/{self.transport.upper()} {self.host}:{self.port};branch=z9hG4bK{random.getrandbits(64):x};rport"
 
     def write(self, method, uri, headers, body="", content_type="application/sdp"):
         lines = [f"{method} {uri} SIP/2.0", *(f"{name}: {value}" for name, value in headers)]
@@ -230,8 +233,8 @@ class Agent:
             lines.append(f"Content-Type: {content_type}")
         lines += [f"Content-Length: {len(body.encode())}", "", body]
         top = request.all("via")[0]
-        host, _, port = top.split()[1].split(";")[0].partition(":")
-        self.send_raw("\r\n".join(lines), (host, int(port or 5060)))
+        host, port = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", top.split()[1].split(";")[0]).groups()
+        self.send_raw("\r\n".join(lines), (host.strip("[]"), int(port or 5060)))
 
     def dialog_of_request(self, request, tag):
         routes = [r.strip() for line in request.all("record-route") for r in line.split(",")]

@@ -1,7 +1,7 @@
 """A laboratory of Ringway nodes on loopback: authorities, configurations, daemons.
 
 Used by the demo, the end-to-end tests and the benchmarks.  Each node has an address of its own in
-127.0.0.0/8.  Everything lives in one folder; stop() ends every process that was started, by its id.
+127.0.0.0/8, or (an island whose net holds a colon) under an IPv6 prefix that the test has put on an interface.  Everything lives in one folder; stop() ends every process that was started, by its id.
 """
 import json
 import os
@@ -24,13 +24,13 @@ node "{name}" {{
 log-level = "{log_level}"
 local-overlay "{overlay}" {{
   algorithm   = "{algorithm}"
-  listen      = "{ip}:{overlay_port}"
+  listen      = "{host}:{overlay_port}"
   bootstrap   = {{{bootstrap}}}
   credentials = "{dir}/local"
   {local_extra}
 }}
 global-overlay "{global_name}" {{
-  listen      = "{ip}:{global_port}"
+  listen      = "{host}:{global_port}"
   bootstrap   = {{{global_bootstrap}}}
   credentials = "{dir}/global"
 }}
@@ -42,9 +42,9 @@ election {{
   {election_extra}
 }}
 sip {{
-  listen         = {{"udp:{ip}:{sip_port}", "tcp:{ip}:{sip_port}"}}
-  gateway-listen = "tls:{ip}:{gateway_port}"
-  peer-listen    = "tls:{ip}:{peer_port}"
+  listen         = {{"udp:{host}:{sip_port}", "tcp:{host}:{sip_port}"}}
+  gateway-listen = "tls:{host}:{gateway_port}"
+  peer-listen    = "tls:{host}:{peer_port}"
   authentication = "none"
   {sip_extra}
 }}
@@ -77,13 +77,14 @@ class Node:
 
     def __init__(self, lab, island, index):
         self.lab, self.island = lab, island
-        self.ip = f"{island.net}.{index}"
+        self.ip = f"{island.net}{index}" if ":" in island.net else f"{island.net}.{index}"
+        self.host = f"[{self.ip}]" if ":" in self.ip else self.ip
         self.name = f"gw{index}.{island.site}"
         self.dir = os.path.join(lab.dir, f"{island.name}-{index}")
         self.socket = os.path.join(self.dir, "control.sock")
         self.log_path = os.path.join(self.dir, "log")
         self.config_path = os.path.join(self.dir, "ringway.conf")
-        self.sip = f"{self.ip}:{SIP_PORT}"
+        self.sip = f"{self.host}:{SIP_PORT}"
         self.process = None
         self.exit_codes = []
 
@@ -99,12 +100,12 @@ class Node:
 
     def configure(self, **options):
         island = self.island
-        values = dict(name=self.name, ip=self.ip, dir=self.dir, overlay=island.name,
+        values = dict(name=self.name, ip=self.ip, host=self.host, dir=self.dir, overlay=island.name,
                       algorithm=island.algorithm, overlay_port=OVERLAY_PORT,
                       global_port=GLOBAL_PORT, sip_port=SIP_PORT, gateway_port=GATEWAY_PORT,
                       peer_port=PEER_PORT, global_name=GLOBAL, log_level=self.lab.log_level,
-                      bootstrap=quoted(f"{n.ip}:{OVERLAY_PORT}" for n in island.nodes),
-                      global_bootstrap=quoted(f"{n.ip}:{GLOBAL_PORT}" for n in self.lab.nodes()),
+                      bootstrap=quoted(f"{n.host}:{OVERLAY_PORT}" for n in island.nodes),
+                      global_bootstrap=quoted(f"{n.host}:{GLOBAL_PORT}" for n in self.lab.nodes()),
                       candidate="true", hello_ms=self.lab.hello_ms, local_extra="",
                       election_extra="", sip_extra="")
         values.update(self.lab.options)
