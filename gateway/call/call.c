@@ -3,12 +3,6 @@
 
 #include "gateway/call/internal.h"
 
-static enum call_leg
-other(enum call_leg leg)
-{
-    return leg == CALL_CALLER ? CALL_CALLEE : CALL_CALLER;
-}
-
 static bool
 has_open_exchange(const struct call *c)
 {
@@ -23,7 +17,7 @@ check_invariants(const struct call *c)
 {
     assert((c->state == CALL_CONFIRMED) <= (c->winner != CALL_NO_DIALOG));
     assert(c->state != CALL_TRYING || c->branches);
-    assert(c->kind == CALL_SESSION || c->invite == INVITE_NONE);
+    assert(c->kind == CALL_SESSION || !invites_has(c, CALL_INVITE_PENDING));
 }
 
 void
@@ -51,7 +45,7 @@ call_settle(struct call *c, struct moment now)
         c->branches = NULL;
     }
     if (c->state == CALL_ENDING && !c->branches && !has_open_exchange(c) && c->subscriptions == 0 &&
-        !c->has_own_invite && c->invite != INVITE_ANSWERED)
+        !invites_has_own(c) && !call_awaits_ack(c))
         call_become(c, now, CALL_ENDED, "all is quiet");
 }
 
@@ -74,10 +68,9 @@ call_new(enum call_kind kind, const struct call_conf *conf, const struct call_ou
     c->kind = (uint8_t)kind;
     c->state = CALL_SEARCHING;
     c->winner = CALL_NO_DIALOG;
-    c->invite = kind == CALL_SESSION ? INVITE_PENDING : INVITE_NONE;
-    c->invite_from = CALL_CALLER;
+    if (kind == CALL_SESSION)
+        (void)invites_take(c, CALL_CALLER); /* CALL_INITIAL */
     c->deadline_ms = now.mono_ms + conf->search_ms;
-    c->ack_deadline_ms = MOMENT_NEVER;
     c->branches->hop_deadline_ms = MOMENT_NEVER;
     c->branches->doubt_at_ms = MOMENT_NEVER;
     c->branches->search_at_ms = MOMENT_NEVER;
@@ -116,12 +109,6 @@ call_state_name(enum call_state state)
     return name[state];
 }
 
-bool
-call_awaits_ack(const struct call *c)
-{
-    return c->invite == INVITE_ANSWERED;
-}
-
 uint8_t
 call_winner(const struct call *c)
 {
@@ -137,45 +124,13 @@ call_on_cancel(struct call *c, struct moment now)
     call_settle(c, now);
 }
 
-/* ---- INVITE and its ACK ---- */
+/* ---- its end ---- */
 
 void
-call_on_ack(struct call *c, struct moment now, enum call_leg leg)
+call_end(struct call *c, struct moment now, const char *reason)
 {
-    if (c->invite != INVITE_ANSWERED && c->invite != INVITE_ACKNOWLEDGED)
-        return;
-    if (c->invite_from != leg)
-        return;
-    c->invite = INVITE_ACKNOWLEDGED;
-    c->ack_deadline_ms = MOMENT_NEVER;
-    c->out->acknowledge(c->ctx, other(leg));
-    call_settle(c, now);
-}
-
-int
-call_on_answered_again(struct call *c, struct moment now, enum call_leg leg)
-{
-    (void)now;
-    if (c->invite_from == leg)
-        return CALL_SWALLOW;
-    if (c->invite == INVITE_ANSWERED)
-        return CALL_PASS;
-    if (c->invite == INVITE_ACKNOWLEDGED)
-        c->out->acknowledge(c->ctx, leg);
-    return CALL_SWALLOW;
-}
-
-/** Both sides are told that it is over; a side that said BYE itself, or was sent one, is not. */
-static void
-hang_up(struct call *c, struct moment now, const char *reason)
-{
-    bool owes_ack = c->invite == INVITE_ANSWERED;
-
-    c->invite = INVITE_NONE;
-    c->ack_deadline_ms = MOMENT_NEVER;
     c->subscriptions = 0;
-    if (owes_ack)
-        c->out->acknowledge(c->ctx, other(c->invite_from));
+    invites_settle(c);
     for (enum call_leg leg = CALL_CALLER; leg <= CALL_CALLEE; leg++) {
         if (c->kind == CALL_SESSION && !(c->byes & (1U << leg)))
             c->out->hang_up(c->ctx, leg);
@@ -188,7 +143,7 @@ void
 call_hang_up(struct call *c, struct moment now, const char *reason)
 {
     if (c->state == CALL_CONFIRMED)
-        hang_up(c, now, reason);
+        call_end(c, now, reason);
     else if (c->state < CALL_CONFIRMED)
         call_finish(c, now, 503, reason);
     call_settle(c, now);
@@ -211,9 +166,13 @@ call_adopt(const struct call_conf *conf, const struct call_out *out, void *ctx, 
     c->state = CALL_SEARCHING; /* until call_become() */
     c->winner = 0;
     c->lifetime_s = how->lifetime_s;
-    c->invite = how->awaits_ack ? INVITE_ANSWERED : INVITE_ACKNOWLEDGED;
-    c->invite_from = (uint8_t)how->invite_from;
-    c->ack_deadline_ms = how->awaits_ack ? now.mono_ms + conf->ack_ms : MOMENT_NEVER;
+    for (unsigned i = 0; i < how->invites && i < CALL_INVITES_MAX; i++) {
+        unsigned invite = invites_take(c, how->invite[i].from);
+
+        invites_answered(c, now, invite);
+        if (!how->invite[i].awaits_ack)
+            c->invite[invite].state = CALL_INVITE_ACKNOWLEDGED;
+    }
     call_become(c, now, CALL_CONFIRMED, "taken over");
     check_invariants(c);
     return c;
@@ -224,8 +183,7 @@ call_release(struct call *c, struct moment now)
 {
     if (c->state != CALL_CONFIRMED)
         return;
-    c->invite = INVITE_NONE;
-    c->ack_deadline_ms = MOMENT_NEVER;
+    invites_forget(c, false);
     c->subscriptions = 0;
     c->byes = 1U << CALL_CALLER | 1U << CALL_CALLEE; /* none is ours to say */
     call_become(c, now, CALL_ENDING, "another gateway has it");
@@ -236,32 +194,6 @@ uint32_t
 call_lifetime_s(const struct call *c)
 {
     return c->lifetime_s;
-}
-
-enum call_leg
-call_invite_from(const struct call *c)
-{
-    return c->invite_from;
-}
-
-bool
-call_begin_invite(struct call *c, enum call_leg leg)
-{
-    if (c->state != CALL_CONFIRMED || c->invite == INVITE_PENDING || c->invite == INVITE_ANSWERED)
-        return false;
-    c->invite = INVITE_PENDING;
-    c->invite_from = (uint8_t)other(leg);
-    c->has_own_invite = true;
-    return true;
-}
-
-void
-call_end_invite(struct call *c, struct moment now, bool is_accepted)
-{
-    c->has_own_invite = false;
-    if (c->invite == INVITE_PENDING)
-        c->invite = is_accepted ? INVITE_ACKNOWLEDGED : INVITE_NONE;
-    call_settle(c, now);
 }
 
 /* ---- requests inside the dialog ---- */
@@ -288,7 +220,7 @@ is_welcome(const struct call *c, enum call_method method)
 static int
 on_bye(struct call *c, struct moment now, enum call_leg leg)
 {
-    bool is_crossing = (c->byes & (1U << other(leg))) != 0;
+    bool is_crossing = (c->byes & (1U << call_other(leg))) != 0;
 
     c->byes |= (uint8_t)(1U << leg);
     if (c->state == CALL_CONFIRMED)
@@ -301,12 +233,15 @@ call_on_request(struct call *c, struct moment now, enum call_leg leg, enum call_
                 unsigned *ret_exchange)
 {
     size_t i = 0;
-    int status = CALL_PASS;
+    int status = method == CALL_INVITE ? invites_refusal(c, leg) : 0;
+    unsigned invite = 0;
 
     if (!is_welcome(c, method))
         return 481;
-    if (method == CALL_INVITE && c->invite == INVITE_PENDING) /* section 14.2 */
-        return c->invite_from == leg ? 500 : 491;
+    if (method == CALL_INVITE && c->kind != CALL_SESSION)
+        return 403; /* the dialog of a subscription is not shared (RFC 5057 section 6) */
+    if (status)
+        return status;
     while (i < CALL_EXCHANGES_MAX && c->exchange[i].is_open)
         i++;
     if (i == CALL_EXCHANGES_MAX && method != CALL_BYE)
@@ -314,7 +249,7 @@ call_on_request(struct call *c, struct moment now, enum call_leg leg, enum call_
     if (method == CALL_BYE && c->state != CALL_EARLY)
         status = on_bye(c, now, leg);
     if (status == CALL_PASS && i == CALL_EXCHANGES_MAX) {
-        hang_up(c, now, "too many requests at once"); /* a BYE never fails */
+        call_end(c, now, "too many requests at once"); /* a BYE never fails */
         status = 200;
     }
     if (status != CALL_PASS) {
@@ -322,11 +257,14 @@ call_on_request(struct call *c, struct moment now, enum call_leg leg, enum call_
         return status;
     }
     if (method == CALL_INVITE) {
-        c->invite = INVITE_PENDING;
-        c->invite_from = (uint8_t)leg;
+        invite = invites_take(c, leg);
+        if (invite == CALL_INVITES_MAX)
+            return 500;
     }
-    c->exchange[i] =
-        (struct exchange){.is_open = true, .from = (uint8_t)leg, .method = (uint8_t)method};
+    c->exchange[i] = (struct exchange){.is_open = true,
+                                       .from = (uint8_t)leg,
+                                       .method = (uint8_t)method,
+                                       .invite = (uint8_t)invite};
     *ret_exchange = (unsigned)i;
     check_invariants(c);
     return CALL_PASS;
@@ -334,16 +272,15 @@ call_on_request(struct call *c, struct moment now, enum call_leg leg, enum call_
 
 /** What a 2xx to a request inside the dialog changes. */
 static void
-on_accepted(struct call *c, struct moment now, enum call_method method,
+on_accepted(struct call *c, struct moment now, const struct exchange *x,
             const struct call_response *response, bool is_last)
 {
+    enum call_method method = x->method;
     bool is_refresh = c->kind == CALL_SESSION ? method == CALL_INVITE || method == CALL_OTHER
                                               : method == CALL_SUBSCRIBE;
 
-    if (method == CALL_INVITE) {
-        c->invite = INVITE_ANSWERED;
-        c->ack_deadline_ms = now.mono_ms + c->conf->ack_ms;
-    }
+    if (method == CALL_INVITE)
+        invites_answered(c, now, x->invite);
     if (method == CALL_REFER && c->kind == CALL_SESSION && c->subscriptions < UINT8_MAX)
         c->subscriptions++;
     if (method == CALL_NOTIFY && is_last && c->subscriptions > 0)
@@ -354,6 +291,12 @@ on_accepted(struct call *c, struct moment now, enum call_method method,
         c->lifetime_s = response->expires_s;
         c->deadline_ms = now.mono_ms + c->lifetime_s * 1000ULL;
     }
+}
+
+unsigned
+call_invite_of(const struct call *c, unsigned exchange)
+{
+    return c->exchange[exchange].invite;
 }
 
 int
@@ -372,9 +315,9 @@ call_on_answer(struct call *c, struct moment now, unsigned exchange,
     x->is_open = false;
     method = x->method;
     if (response->status < 300)
-        on_accepted(c, now, method, response, is_last);
+        on_accepted(c, now, x, response, is_last);
     else if (method == CALL_INVITE)
-        c->invite = INVITE_NONE; /* a failed re-INVITE leaves the call as it was (section 14.1) */
+        c->invite[x->invite].state = CALL_INVITE_NONE; /* the call is as it was (section 14.1) */
     if (method == CALL_BYE && c->state == CALL_ENDING && response->status >= 300)
         verdict = 200; /* the other side knows of no call any more: so be it */
     call_settle(c, now);
@@ -390,11 +333,10 @@ on_state_deadline(struct call *c, struct moment now)
     if (c->state == CALL_SEARCHING) {
         call_finish(c, now, 503, "the overlay gave no answer");
     } else if (c->state == CALL_CONFIRMED) {
-        hang_up(c, now, c->kind == CALL_SESSION ? "session expired" : "subscription expired");
+        call_end(c, now, c->kind == CALL_SESSION ? "session expired" : "subscription expired");
     } else if (c->state == CALL_ENDING) {
         c->subscriptions = 0;
-        c->has_own_invite = false;
-        c->invite = INVITE_NONE;
+        invites_forget(c, true);
         call_become(c, now, CALL_ENDED, "timed out");
     }
 }
@@ -402,12 +344,7 @@ on_state_deadline(struct call *c, struct moment now)
 void
 call_tick(struct call *c, struct moment now)
 {
-    if (c->ack_deadline_ms <= now.mono_ms) {
-        if (c->state == CALL_CONFIRMED)
-            hang_up(c, now, "no ACK"); /* section 13.3.1.4 */
-        c->ack_deadline_ms = MOMENT_NEVER;
-        c->invite = c->invite == INVITE_ANSWERED ? INVITE_NONE : c->invite;
-    }
+    invites_tick(c, now);
     call_initial_tick(c, now);
     if (c->deadline_ms <= now.mono_ms)
         on_state_deadline(c, now);
@@ -418,7 +355,7 @@ call_tick(struct call *c, struct moment now)
 uint64_t
 call_deadline_ms(const struct call *c)
 {
-    uint64_t at_ms = moment_earlier_ms(c->deadline_ms, c->ack_deadline_ms);
+    uint64_t at_ms = moment_earlier_ms(c->deadline_ms, invites_deadline_ms(c));
 
     return moment_earlier_ms(at_ms, call_initial_deadline_ms(c));
 }

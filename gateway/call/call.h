@@ -14,6 +14,14 @@
  * called with the message in hand, and what comes back, or is called for in struct call_out, is
  * about that message.
  *
+ * INVITEs of both directions may overlap: an end that has sent a 2xx may ask anew before its ACK
+ * has come.  Each INVITE is a number of its own from its request until its ACK or a repeated 2xx of
+ * it can no longer come; one ACK never passes for another's (RFC 3261 sections 13.2.2.4, 14).
+ *
+ *      PENDING ---2xx---> ANSWERED ---ACK---> ACKNOWLEDGED ---room is needed---> NONE
+ *         |                  |
+ *         +---300 to 699-----+---no ACK, the call ends---------------------------> NONE
+ *
  * A dialog is the shell's number for one tag of the far side: a request that was forked behind us
  * rings several phones, each its own early dialog (RFC 3261 section 13.2.2.4).  CALL_NO_DIALOG
  * where a response has none.  The winner is the dialog of the first 2xx; others are acknowledged
@@ -40,6 +48,8 @@
 
 #define CALL_BRANCHES_MAX  16
 #define CALL_EXCHANGES_MAX 8
+#define CALL_INVITES_MAX   8
+#define CALL_INITIAL       0 /* the number of the initial request, if it is an INVITE */
 #define CALL_NO_DIALOG     UINT8_MAX
 #define CALL_PASS          0    /* send on what is in hand */
 #define CALL_SWALLOW       (-1) /* do nothing with it */
@@ -97,9 +107,8 @@ struct call_out {
     void (*keep)(void *ctx, unsigned branch);
     /** finish - final answer to the caller: CALL_PASS the one kept, else a status of our own */
     void (*finish)(void *ctx, int status);
-    /** acknowledge - ACK the 2xx of the last INVITE towards @leg; the ACK in hand, if there is one
-     */
-    void (*acknowledge)(void *ctx, enum call_leg leg);
+    /** acknowledge - ACK the 2xx of an INVITE: the ACK in hand, if there is one */
+    void (*acknowledge)(void *ctx, unsigned invite);
     /** refuse_dialog - a 2xx that came too late, or second: ACK and BYE in its own dialog */
     void (*refuse_dialog)(void *ctx, uint8_t dialog);
     /** hang_up - BYE in the confirmed dialog of @leg */
@@ -125,6 +134,14 @@ const char *call_state_name(enum call_state state);
 
 /** call_awaits_ack - a 2xx to an INVITE was sent on and has no ACK yet. */
 bool call_awaits_ack(const struct call *c);
+
+enum call_invite {
+    CALL_INVITE_NONE,
+    CALL_INVITE_PENDING,
+    CALL_INVITE_ANSWERED,
+    CALL_INVITE_ACKNOWLEDGED
+};
+enum call_invite call_invite_state(const struct call *c, unsigned invite);
 
 /** call_winner - the dialog that was confirmed, CALL_NO_DIALOG before that. */
 uint8_t call_winner(const struct call *c);
@@ -168,12 +185,12 @@ void call_on_response(struct call *c, struct moment now, unsigned branch,
 /** call_on_cancel - the caller gave up. */
 void call_on_cancel(struct call *c, struct moment now);
 
-/** call_on_ack - @leg acknowledged the 2xx of its INVITE, the initial or a later one. */
-void call_on_ack(struct call *c, struct moment now, enum call_leg leg);
+/** call_on_ack - who sent this INVITE acknowledged its 2xx. */
+void call_on_ack(struct call *c, struct moment now, unsigned invite);
 
-/** call_on_answered_again - @leg repeats the 2xx of the last INVITE in the confirmed dialog.
+/** call_on_answered_again - the 2xx of an INVITE is repeated in the confirmed dialog.
  *  Returns: CALL_PASS to pass it on (our ACK waits for the other side's), else CALL_SWALLOW. */
-int call_on_answered_again(struct call *c, struct moment now, enum call_leg leg);
+int call_on_answered_again(struct call *c, struct moment now, unsigned invite);
 
 /**
  * call_on_request - a request inside a dialog
@@ -183,6 +200,10 @@ int call_on_answered_again(struct call *c, struct moment now, enum call_leg leg)
  */
 int call_on_request(struct call *c, struct moment now, enum call_leg leg, enum call_method method,
                     unsigned *ret_exchange);
+
+/** call_invite_of - the number of the INVITE that an exchange is; one that had it before has gone
+ */
+unsigned call_invite_of(const struct call *c, unsigned exchange);
 
 /**
  * call_on_answer - an exchange was answered
@@ -195,8 +216,11 @@ int call_on_answer(struct call *c, struct moment now, unsigned exchange,
 /** What another gateway had of a call that is up. */
 struct call_adopted {
     uint32_t lifetime_s; /* as call_lifetime_s(); begins anew */
-    bool awaits_ack;     /* the last INVITE's 2xx has none yet */
-    enum call_leg invite_from;
+    unsigned invites;    /* answered by a 2xx; numbered in this order */
+    struct {
+        bool awaits_ack;
+        enum call_leg from;
+    } invite[CALL_INVITES_MAX];
 };
 
 /** call_adopt - a call that is up already: CONFIRMED, its winner dialog 0; else as call_new(). */
@@ -209,17 +233,14 @@ void call_release(struct call *c, struct moment now);
 
 uint32_t call_lifetime_s(const struct call *c);
 
-/** call_invite_from - who sent the last INVITE. */
-enum call_leg call_invite_from(const struct call *c);
-
 /**
  * call_begin_invite - an INVITE of the gateway itself towards @leg: a target refresh
  * Returns: false where another INVITE is under way: to be tried later.
  */
-bool call_begin_invite(struct call *c, enum call_leg leg);
+bool call_begin_invite(struct call *c, enum call_leg leg, unsigned *ret_invite);
 
 /** call_end_invite - it was answered; @is_accepted by a 2xx, which the shell has acknowledged. */
-void call_end_invite(struct call *c, struct moment now, bool is_accepted);
+void call_end_invite(struct call *c, struct moment now, unsigned invite, bool is_accepted);
 
 /** call_hang_up - end it from here: shutdown, or the operator. */
 void call_hang_up(struct call *c, struct moment now, const char *reason);

@@ -44,7 +44,7 @@ call_finish(struct call *c, struct moment now, int status, const char *reason)
     c->branches->doubt_at_ms = MOMENT_NEVER;
     c->branches->answer_deadline_ms = MOMENT_NEVER;
     c->branches->search_at_ms = MOMENT_NEVER;
-    c->invite = INVITE_NONE;
+    c->invite[CALL_INITIAL].state = CALL_INVITE_NONE;
     c->out->finish(c->ctx, status);
     cancel_branches(c);
     call_become(c, now, CALL_ENDING, reason);
@@ -271,18 +271,16 @@ on_success(struct call *c, struct moment now, unsigned index, const struct call_
     cancel_branches(c);
     b->has_given_up = true;
     if (c->kind == CALL_SINGLE || response->dialog == CALL_NO_DIALOG) {
-        c->invite = INVITE_NONE;
+        c->invite[CALL_INITIAL].state = CALL_INVITE_NONE;
         call_become(c, now, CALL_ENDING, "answered");
         return;
     }
     c->winner = response->dialog;
     c->lifetime_s = response->expires_s;
-    if (c->kind == CALL_SESSION) {
-        c->invite = INVITE_ANSWERED;
-        c->ack_deadline_ms = now.mono_ms + c->conf->ack_ms;
-    } else if (c->lifetime_s == 0) {
+    if (c->kind == CALL_SESSION)
+        invites_answered(c, now, CALL_INITIAL);
+    else if (c->lifetime_s == 0)
         c->lifetime_s = REFER_LIFETIME_S;
-    }
     call_become(c, now, CALL_CONFIRMED, "answered");
 }
 

@@ -2,7 +2,7 @@
  * DOC: what the files of the call's machine share
  *
  * call.c is the call as a whole and its dialog; call_initial.c its initial request, whom it is sent
- * to and which answer wins.
+ * to and which answer wins; call_invites.c its INVITEs from their request to their ACK.
  */
 #ifndef GATEWAY_CALL_INTERNAL_H
 #define GATEWAY_CALL_INTERNAL_H
@@ -10,7 +10,6 @@
 #include "gateway/call/call.h"
 
 enum branch_state { BRANCH_WAITING, BRANCH_SENT, BRANCH_HEARD, BRANCH_DONE };
-enum invite_state { INVITE_NONE, INVITE_PENDING, INVITE_ANSWERED, INVITE_ACKNOWLEDGED };
 
 struct branch {
     enum branch_state state;
@@ -37,6 +36,14 @@ struct exchange {
     bool is_open;
     uint8_t from;
     uint8_t method;
+    uint8_t invite; /* its number, if it is one */
+};
+
+struct invite {
+    uint64_t ack_deadline_ms; /* of a 2xx */
+    uint8_t state;            /* enum call_invite */
+    uint8_t from;             /* who sent it, or would have */
+    bool is_own;              /* the gateway's: its 2xx must be acknowledged */
 };
 
 struct call {
@@ -45,17 +52,14 @@ struct call {
     void *ctx;
     struct branches *branches;
     uint64_t deadline_ms; /* of the state; the branches have their own */
-    uint64_t ack_deadline_ms;
-    uint32_t lifetime_s; /* of the session or subscription; 0 without limit */
+    uint32_t lifetime_s;  /* of the session or subscription; 0 without limit */
     uint8_t kind;
     uint8_t state;
     uint8_t winner;
-    uint8_t invite;      /* enum invite_state of the last INVITE */
-    uint8_t invite_from; /* who sent it */
-    uint8_t byes;        /* bit for each leg that said BYE, or was sent one by us */
-    bool has_own_invite; /* one of the gateway itself is under way: its 2xx must be acknowledged */
+    uint8_t byes;          /* bit for each leg that said BYE, or was sent one by us */
     uint8_t subscriptions; /* REFERs accepted inside the dialog; they outlive the session */
     struct exchange exchange[CALL_EXCHANGES_MAX];
+    struct invite invite[CALL_INVITES_MAX];
 };
 
 /* ---- call.c ---- */
@@ -66,6 +70,38 @@ void call_become(struct call *c, struct moment now, enum call_state state, const
 /** call_settle - a call that is over goes once nothing is under way any more; the last thing that a
  * function does */
 void call_settle(struct call *c, struct moment now);
+
+/** call_end - both sides are told that it is over; a side that said BYE itself, or was sent one, is
+ * not */
+void call_end(struct call *c, struct moment now, const char *reason);
+
+static inline enum call_leg
+call_other(enum call_leg leg)
+{
+    return leg == CALL_CALLER ? CALL_CALLEE : CALL_CALLER;
+}
+
+/* ---- call_invites.c ---- */
+
+/** invites_refusal - 0; or what an INVITE of @leg is refused with, as another is pending */
+int invites_refusal(const struct call *c, enum call_leg leg);
+
+/** invites_take - a number for a new INVITE; CALL_INVITES_MAX if all wait for their ACK */
+unsigned invites_take(struct call *c, enum call_leg from);
+
+void invites_answered(struct call *c, struct moment now, unsigned invite);
+bool invites_has(const struct call *c, enum call_invite state);
+
+/** invites_has_own - is one of the gateway's own under way? */
+bool invites_has_own(const struct call *c);
+
+/** invites_settle - acknowledge each that still waits for its ACK, and forget it */
+void invites_settle(struct call *c);
+/** invites_forget - forget each that still waits for its ACK; the gateway's own too, if @own_too */
+void invites_forget(struct call *c, bool own_too);
+
+void invites_tick(struct call *c, struct moment now);
+uint64_t invites_deadline_ms(const struct call *c);
 
 /* ---- call_initial.c ---- */
 

@@ -5,7 +5,7 @@
  * both ends: names and tags of both dialogs, sequence numbers, where each end is reached, what it
  * said last of its media, and how long the session lasts without a refresh.
  *
- *     version, flags, the call, the caller's leg, the callee's leg
+ *     version, flags, the call, its INVITEs, the caller's leg, the callee's leg
  *
  * byte by byte in docs/protocol.md.  A leg's @sdp is what that end sent: the other end is offered
  * it again where it can only be told by an INVITE where its requests have to go from now on.
@@ -19,7 +19,7 @@
 #include "base/bytes.h"
 #include "gateway/call/call.h"
 
-#define CALL_RECORD_VERSION   1
+#define CALL_RECORD_VERSION   2
 #define CALL_RECORD_BYTES_MAX 32000 /* of a whole record */
 #define CALL_TEXT_BYTES_MAX   1023  /* of each text but @sdp */
 
@@ -32,7 +32,6 @@ struct call_record_leg {
     bool knows_update; /* its Allow names UPDATE */
     uint32_t cseq;     /* of our last request */
     uint32_t peer_cseq;
-    uint32_t invite_cseq; /* of the last INVITE, whoever sent it */
     struct slice call_id;
     struct slice local_tag;
     struct slice remote_tag;
@@ -43,10 +42,16 @@ struct call_record_leg {
     struct slice sdp;      /* the last body of type application/sdp that it sent; "" if none */
 };
 
+/** An INVITE that got a 2xx. */
+struct call_record_invite {
+    bool awaits_ack;
+    uint8_t from;      /* enum call_leg: who sent it */
+    uint32_t in_cseq;  /* as it came */
+    uint32_t out_cseq; /* as it was sent on */
+};
+
 struct call_record {
     bool is_inward;
-    bool awaits_ack;     /* the last INVITE was answered by 2xx and not acknowledged yet */
-    uint8_t invite_from; /* enum call_leg: who sent that INVITE */
     uint8_t refresher;   /* enum call_leg: who refreshes the session (RFC 4028), if session_s */
     uint32_t session_s;  /* Session-Expires; 0 without session timer */
     uint32_t lifetime_s; /* how long the call lives without a refresh; 0 without limit */
@@ -54,7 +59,9 @@ struct call_record {
     struct slice token;    /* user of our Contact */
     struct slice from_uri; /* of the initial request, as it was written */
     struct slice to_uri;
-    struct slice far_overlay;      /* which the leg of side GATEWAYS belongs to; "" if none does */
+    struct slice far_overlay; /* which the leg of side GATEWAYS belongs to; "" if none does */
+    unsigned invites;         /* answered by a 2xx, whose ACK or repetition may still come */
+    struct call_record_invite invite[CALL_INVITES_MAX];
     struct call_record_leg leg[2]; /* by enum call_leg */
 };
 

@@ -124,7 +124,8 @@ b2bua_call_free(struct b2bua_call *c)
     b2bua_peer_done(&c->caller);
     if (c->irq)
         nta_incoming_destroy(c->irq);
-    msg_destroy(c->ack);
+    for (unsigned i = 0; i < CALL_INVITES_MAX; i++)
+        b2bua_invite_drop(c, i);
     free(c->end[CALL_CALLER].sdp);
     free(c->end[CALL_CALLEE].sdp);
     call_free(c->core);
@@ -271,11 +272,17 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
         (sender->side == SIP_GATEWAYS && !c->far_overlay))
         return false;
     name_callee_leg(c);
-    b2bua_peer_from_request(c->b2bua->sip, &c->caller, sip, sender, true);
+    b2bua_peer_from_request(c->b2bua->sip, &c->caller, sip, sender);
     c->peer_cseq[CALL_CALLER] = sip->sip_cseq->cs_seq;
-    c->invite_cseq[CALL_CALLER] = sip->sip_cseq->cs_seq;
     c->cseq[CALL_CALLEE] = sip->sip_cseq->cs_seq;
-    c->invite_cseq[CALL_CALLEE] = sip->sip_cseq->cs_seq;
+    c->initial_cseq = sip->sip_cseq->cs_seq;
+    if (call_kind(c->core) == CALL_SESSION) {
+        struct b2bua_invite *invite = b2bua_invite_new(c, CALL_INITIAL, CALL_CALLER);
+
+        if (!invite)
+            return false;
+        invite->in_cseq = invite->out_cseq = c->initial_cseq;
+    }
     return map_put(b->tags, slice_text(c->our_tag), &c->callee_key, NULL) == ST_OK;
 }
 
@@ -417,79 +424,6 @@ b2bua_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
     if (!key)
         return false;
     b2bua_exchange_start(key, irq, sip, sender);
-    return true;
-}
-
-bool
-b2bua_on_ack(struct sip *s, msg_t *msg, const sip_t *sip, const struct sip_sender *sender)
-{
-    struct b2bua_key *key = b2bua_find(s->b2bua, sip->sip_to->a_tag);
-    struct b2bua_call *c = key ? key->call : NULL;
-    enum call_leg leg;
-
-    (void)sender;
-    if (!c)
-        return false;
-    leg = key->leg;
-    if (sip->sip_cseq->cs_seq == c->invite_cseq[leg] &&
-        (leg == CALL_CALLEE || key->dialog == call_winner(c->core))) {
-        b2bua_call_hold(c);
-        c->in_hand = msg;
-        b2bua_learn(c, leg, sip); /* the answer to a late offer */
-        call_on_ack(c->core, sip_moment(s), leg);
-        c->in_hand = NULL;
-        if (c->irq && !call_awaits_ack(c->core)) {
-            nta_incoming_destroy(c->irq);
-            c->irq = NULL;
-        }
-        b2bua_call_release(c);
-    }
-    msg_destroy(msg);
-    return true;
-}
-
-/** A 2xx of a phone that rang behind the same target, after its transaction had gone. */
-static void
-refuse_late(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
-{
-    struct call_response r = {.status = 200, .dialog = b2bua_dialog_of(c, sip->sip_to->a_tag)};
-    struct b2bua_peer *p = b2bua_peer_of(c, CALL_CALLEE, r.dialog);
-
-    if (!p)
-        return;
-    p->side = sender->side;
-    b2bua_peer_from_response(c->b2bua->sip, p, sip, true);
-    call_on_response(c->core, sip_moment(c->b2bua->sip), CALL_BRANCHES_MAX, &r);
-}
-
-bool
-b2bua_on_response(struct sip *s, msg_t *msg, const sip_t *sip, const struct sip_sender *sender)
-{
-    struct b2bua_key *key = b2bua_find(s->b2bua, sip->sip_from->a_tag);
-    struct b2bua_call *c = key ? key->call : NULL;
-    enum call_leg leg;
-    uint8_t dialog;
-
-    if (!c)
-        return false;
-    leg = key->leg;
-    if (sip->sip_status->st_status / 100 != 2 || sip->sip_cseq->cs_method != sip_method_invite ||
-        sip->sip_cseq->cs_seq != c->invite_cseq[leg] ||
-        (sender->side == SIP_GATEWAYS &&
-         (!c->far_overlay || strcasecmp(sender->overlay, c->far_overlay) != 0))) {
-        msg_destroy(msg);
-        return true;
-    }
-    dialog = leg == CALL_CALLER ? key->dialog : b2bua_dialog_find(c, sip->sip_to->a_tag);
-    b2bua_call_hold(c);
-    c->in_hand = msg;
-    if (dialog == CALL_NO_DIALOG || dialog != call_winner(c->core))
-        refuse_late(c, sip, sender);
-    else if (call_on_answered_again(c->core, sip_moment(s), leg) == CALL_PASS && c->irq)
-        b2bua_pass_response(c, b2bua_other(leg), dialog, c->irq, msg, c->dialog[dialog]->our_tag);
-    c->in_hand = NULL;
-    b2bua_call_release(c);
-    msg_destroy(msg);
     return true;
 }
 

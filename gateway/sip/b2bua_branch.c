@@ -140,11 +140,11 @@ finish(void *ctx, int status)
 }
 
 static void
-acknowledge(void *ctx, enum call_leg leg)
+acknowledge(void *ctx, unsigned invite)
 {
     struct b2bua_call *c = ctx;
 
-    b2bua_acknowledge(c, leg, call_winner(c->core));
+    b2bua_acknowledge(c, invite);
     b2bua_changed(c);
 }
 
@@ -155,7 +155,7 @@ refuse_dialog(void *ctx, uint8_t dialog)
 
     if (dialog == CALL_NO_DIALOG)
         return;
-    b2bua_acknowledge(c, CALL_CALLEE, dialog);
+    b2bua_acknowledge_dialog(c, dialog);
     b2bua_say_bye(c, CALL_CALLEE, dialog);
     b2bua_dialog_drop(c, dialog);
 }
@@ -168,15 +168,29 @@ hang_up(void *ctx, enum call_leg leg)
     b2bua_say_bye(c, leg, call_winner(c->core));
 }
 
+/** The initial request has its 2xx. */
+static void
+on_confirmed(struct b2bua_call *c)
+{
+    b2bua_learn_timer(c, CALL_CALLER, sip_object(c->in_hand));
+    b2bua_changed(c);
+    if (!c->irq)
+        return;
+    nta_incoming_bind(c->irq, NULL, NULL);
+    if (call_kind(c->core) == CALL_SESSION)
+        b2bua_invite_answered(c, CALL_INITIAL, c->irq);
+    else
+        nta_incoming_destroy(c->irq);
+    c->irq = NULL;
+}
+
 static void
 changed(void *ctx, enum call_state was, enum call_state state, const char *reason)
 {
     struct b2bua_call *c = ctx;
 
-    if (state == CALL_CONFIRMED && c->in_hand) {
-        b2bua_learn_timer(c, CALL_CALLER, sip_object(c->in_hand));
-        b2bua_changed(c);
-    }
+    if (state == CALL_CONFIRMED && c->in_hand)
+        on_confirmed(c);
 
     if (log_is_written(LOG_LEVEL_DEBUG))
         log_write(LOG_LEVEL_DEBUG, "call", "%s: %s -> %s, reason: %s", c->token,
@@ -263,8 +277,7 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
     if (r.status / 100 == 2)
         r.expires_s = b2bua_lifetime_s(c, sip);
     if (r.status / 100 == 2 && r.dialog != CALL_NO_DIALOG && r.dialog == call_winner(c->core)) {
-        if (call_on_answered_again(c->core, sip_moment(c->b2bua->sip), CALL_CALLEE) == CALL_PASS)
-            relay(c, b->index, r.dialog);
+        b2bua_invite_again(c, CALL_CALLEE, sip->sip_cseq->cs_seq);
         return;
     }
     call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &r);

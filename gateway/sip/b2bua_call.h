@@ -152,7 +152,8 @@ struct b2bua_exchange {
     enum call_leg from;
     uint8_t dialog;
     bool is_invite;
-    bool is_last; /* a NOTIFY that ends its subscription */
+    uint8_t invite; /* its number, if it is one */
+    bool is_last;   /* a NOTIFY that ends its subscription */
     bool is_heard;
     bool is_cancel_due;
     bool has_moved; /* sent again to the gateway that took over */
@@ -163,6 +164,16 @@ struct b2bua_exchange {
     nta_outgoing_t *orq;
     struct b2bua_trying trying;
     struct ask ask;
+};
+
+/** An INVITE on both legs, from its request until no ACK and no repeated 2xx of it can come. */
+struct b2bua_invite {
+    uint8_t from;        /* enum call_leg: who sent it, or would have */
+    bool is_own;         /* the gateway's: nobody's ACK acknowledges it */
+    uint32_t in_cseq;    /* as it came */
+    uint32_t out_cseq;   /* as it was sent on */
+    nta_incoming_t *irq; /* until its ACK: repeated 2xx are passed on by it; NULL while pending */
+    msg_t *ack;          /* an ACK with a body (the answer to a late offer), for repeated 2xx */
 };
 
 /** What one end has said of itself, for a gateway that takes the call over. */
@@ -177,7 +188,8 @@ struct b2bua_refresh_leg {
     struct b2bua_call *call;
     enum call_leg leg;
     bool is_due;
-    bool is_invite; /* what is under way, or, as it knows no UPDATE, will be */
+    bool is_invite;  /* what is under way, or, as it knows no UPDATE, will be */
+    unsigned invite; /* its number */
     unsigned tries;
     uint64_t at_ms; /* not before this */
     nta_outgoing_t *orq;
@@ -213,12 +225,12 @@ struct b2bua_call {
     struct b2bua_key callee_key;
     struct b2bua_dialog *dialog[B2BUA_DIALOGS_MAX];
     /* both, by enum call_leg */
-    uint32_t cseq[2];        /* of our last request */
-    uint32_t peer_cseq[2];   /* of theirs */
-    uint32_t invite_cseq[2]; /* of the last INVITE, whoever sent it */
-    nta_incoming_t *irq;     /* the initial request, or the last INVITE, until it is settled */
-    msg_t *ack;              /* an ACK with a body, should it be needed again */
-    msg_t *in_hand;          /* the message the machine is stepped with; borrowed */
+    uint32_t cseq[2];      /* of our last request */
+    uint32_t peer_cseq[2]; /* of theirs */
+    uint32_t initial_cseq; /* of the initial request, on the callee's leg */
+    nta_incoming_t *irq;   /* the initial request, until its final response */
+    struct b2bua_invite *invite[CALL_INVITES_MAX];
+    msg_t *in_hand; /* the message the machine is stepped with; borrowed */
     struct b2bua_end end[2];
     uint32_t session_s; /* Session-Expires; 0 without (RFC 4028) */
     uint8_t refresher;  /* enum call_leg */
@@ -313,9 +325,13 @@ void b2bua_dialog_drop(struct b2bua_call *c, uint8_t dialog);
 /** b2bua_peer_of - the other end of a leg; NULL if there is no such dialog. */
 struct b2bua_peer *b2bua_peer_of(struct b2bua_call *c, enum call_leg leg, uint8_t dialog);
 
-/** b2bua_peer_from_request - learn from a request that opens a dialog, or refreshes its target */
+/** b2bua_peer_from_request - learn from a request that opens a dialog */
 void b2bua_peer_from_request(const struct sip *s, struct b2bua_peer *p, const sip_t *sip,
-                             const struct sip_sender *sender, bool is_initial);
+                             const struct sip_sender *sender);
+/** b2bua_peer_learn_target - from a request that refreshes it, once that is accepted */
+void b2bua_peer_learn_target(struct b2bua_peer *p, const sip_t *sip);
+/** b2bua_peer_learn_flow - a phone sends over another connection now */
+void b2bua_peer_learn_flow(struct b2bua_peer *p, const struct sip_sender *sender);
 /** b2bua_peer_from_response - the same from a response; @route_too when it opens the dialog */
 void b2bua_peer_from_response(const struct sip *s, struct b2bua_peer *p, const sip_t *sip,
                               bool route_too);
@@ -382,6 +398,32 @@ void b2bua_initial_start(struct b2bua_call *c);
 void b2bua_initial_doubt(struct b2bua_call *c);
 bool b2bua_initial_is_idle(const struct b2bua_call *c);
 
+/* ---- b2bua_invite.c: ACKs and repeated 2xx ---- */
+
+/** b2bua_invite_new - keep an INVITE under the machine's number; what had it before is dropped
+ *  Returns: NULL without memory. */
+struct b2bua_invite *b2bua_invite_new(struct b2bua_call *c, unsigned number, enum call_leg from);
+void b2bua_invite_drop(struct b2bua_call *c, unsigned number);
+
+/** b2bua_invite_answered - keep the server transaction of an INVITE that got its 2xx; takes @irq */
+void b2bua_invite_answered(struct b2bua_call *c, unsigned number, nta_incoming_t *irq);
+
+/** b2bua_invite_sent_by - the INVITE that @leg sent with this CSeq; CALL_INVITES_MAX if none */
+unsigned b2bua_invite_sent_by(const struct b2bua_call *c, enum call_leg leg, uint32_t cseq);
+/** b2bua_invite_sent_to - the same for the one that was sent on to @leg */
+unsigned b2bua_invite_sent_to(const struct b2bua_call *c, enum call_leg leg, uint32_t cseq);
+
+/** b2bua_invite_again - the 2xx in hand is one that @leg has sent before, in the confirmed dialog
+ */
+void b2bua_invite_again(struct b2bua_call *c, enum call_leg leg, uint32_t cseq);
+
+/** b2bua_acknowledge - ACK the 2xx of an INVITE: the ACK in hand, the one kept, or bare */
+void b2bua_acknowledge(struct b2bua_call *c, unsigned number);
+
+/** b2bua_acknowledge_dialog - ACK the 2xx that a dialog of the callee's leg got the initial INVITE
+ * with */
+void b2bua_acknowledge_dialog(struct b2bua_call *c, uint8_t dialog);
+
 /* ---- b2bua_exchange.c ---- */
 
 /** b2bua_exchange_start - a request inside a dialog; takes @irq */
@@ -394,9 +436,6 @@ void b2bua_exchange_move(struct b2bua_call *c, enum call_leg leg);
 void b2bua_exchange_tick(struct b2bua *b, uint64_t now_ms);
 /** b2bua_send_cancel - CANCEL, once a provisional answer was heard; see b2bua_cancel_request() */
 void b2bua_send_cancel(const struct sip_target *target, nta_outgoing_t *orq, const sip_t *reason);
-/** b2bua_acknowledge - ACK the last INVITE of ours on @leg: the one in hand, the one kept, or bare
- */
-void b2bua_acknowledge(struct b2bua_call *c, enum call_leg leg, uint8_t dialog);
 void b2bua_say_bye(struct b2bua_call *c, enum call_leg leg, uint8_t dialog);
 
 #endif

@@ -80,13 +80,28 @@ leg_of_peer(const struct b2bua_peer *p, struct call_record_leg *leg)
     }
 }
 
+static void
+add_invites(const struct b2bua_call *c, struct call_record *record)
+{
+    for (unsigned n = 0; n < CALL_INVITES_MAX; n++) {
+        const struct b2bua_invite *i = c->invite[n];
+        enum call_invite state = call_invite_state(c->core, n);
+
+        if (!i || i->is_own || state < CALL_INVITE_ANSWERED)
+            continue;
+        record->invite[record->invites++] =
+            (struct call_record_invite){.awaits_ack = state == CALL_INVITE_ANSWERED,
+                                        .from = i->from,
+                                        .in_cseq = i->in_cseq,
+                                        .out_cseq = i->out_cseq};
+    }
+}
+
 void
 b2bua_record(const struct b2bua_call *c, struct call_record *ret)
 {
     const struct b2bua_dialog *d = c->dialog[call_winner(c->core)];
     struct call_record r = {.is_inward = c->is_inward,
-                            .awaits_ack = call_awaits_ack(c->core),
-                            .invite_from = (uint8_t)call_invite_from(c->core),
                             .refresher = c->refresher,
                             .session_s = c->session_s,
                             .lifetime_s = call_lifetime_s(c->core),
@@ -99,10 +114,10 @@ b2bua_record(const struct b2bua_call *c, struct call_record *ret)
     for (unsigned i = 0; i < 2; i++) {
         r.leg[i].cseq = c->cseq[i];
         r.leg[i].peer_cseq = c->peer_cseq[i];
-        r.leg[i].invite_cseq = c->invite_cseq[i];
         r.leg[i].knows_update = c->end[i].knows_update;
         r.leg[i].sdp = slice_of(c->end[i].sdp, c->end[i].sdp_len);
     }
+    add_invites(c, &r);
     leg_of_peer(&c->caller, &r.leg[CALL_CALLER]);
     r.leg[CALL_CALLER].call_id = text_of(c->caller_call_id);
     r.leg[CALL_CALLER].local_tag = text_of(d->our_tag);

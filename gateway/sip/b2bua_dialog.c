@@ -151,27 +151,40 @@ learn_source(struct b2bua_peer *p, const sip_t *sip, const struct sip_sender *se
     replace_text(&p->next_hop, strdup(text));
 }
 
-void
-b2bua_peer_from_request(const struct sip *s, struct b2bua_peer *p, const sip_t *sip,
-                        const struct sip_sender *sender, bool is_initial)
+static bool
+is_direct(const struct b2bua_peer *p, const struct sip_sender *sender)
 {
-    if (is_initial) {
-        p->side = sender->side;
-        p->route = text_of_routes(s, sip->sip_record_route, false);
-        p->is_stream = tport_is_stream(sender->tport) != 0;
-    }
+    return sender->side == SIP_PHONES && p->side == SIP_PHONES && !p->route;
+}
+
+void
+b2bua_peer_learn_target(struct b2bua_peer *p, const sip_t *sip)
+{
     if (sip->sip_contact)
         replace_text(&p->target, text_of_url(sip->sip_contact->m_url));
-    if (sender->side != SIP_PHONES || p->side != SIP_PHONES || p->route)
+}
+
+void
+b2bua_peer_learn_flow(struct b2bua_peer *p, const struct sip_sender *sender)
+{
+    if (!is_direct(p, sender) || !tport_is_stream(sender->tport) || p->tport == sender->tport)
         return;
-    if (!tport_is_stream(sender->tport)) {
-        if (is_initial)
-            learn_source(p, sip, sender);
-    } else if (p->tport != sender->tport) {
-        if (p->tport)
-            tport_unref(p->tport);
-        p->tport = tport_ref(sender->tport);
-    }
+    if (p->tport)
+        tport_unref(p->tport);
+    p->tport = tport_ref(sender->tport);
+}
+
+void
+b2bua_peer_from_request(const struct sip *s, struct b2bua_peer *p, const sip_t *sip,
+                        const struct sip_sender *sender)
+{
+    p->side = sender->side;
+    p->route = text_of_routes(s, sip->sip_record_route, false);
+    p->is_stream = tport_is_stream(sender->tport) != 0;
+    b2bua_peer_learn_target(p, sip);
+    b2bua_peer_learn_flow(p, sender);
+    if (is_direct(p, sender) && !p->is_stream)
+        learn_source(p, sip, sender);
 }
 
 void

@@ -4,7 +4,7 @@
 
 #include "gateway/sip/b2bua_call.h"
 
-/* ---- CANCEL, ACK and BYE of our own ---- */
+/* ---- CANCEL and BYE of our own ---- */
 
 void
 b2bua_send_cancel(const struct sip_target *target, nta_outgoing_t *orq, const sip_t *reason)
@@ -22,36 +22,6 @@ b2bua_send_cancel(const struct sip_target *target, nta_outgoing_t *orq, const si
                                   TAG_IF(target->tport, NTATAG_TPORT(target->tport)), TAG_END());
     if (!cancel)
         msg_destroy(msg);
-}
-
-static void
-send_ack(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, msg_t *msg)
-{
-    struct sip_target target;
-
-    if (!msg)
-        return;
-    b2bua_peer_target(c->b2bua, b2bua_peer_of(c, leg, dialog), &target);
-    sip_send_stateless(c->b2bua->sip, &target, msg);
-}
-
-void
-b2bua_acknowledge(struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
-{
-    const sip_t *sip = c->in_hand ? sip_object(c->in_hand) : NULL;
-    bool is_ack = sip && sip->sip_request && sip->sip_request->rq_method == sip_method_ack;
-    uint32_t cseq = c->invite_cseq[leg];
-
-    if (!b2bua_peer_of(c, leg, dialog))
-        return;
-    if (is_ack)
-        send_ack(c, leg, dialog, b2bua_dialog_request(c, leg, dialog, c->in_hand, cseq));
-    else if (c->ack)
-        send_ack(c, leg, dialog, b2bua_dialog_request(c, leg, dialog, c->ack, cseq));
-    else
-        send_ack(c, leg, dialog, b2bua_own_request(c, leg, dialog, sip_method_ack, cseq));
-    if (is_ack && sip->sip_payload && !c->ack)
-        c->ack = msg_ref_create(c->in_hand); /* the answer to a late offer */
 }
 
 void
@@ -114,19 +84,6 @@ b2bua_exchange_free(struct b2bua_exchange *x)
     free(x);
 }
 
-/** The server transaction of an answered INVITE stays until its ACK, to take repeated 2xx. */
-static void
-keep_invite(struct b2bua_exchange *x)
-{
-    struct b2bua_call *c = x->call;
-
-    if (c->irq)
-        nta_incoming_destroy(c->irq);
-    nta_incoming_bind(x->irq, NULL, NULL);
-    c->irq = x->irq;
-    x->irq = NULL;
-}
-
 /** Pass the answer in hand on, or @status in its place; final when it is. */
 static void
 answer_exchange(struct b2bua_exchange *x, int verdict, int status)
@@ -177,7 +134,7 @@ send_exchange(struct b2bua_exchange *x, const char *next_hop)
     if (next_hop)
         snprintf(target.next_hop, sizeof(target.next_hop), "%s", next_hop);
     if (x->is_invite)
-        c->invite_cseq[leg] = c->cseq[leg];
+        c->invite[x->invite]->out_cseq = c->cseq[leg];
     x->orq = sip_send(c->b2bua->sip, &target, msg, on_exchange_response,
                       (nta_outgoing_magic_t *)(void *)x);
     if (x->orq && p->side == SIP_GATEWAYS && !x->has_moved) {
@@ -201,8 +158,13 @@ step_exchange(struct b2bua_exchange *x, const struct call_response *r)
         return;
     if (r->status < 300)
         b2bua_changed(c);
-    if (x->is_invite && r->status < 300)
-        keep_invite(x);
+    if (x->is_invite && r->status < 300) {
+        nta_incoming_bind(x->irq, NULL, NULL);
+        b2bua_invite_answered(c, x->invite, x->irq);
+        x->irq = NULL;
+    } else if (x->is_invite) {
+        b2bua_invite_drop(c, x->invite);
+    }
     b2bua_exchange_free(x);
 }
 
@@ -350,20 +312,30 @@ is_answer_true(const struct b2bua_exchange *x, const msg_t *msg)
            strcasecmp(sender.overlay, c->far_overlay) == 0;
 }
 
-/** An offer counts once it is accepted, and an answer once there is one. */
+/**
+ * A request that is accepted counts from now on, and its answer with it: a refused one leaves the
+ * remote target and the media as they were (RFC 3261 section 14.1).
+ */
 static void
-learn_media(struct b2bua_exchange *x, const sip_t *response)
+learn_accepted(struct b2bua_exchange *x, const sip_t *response)
 {
+    struct b2bua_call *c = x->call;
     msg_t *msg = nta_incoming_getrequest(x->irq);
     const sip_t *request = sip_object(msg);
     sip_method_t method = response->sip_cseq->cs_method;
+    struct b2bua_peer *from = b2bua_peer_of(c, x->from, x->dialog);
+    struct b2bua_peer *to = b2bua_peer_of(c, b2bua_other(x->from), x->dialog);
 
+    if (is_target_refresh(method) && request && from)
+        b2bua_peer_learn_target(from, request);
+    if (is_target_refresh(method) && to)
+        b2bua_peer_from_response(c->b2bua->sip, to, response, false);
     if (request && (method == sip_method_invite || method == sip_method_update ||
                     method == sip_method_prack)) {
-        b2bua_learn(x->call, x->from, request);
-        b2bua_learn(x->call, b2bua_other(x->from), response);
+        b2bua_learn(c, x->from, request);
+        b2bua_learn(c, b2bua_other(x->from), response);
         if (method != sip_method_prack)
-            b2bua_learn_timer(x->call, x->from, response);
+            b2bua_learn_timer(c, x->from, response);
     }
     msg_destroy(msg);
 }
@@ -381,9 +353,7 @@ on_real_response(struct b2bua_exchange *x, const sip_t *sip)
     ask_cancel(&x->ask);
     if (r.status / 100 == 2) {
         r.expires_s = b2bua_lifetime_s(c, sip);
-        learn_media(x, sip);
-        if (p && is_target_refresh(sip->sip_cseq->cs_method))
-            b2bua_peer_from_response(c->b2bua->sip, p, sip, false);
+        learn_accepted(x, sip);
     }
     if (x->is_cancel_due && r.status < 200 && p) {
         x->is_cancel_due = false;
@@ -458,13 +428,19 @@ new_exchange(struct b2bua_call *c, unsigned number, const struct b2bua_key *key,
     list_init(&x->ask.link);
     list_init(&x->trying.link);
     list_init(&x->silent_link);
-    c->exchange[number] = x;
     if (x->is_invite) {
-        c->invite_cseq[key->leg] = sip->sip_cseq->cs_seq;
-        msg_destroy(c->ack);
-        c->ack = NULL;
+        struct b2bua_invite *invite;
+
+        x->invite = (uint8_t)call_invite_of(c->core, number);
+        invite = b2bua_invite_new(c, x->invite, key->leg);
+        if (!invite) {
+            free(x);
+            return NULL;
+        }
+        invite->in_cseq = sip->sip_cseq->cs_seq;
         nta_incoming_bind(irq, on_exchange_cancel, (nta_incoming_magic_t *)(void *)x);
     }
+    c->exchange[number] = x;
     return x;
 }
 
@@ -507,7 +483,7 @@ callee_dialog(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *s
         return dialog;
     dialog = b2bua_dialog_of(c, tag);
     if (dialog != CALL_NO_DIALOG)
-        b2bua_peer_from_request(c->b2bua->sip, &c->dialog[dialog]->peer, sip, sender, true);
+        b2bua_peer_from_request(c->b2bua->sip, &c->dialog[dialog]->peer, sip, sender);
     return dialog;
 }
 
@@ -523,12 +499,12 @@ refuse(nta_incoming_t *irq, int status)
 /** A far gateway has taken the call over: it is answered for, no phone has to hear of it. */
 static void
 answer_takeover(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta_incoming_t *irq,
-                const sip_t *sip, const struct sip_sender *sender)
+                const sip_t *sip)
 {
     struct b2bua_peer *p = b2bua_peer_of(c, leg, dialog);
     msg_t *msg = nta_incoming_create_response(irq, SIP_200_OK);
 
-    b2bua_peer_from_request(c->b2bua->sip, p, sip, sender, false);
+    b2bua_peer_learn_target(p, sip);
     if (msg && b2bua_set_contact(c, msg, sip_object(msg), p)) {
         nta_incoming_mreply(irq, msg);
     } else {
@@ -556,7 +532,7 @@ b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *si
     int status = check_request(c, leg, dialog, sip, sender);
 
     if (status == 0 && b2bua_is_takeover(sip, sender)) {
-        answer_takeover(c, leg, dialog, irq, sip, sender);
+        answer_takeover(c, leg, dialog, irq, sip);
         return;
     }
     b2bua_call_hold(c);
@@ -569,8 +545,7 @@ b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *si
     }
     if (method == sip_method_invite && sender->side == SIP_PHONES)
         sip_reply(irq, 100, NULL, 0);
-    if (is_target_refresh(method))
-        b2bua_peer_from_request(c->b2bua->sip, b2bua_peer_of(c, leg, dialog), sip, sender, false);
+    b2bua_peer_learn_flow(b2bua_peer_of(c, leg, dialog), sender);
     x = new_exchange(c, number, key, dialog, irq, sip);
     if (x)
         b2bua_trying_start(c->b2bua, &x->trying, &x->irq, sender);

@@ -200,10 +200,13 @@ static void
 map_rack(const struct b2bua_call *c, enum call_leg leg, sip_t *sip)
 {
     sip_rack_t *rack = sip->sip_rack;
+    unsigned number = CALL_INVITES_MAX;
 
-    if (!rack || rack->ra_cseq != c->invite_cseq[b2bua_other(leg)])
+    if (rack)
+        number = b2bua_invite_sent_by(c, b2bua_other(leg), rack->ra_cseq);
+    if (number == CALL_INVITES_MAX)
         return;
-    rack->ra_cseq = c->invite_cseq[leg];
+    rack->ra_cseq = c->invite[number]->out_cseq;
     sip_fragment_clear(&rack->ra_common);
 }
 

@@ -95,6 +95,32 @@ put_off(struct b2bua_refresh_leg *l, uint32_t ms)
         l->is_due = false;
 }
 
+static bool
+begin_invite(struct b2bua_refresh_leg *l)
+{
+    struct b2bua_call *c = l->call;
+    struct b2bua_invite *invite;
+
+    if (!call_begin_invite(c->core, l->leg, &l->invite))
+        return false;
+    invite = b2bua_invite_new(c, l->invite, b2bua_other(l->leg));
+    if (invite)
+        invite->is_own = true;
+    else
+        call_end_invite(c->core, sip_moment(c->b2bua->sip), l->invite, false);
+    return invite != NULL;
+}
+
+static void
+end_invite(struct b2bua_refresh_leg *l, bool is_accepted)
+{
+    struct b2bua_call *c = l->call;
+
+    if (!is_accepted)
+        b2bua_invite_drop(c, l->invite);
+    call_end_invite(c->core, sip_moment(c->b2bua->sip), l->invite, is_accepted);
+}
+
 static void
 send_refresh(struct b2bua_refresh_leg *l)
 {
@@ -109,16 +135,13 @@ send_refresh(struct b2bua_refresh_leg *l)
         l->is_due = false; /* no way to tell it: its requests find us by the route they take */
         return;
     }
-    if (l->is_invite && !call_begin_invite(c->core, l->leg)) {
+    if (l->is_invite && !begin_invite(l)) {
         put_off(l, RETRY_MS);
         return;
     }
     msg = make_request(l, p, ++c->cseq[l->leg]);
-    if (l->is_invite) {
-        c->invite_cseq[l->leg] = c->cseq[l->leg];
-        msg_destroy(c->ack);
-        c->ack = NULL;
-    }
+    if (l->is_invite)
+        c->invite[l->invite]->out_cseq = c->cseq[l->leg];
     b2bua_peer_target(b, p, &target);
     if (l->next_hop[0])
         snprintf(target.next_hop, sizeof(target.next_hop), "%s", l->next_hop);
@@ -129,7 +152,7 @@ send_refresh(struct b2bua_refresh_leg *l)
         return;
     }
     if (l->is_invite)
-        call_end_invite(c->core, sip_moment(b->sip), false);
+        end_invite(l, false);
     put_off(l, RETRY_MS);
 }
 
@@ -175,7 +198,6 @@ static void
 on_final(struct b2bua_refresh_leg *l, const sip_t *sip, int status)
 {
     struct b2bua_call *c = l->call;
-    struct moment now = sip_moment(c->b2bua->sip);
     struct b2bua_peer *p = b2bua_peer_of(c, l->leg, call_winner(c->core));
     bool is_accepted = status / 100 == 2 && sip;
 
@@ -183,8 +205,8 @@ on_final(struct b2bua_refresh_leg *l, const sip_t *sip, int status)
         b2bua_peer_from_response(c->b2bua->sip, p, sip, false);
     if (l->is_invite) {
         if (is_accepted)
-            b2bua_acknowledge(c, l->leg, call_winner(c->core));
-        call_end_invite(c->core, now, is_accepted);
+            b2bua_acknowledge(c, l->invite);
+        end_invite(l, is_accepted);
     }
     if (!l->is_due)
         return; /* the call is over, or another's, meanwhile */

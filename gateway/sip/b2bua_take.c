@@ -112,24 +112,34 @@ fill(struct b2bua_call *c, const struct call_record *record, const char *through
     for (unsigned i = 0; i < 2; i++) {
         c->cseq[i] = record->leg[i].cseq + B2BUA_CSEQ_STEP;
         c->peer_cseq[i] = record->leg[i].peer_cseq;
-        c->invite_cseq[i] = record->leg[i].invite_cseq;
         end_of_leg(&record->leg[i], &c->end[i]);
     }
     c->session_s = record->session_s;
     c->refresher = record->refresher;
+    for (unsigned i = 0; i < record->invites; i++) {
+        const struct call_record_invite *from = &record->invite[i];
+        struct b2bua_invite *invite = b2bua_invite_new(c, i, (enum call_leg)from->from);
+
+        if (!invite)
+            return false;
+        invite->in_cseq = from->in_cseq;
+        invite->out_cseq = from->out_cseq;
+    }
     return make_dialog(c, record, through);
 }
 
 static struct b2bua_call *
 make_call(struct b2bua *b, const struct call_record *record, const char *through)
 {
-    struct call_adopted how = {.lifetime_s = record->lifetime_s,
-                               .awaits_ack = record->awaits_ack,
-                               .invite_from = record->invite_from};
+    struct call_adopted how = {.lifetime_s = record->lifetime_s, .invites = record->invites};
     struct b2bua_call *c = b2bua_call_alloc(b);
 
     if (!c)
         return NULL;
+    for (unsigned i = 0; i < record->invites; i++) {
+        how.invite[i].awaits_ack = record->invite[i].awaits_ack;
+        how.invite[i].from = (enum call_leg)record->invite[i].from;
+    }
     c->is_adopted = true;
     c->is_inward = record->is_inward;
     c->since_wall_ms = record->since_wall_ms;

@@ -86,10 +86,10 @@ finish(void *ctx, int status)
 }
 
 static inline void
-acknowledge(void *ctx, enum call_leg leg)
+acknowledge(void *ctx, unsigned invite)
 {
     (void)ctx;
-    say("ack %s\n", leg == CALL_CALLER ? "caller" : "callee");
+    say("ack %u\n", invite);
 }
 
 static inline void
@@ -233,7 +233,7 @@ talk(void)
     targets(1, true);
     response(0, 180, 0);
     response(0, 200, 0);
-    call_on_ack(call, now, CALL_CALLER);
+    call_on_ack(call, now, CALL_INITIAL);
     trace[0] = '\0';
 }
 

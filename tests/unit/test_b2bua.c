@@ -100,8 +100,10 @@ setup(void)
     snprintf(call.callee_call_id, sizeof(call.callee_call_id), "our-call");
     call.callee_key = (struct b2bua_key){&call, CALL_CALLEE, CALL_NO_DIALOG};
     ck_assert_int_eq(map_put(b->tags, slice_text("ours"), &call.callee_key, NULL), ST_OK);
-    call.cseq[CALL_CALLEE] = call.invite_cseq[CALL_CALLEE] = 71;
-    call.invite_cseq[CALL_CALLER] = 1;
+    call.cseq[CALL_CALLEE] = call.initial_cseq = 71;
+    ck_assert_ptr_nonnull(b2bua_invite_new(&call, CALL_INITIAL, CALL_CALLER));
+    call.invite[CALL_INITIAL]->in_cseq = 1;
+    call.invite[CALL_INITIAL]->out_cseq = 71;
 }
 
 static void
@@ -109,6 +111,7 @@ teardown(void)
 {
     for (uint8_t i = 0; i < B2BUA_DIALOGS_MAX; i++)
         b2bua_dialog_drop(&call, i);
+    b2bua_invite_drop(&call, CALL_INITIAL);
     b2bua_peer_done(&call.caller);
     call_free(call.core);
     free(call.from_uri);

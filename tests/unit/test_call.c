@@ -10,8 +10,8 @@ START_TEST(plain_call)
     expect("relay 0 dialog 0\n-> early: ringing\n");
     response(0, 200, 0);
     expect("relay 0 dialog 0\n-> confirmed: answered\n");
-    call_on_ack(call, now, CALL_CALLER);
-    expect("ack callee\n");
+    call_on_ack(call, now, CALL_INITIAL);
+    expect("ack 0\n");
     ck_assert_uint_eq(call_deadline_ms(call), MOMENT_NEVER);
     unsigned x = request(CALL_CALLER, CALL_BYE);
     expect("-> ending: caller hung up\n");
@@ -184,19 +184,78 @@ START_TEST(missing_ack_hangs_up)
     targets(1, true);
     response(0, 200, 0);
     trace[0] = '\0';
-    ck_assert_int_eq(call_on_answered_again(call, now, CALL_CALLEE), CALL_PASS);
+    ck_assert_int_eq(call_on_answered_again(call, now, CALL_INITIAL), CALL_PASS);
     wait_until(33000);
-    expect("ack callee\nbye caller\nbye callee\n-> ending: no ACK\n-> ended: all is quiet\n");
+    expect("ack 0\nbye caller\nbye callee\n-> ending: no ACK\n-> ended: all is quiet\n");
 }
 END_TEST
 
 START_TEST(repeated_2xx_is_acknowledged_from_here)
 {
     talk();
-    ck_assert_int_eq(call_on_answered_again(call, now, CALL_CALLEE), CALL_SWALLOW);
-    expect("ack callee\n");
-    ck_assert_int_eq(call_on_answered_again(call, now, CALL_CALLER), CALL_SWALLOW);
+    ck_assert_int_eq(call_on_answered_again(call, now, CALL_INITIAL), CALL_SWALLOW);
+    expect("ack 0\n");
+    ck_assert_int_eq(call_on_answered_again(call, now, 1), CALL_SWALLOW); /* none of ours */
     expect("");
+}
+END_TEST
+
+/* The callee asks anew right after its 2xx, and the caller's ACK comes later (section 13.2.2.4). */
+START_TEST(invites_of_both_directions_overlap)
+{
+    targets(1, true);
+    response(0, 200, 0);
+    trace[0] = '\0';
+    unsigned x = request(CALL_CALLEE, CALL_INVITE);
+    unsigned second = call_invite_of(call, x);
+    ck_assert_uint_ne(second, CALL_INITIAL);
+    ck_assert_int_eq(refused(CALL_CALLER, CALL_INVITE), 491);
+    call_on_ack(call, now, second); /* nothing of that was answered yet */
+    expect("");
+    ck_assert_int_eq(call_on_answered_again(call, now, CALL_INITIAL), CALL_PASS);
+    now.mono_ms = 1500;
+    ck_assert_int_eq(answer(x, 200, 0, false), CALL_PASS);
+    ck_assert_int_eq(call_on_answered_again(call, now, second), CALL_PASS);
+    call_on_ack(call, now, CALL_INITIAL);
+    expect("ack 0\n");
+    ck_assert(call_awaits_ack(call));
+    ck_assert_int_eq(call_on_answered_again(call, now, CALL_INITIAL), CALL_SWALLOW);
+    ck_assert_int_eq(call_on_answered_again(call, now, second), CALL_PASS);
+    expect("ack 0\n");
+    ck_assert_uint_eq(call_deadline_ms(call), 33500); /* the second's own */
+    wait_until(33500);
+    expect("ack 1\nbye caller\nbye callee\n-> ending: no ACK\n-> ended: all is quiet\n");
+}
+END_TEST
+
+/* What has had its ACK makes room; what waits for it is not forgotten, whoever asks for more. */
+START_TEST(many_invites)
+{
+    targets(1, true);
+    response(0, 200, 0);
+    for (int i = 1; i < CALL_INVITES_MAX; i++)
+        ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_INVITE), 200, 0, false), CALL_PASS);
+    ck_assert_int_eq(refused(CALL_CALLER, CALL_INVITE), 500);
+    call_on_ack(call, now, 3);
+    for (int i = 0; i < 20; i++) {
+        unsigned x = request(CALL_CALLER, CALL_INVITE);
+        ck_assert_uint_eq(call_invite_of(call, x), 3);
+        ck_assert_int_eq(answer(x, 200, 0, false), CALL_PASS);
+        call_on_ack(call, now, 3);
+    }
+    trace[0] = '\0';
+    call_on_ack(call, now, CALL_INITIAL);
+    expect("ack 0\n");
+}
+END_TEST
+
+START_TEST(a_subscription_shares_its_dialog_with_no_session)
+{
+    begin(CALL_SUBSCRIPTION);
+    targets(1, false);
+    response(0, 200, 0);
+    ck_assert_int_eq(refused(CALL_CALLEE, CALL_INVITE), 403);
+    ck_assert_int_eq(refused(CALL_CALLER, CALL_INVITE), 403);
 }
 END_TEST
 
@@ -212,10 +271,11 @@ START_TEST(reinvite_glare_and_failure)
     ck_assert_int_eq(call_state(call), CALL_CONFIRMED);
     x = request(CALL_CALLER, CALL_INVITE);
     ck_assert_int_eq(answer(x, 200, 0, false), CALL_PASS);
-    call_on_ack(call, now, CALL_CALLEE); /* not his */
+    unsigned invite = call_invite_of(call, x);
+    call_on_ack(call, now, invite + 1); /* not his */
     expect("");
-    call_on_ack(call, now, CALL_CALLER);
-    expect("ack callee\n");
+    call_on_ack(call, now, invite);
+    expect("ack 1\n");
 }
 END_TEST
 
@@ -263,7 +323,7 @@ START_TEST(session_expires_unless_refreshed)
 
     targets(1, true);
     call_on_response(call, now, 0, &ok);
-    call_on_ack(call, now, CALL_CALLER);
+    call_on_ack(call, now, CALL_INITIAL);
     trace[0] = '\0';
     ck_assert_uint_eq(call_deadline_ms(call), 91000);
     now.mono_ms = 50000;
@@ -369,8 +429,10 @@ END_TEST
 static void
 adopt(uint32_t lifetime_s, bool awaits_ack)
 {
-    struct call_adopted how = {
-        .lifetime_s = lifetime_s, .awaits_ack = awaits_ack, .invite_from = CALL_CALLER};
+    struct call_adopted how = {.lifetime_s = lifetime_s,
+                               .invites = 2,
+                               .invite = {{.awaits_ack = awaits_ack, .from = CALL_CALLER},
+                                          {.awaits_ack = awaits_ack, .from = CALL_CALLEE}}};
 
     call_free(call);
     call = call_adopt(&conf, &out, NULL, now, &how);
@@ -399,11 +461,13 @@ START_TEST(an_adopted_call_may_wait_for_its_ack)
 {
     adopt(0, true);
     ck_assert(call_awaits_ack(call));
-    call_on_ack(call, now, CALL_CALLER);
-    expect("ack callee\n");
+    call_on_ack(call, now, CALL_INITIAL);
+    call_on_ack(call, now, 1);
+    expect("ack 0\nack 1\n");
+    ck_assert(!call_awaits_ack(call));
     adopt(0, true);
     wait_until(33000);
-    expect("ack callee\nbye caller\nbye callee\n-> ending: no ACK\n-> ended: all is quiet\n");
+    expect("ack 0\nack 1\nbye caller\nbye callee\n-> ending: no ACK\n-> ended: all is quiet\n");
 }
 END_TEST
 
@@ -437,14 +501,16 @@ END_TEST
 /* The 2xx to it comes yet, and wants its ACK; a phone may wait for that with all it has to say. */
 START_TEST(a_released_call_waits_for_its_own_invite)
 {
+    unsigned own;
+
     adopt(0, false);
-    ck_assert(call_begin_invite(call, CALL_CALLER));
+    ck_assert(call_begin_invite(call, CALL_CALLER, &own));
     call_release(call, now);
     expect("-> ending: another gateway has it\n");
-    call_end_invite(call, now, true);
+    call_end_invite(call, now, own, true);
     expect("-> ended: all is quiet\n");
     adopt(0, false);
-    ck_assert(call_begin_invite(call, CALL_CALLER));
+    ck_assert(call_begin_invite(call, CALL_CALLER, &own));
     call_release(call, now);
     wait_until(41000); /* but not for ever */
     expect("-> ending: another gateway has it\n-> ended: timed out\n");
@@ -453,19 +519,19 @@ END_TEST
 
 START_TEST(an_invite_of_the_gateway_itself)
 {
-    unsigned exchange;
+    unsigned exchange, own;
 
     adopt(0, false);
-    ck_assert(call_begin_invite(call, CALL_CALLER));
-    ck_assert(!call_begin_invite(call, CALL_CALLEE)); /* one at a time */
+    ck_assert(call_begin_invite(call, CALL_CALLER, &own));
+    ck_assert(!call_begin_invite(call, CALL_CALLEE, &own)); /* one at a time */
     ck_assert_int_eq(call_on_request(call, now, CALL_CALLER, CALL_INVITE, &exchange), 491);
-    call_end_invite(call, now, true);
-    ck_assert_int_eq(call_on_answered_again(call, now, CALL_CALLER), CALL_SWALLOW);
-    expect("ack caller\n");
-    ck_assert(call_begin_invite(call, CALL_CALLEE));
-    call_end_invite(call, now, false);
+    call_end_invite(call, now, own, true);
+    ck_assert_int_eq(call_on_answered_again(call, now, own), CALL_SWALLOW);
+    expect("ack 2\n");
+    ck_assert(call_begin_invite(call, CALL_CALLEE, &own));
+    call_end_invite(call, now, own, false);
     ck_assert_int_eq(call_on_request(call, now, CALL_CALLER, CALL_INVITE, &exchange), CALL_PASS);
-    ck_assert(!call_begin_invite(call, CALL_CALLEE)); /* the phone's comes first */
+    ck_assert(!call_begin_invite(call, CALL_CALLEE, &own)); /* the phone's comes first */
 }
 END_TEST
 
@@ -496,6 +562,9 @@ main(void)
     tcase_add_test(tc, nobody_answers);
     tcase_add_test(tc, missing_ack_hangs_up);
     tcase_add_test(tc, repeated_2xx_is_acknowledged_from_here);
+    tcase_add_test(tc, invites_of_both_directions_overlap);
+    tcase_add_test(tc, many_invites);
+    tcase_add_test(tc, a_subscription_shares_its_dialog_with_no_session);
     tcase_add_test(tc, reinvite_glare_and_failure);
     tcase_add_test(tc, early_dialog_takes_prack_but_no_invite);
     tcase_add_test(tc, byes_cross);
