@@ -46,7 +46,7 @@ const struct section_rule section_rule[SECTIONS] = {
         NUMBER(where, "reliability-timer", overlay.reliability_ms, 50, 60000, "ms", "500"),        \
         NUMBER(where, "update-interval", overlay.update_ms, 0, 3600000, "ms", "0"),                \
         NUMBER(where, "max-links", overlay.max_links, 8, 65536, "", "512"),                        \
-        NUMBER(where, "max-records", overlay.max_records, 100, 10000000, "", "100000"),            \
+        NUMBER(where, "max-records", overlay.max_records, 100, 10000000, "", "200000"),            \
         {.section = where,                                                                         \
          .name = "credentials",                                                                    \
          .type = OPTION_PATH,                                                                      \

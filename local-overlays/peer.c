@@ -1,6 +1,7 @@
 #include "local-overlays/peer.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,8 @@ peer_conf_defaults(struct peer_conf *conf)
                                .partition_ping_ms = 30000,
                                .partition_ping_alone_ms = 5000,
                                .max_message_bytes = MESSAGE_MAX_BYTES,
-                               .max_records = 100000,
+                               .kinds = KIND_IN_ANY,
+                               .max_records = 200000,
                                .max_record_bytes = (size_t)256 << 20,
                                .max_transactions = 4096};
 }
@@ -140,10 +142,15 @@ check_conf(const struct peer_conf *conf, const struct peer_env *env, struct why 
 static enum status
 make_tables(struct peer *p)
 {
+    char own[OVERLAY_NAME_BYTES + 8];
     struct storage_limits limits = {.max_values = p->conf.max_records,
-                                    .max_bytes = p->conf.max_record_bytes};
-    enum status st = storage_new(&limits, NULL, &p->storage);
+                                    .max_bytes = p->conf.max_record_bytes,
+                                    .overlays = p->conf.kinds};
+    enum status st;
 
+    snprintf(own, sizeof(own), "overlay@%s", p->conf.overlay);
+    limits.overlay_resource = peer_hash(p, own);
+    st = storage_new(&limits, NULL, &p->storage);
     if (st == ST_OK)
         st = transactions_new(p->conf.max_transactions, p->conf.reliability_ms, &p->transactions);
     if (st == ST_OK)
@@ -407,6 +414,26 @@ size_t
 peer_record_count(const struct peer *p)
 {
     return storage_value_count(p->storage);
+}
+
+size_t
+peer_record_bytes(const struct peer *p)
+{
+    return storage_byte_count(p->storage);
+}
+
+uint64_t
+peer_values_refused(const struct peer *p, enum peer_refusal reason)
+{
+    const struct storage_counters *n = storage_counters_of(p->storage);
+    const uint64_t count[PEER_REFUSALS] = {[PEER_REFUSED_SHARE] = n->over_share,
+                                           [PEER_REFUSED_SIZE] = n->too_large,
+                                           [PEER_REFUSED_PLACE] = n->misplaced,
+                                           [PEER_REFUSED_TIME] = n->out_of_time,
+                                           [PEER_REFUSED_STRANGERS] = p->counters.strangers_copies,
+                                           [PEER_REFUSED_LIFETIME] = n->shortened};
+
+    return count[reason];
 }
 
 const struct peer_conf *

@@ -65,7 +65,8 @@ struct peer_conf {
     uint32_t partition_ping_ms;       /* default 30000 */
     uint32_t partition_ping_alone_ms; /* default 5000 */
     size_t max_message_bytes;         /* default 65000 */
-    size_t max_records;               /* values held, all kinds; default 100000 */
+    enum kind_overlays kinds;         /* which kinds are stored here; default: all */
+    size_t max_records;               /* values held, all kinds; default 200000 */
     size_t max_record_bytes;          /* of all values held; default 256 MiB */
     size_t max_transactions;          /* requests under way; default 4096 */
 };
@@ -233,11 +234,25 @@ struct peer_counters {
     uint64_t refused; /* malformed, wrong overlay, bad signature, unknown link */
     uint64_t retransmitted;
     uint64_t timeouts;
+    uint64_t strangers_copies; /* replica Stores by nodes that keep none of the resource */
 };
 enum peer_state peer_state(const struct peer *p);
 bool peer_is_member(const struct peer *p);
 size_t peer_neighbour_count(const struct peer *p);
 size_t peer_record_count(const struct peer *p);
+size_t peer_record_bytes(const struct peer *p);
+
+/** Why a value that others wanted stored here was not taken, or not as they wanted. */
+enum peer_refusal {
+    PEER_REFUSED_SHARE,     /* its signer has its share, or all is full */
+    PEER_REFUSED_SIZE,      /* larger, or more, than its kind allows */
+    PEER_REFUSED_PLACE,     /* a kind that does not belong there */
+    PEER_REFUSED_TIME,      /* expired, or from the future */
+    PEER_REFUSED_STRANGERS, /* a copy from a node that is no replica */
+    PEER_REFUSED_LIFETIME,  /* taken, for a shorter time */
+    PEER_REFUSALS,
+};
+uint64_t peer_values_refused(const struct peer *p, enum peer_refusal reason);
 const struct peer_conf *peer_conf_of(const struct peer *p);
 const struct peer_counters *peer_counters_of(const struct peer *p);
 bool peer_is_responsible(const struct peer *p, const struct id *id);

@@ -65,6 +65,12 @@ refused(const struct peer *p)
 }
 
 static uint64_t
+record_bytes(const struct peer *p)
+{
+    return peer_record_bytes(p);
+}
+
+static uint64_t
 retransmitted(const struct peer *p)
 {
     return peer_counters_of(p)->retransmitted;
@@ -164,6 +170,27 @@ replicas(const struct control *c, struct evbuffer *out)
     counter(out, "ringway_replica_released_total", "Calls given to other gateways.", r.released);
 }
 
+static void
+values_refused(const struct control *c, struct evbuffer *out)
+{
+    static const char *const reasons[PEER_REFUSALS] = {
+        [PEER_REFUSED_SHARE] = "share",       [PEER_REFUSED_SIZE] = "size",
+        [PEER_REFUSED_PLACE] = "place",       [PEER_REFUSED_TIME] = "time",
+        [PEER_REFUSED_STRANGERS] = "replica", [PEER_REFUSED_LIFETIME] = "lifetime"};
+
+    head(out, "ringway_values_refused_total", "counter",
+         "Values not stored here, or for a shorter time than asked (lifetime), by reason.");
+    for (enum node_overlay which = NODE_LOCAL; which < NODE_OVERLAYS; which++) {
+        const struct peer *p = node_peer(c->source.node, which);
+
+        for (enum peer_refusal r = 0; p && r < PEER_REFUSALS; r++)
+            evbuffer_add_printf(out,
+                                "ringway_values_refused_total{overlay=\"%s\",reason=\"%s\"} %llu\n",
+                                peer_conf_of(p)->overlay, reasons[r],
+                                (unsigned long long)peer_values_refused(p, r));
+    }
+}
+
 void
 metrics_write(const struct control *c, struct evbuffer *out)
 {
@@ -181,6 +208,9 @@ metrics_write(const struct control *c, struct evbuffer *out)
                 neighbours);
     of_overlays(c, out, "ringway_overlay_records", "gauge", "Values held, replicas included.",
                 records);
+    of_overlays(c, out, "ringway_overlay_record_bytes", "gauge",
+                "Bytes of the values held, with signatures and certificates.", record_bytes);
+    values_refused(c, out);
     messages(c, out, "ringway_messages_sent_total", "RELOAD messages sent, by message code.", sent);
     messages(c, out, "ringway_messages_received_total",
              "RELOAD messages that ended here, by message code.", received);

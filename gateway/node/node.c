@@ -203,6 +203,8 @@ new_peer(struct node *n, enum node_overlay which, struct moment now, struct why 
         return ST_NOMEM;
     *side = (struct node_side){n, which};
     n->side[which] = side;
+    n->conf.local.kinds = KIND_IN_LOCAL;
+    n->conf.global.kinds = KIND_IN_GLOBAL;
     return peer_new(which == NODE_LOCAL ? &n->conf.local : &n->conf.global, &env, now,
                     &n->peer[which], why);
 }

@@ -27,6 +27,20 @@ enum access_policy {
     ACCESS_NODE_KEY, /* ours: dictionary key == the signer's Node-ID, any peer of the overlay */
 };
 
+/** In which overlays a kind is known; what is not known there is refused as an unknown kind. */
+enum kind_overlays {
+    KIND_IN_LOCAL = 1,
+    KIND_IN_GLOBAL = 2,
+    KIND_IN_ANY = KIND_IN_LOCAL | KIND_IN_GLOBAL,
+};
+
+/** Under which Resource-IDs it may be stored, beside what the access policy says. */
+enum kind_place {
+    KIND_ANYWHERE,
+    KIND_OF_OVERLAY, /* H("overlay@NAME") of the overlay that keeps it, and nowhere else */
+    KIND_OF_USERS,   /* anywhere else */
+};
+
 struct kind {
     uint32_t id;
     const char *name;
@@ -35,6 +49,10 @@ struct kind {
     uint32_t max_count; /* values under one Resource-ID */
     uint32_t max_bytes; /* of one value */
     uint32_t max_node_multiple;
+    uint32_t max_lifetime_s;     /* counted from the storage time, whatever a Store says */
+    enum kind_overlays overlays; /* where it is known */
+    enum kind_place place;
+    bool has_kept_room; /* the overlay does not work without it: there is always room for more */
 };
 
 /** kind_find - the kind with this ID, NULL if this overlay has none such. */

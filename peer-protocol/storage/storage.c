@@ -24,18 +24,25 @@ enum status
 storage_new(const struct storage_limits *limits, const struct storage_journal *journal,
             struct storage **ret)
 {
+    struct extent extent = {.values = limits->max_values, .bytes = limits->max_bytes};
     struct storage *s = calloc(1, sizeof(*s));
+    enum status st;
 
     if (!s)
         return ST_NOMEM;
     s->limits = *limits;
+    if (limits->overlays == 0)
+        s->limits.overlays = KIND_IN_ANY;
     if (journal)
         s->journal = *journal;
     s->earliest_ms = MOMENT_NEVER;
     list_init(&s->marked);
     s->records = map_new(0, 0);
-    if (!s->records) {
-        free(s);
+    st = shares_new(&extent, &s->shares);
+    if (st == ST_OK)
+        st = past_new(limits->max_values / 4, &s->past);
+    if (st != ST_OK || !s->records) {
+        storage_free(s);
         return ST_NOMEM;
     }
     *ret = s;
@@ -52,8 +59,7 @@ record_free(struct storage *s, struct storage_record *r)
     list_each(at, &r->values)
     {
         struct held *h = list_entry(at, struct held, at);
-        s->value_count--;
-        s->bytes -= h->total_bytes;
+        shares_remove(s->shares, &h->v.signer, h->total_bytes);
         free(h);
     }
     free(r);
@@ -67,16 +73,65 @@ storage_free(struct storage *s)
 
     if (!s)
         return;
-    while ((r = storage_next(s, &c)))
+    while (s->records && (r = storage_next(s, &c)))
         record_free(s, r);
     map_free(s->records);
+    shares_free(s->shares);
+    past_free(s->past);
     free(s);
 }
 
 size_t
 storage_value_count(const struct storage *s)
 {
-    return s->value_count;
+    return shares_used(s->shares).values;
+}
+
+size_t
+storage_byte_count(const struct storage *s)
+{
+    return shares_used(s->shares).bytes;
+}
+
+const struct storage_counters *
+storage_counters_of(const struct storage *s)
+{
+    return &s->counters;
+}
+
+const struct kind *
+storage_kind(const struct storage *s, uint32_t id)
+{
+    const struct kind *kind = kind_find(id);
+
+    return kind && (kind->overlays & s->limits.overlays) ? kind : NULL;
+}
+
+struct slice
+storage_place(const struct storage_record *r, const struct stored_data *d,
+              uint8_t out[STORAGE_PLACE_BYTES])
+{
+    struct key k = key_of(&r->resource, r->kind->id);
+    size_t len = sizeof(k.bytes);
+
+    memcpy(out, k.bytes, len);
+    if (r->kind->model == MODEL_ARRAY) {
+        memcpy(out + len, &d->index, sizeof(d->index));
+        len += sizeof(d->index);
+    } else if (r->kind->model == MODEL_DICTIONARY && d->key.len <= UINT8_MAX) {
+        memcpy(out + len, d->key.data, d->key.len);
+        len += d->key.len;
+    }
+    return slice_of(out, len);
+}
+
+uint64_t
+storage_lasts_until_ms(const struct kind *kind, uint64_t storage_time_ms, struct moment now)
+{
+    uint64_t longest_ms = (uint64_t)kind->max_lifetime_s * 1000;
+    uint64_t age_ms = now.wall_ms > storage_time_ms ? now.wall_ms - storage_time_ms : 0;
+
+    return age_ms >= longest_ms ? now.mono_ms : now.mono_ms + longest_ms - age_ms;
 }
 
 static struct slice
@@ -91,24 +146,24 @@ put_bytes(uint8_t **at, struct slice from)
 }
 
 struct held *
-held_new(const struct stored_data *d, struct slice certificate, uint64_t now_ms)
+held_new(const struct storage_value *v)
 {
+    const struct stored_data *d = &v->data;
     size_t len = d->key.len + d->value.value.len + d->signature.identity.len +
-                 d->signature.identity_whole.len + d->signature.value.len + certificate.len;
+                 d->signature.identity_whole.len + d->signature.value.len + v->certificate.len;
     struct held *h = malloc(sizeof(*h) + len);
 
     if (!h)
         return NULL;
     uint8_t *at = h->bytes;
     h->total_bytes = sizeof(*h) + len;
-    h->v.data = *d;
+    h->v = *v;
     h->v.data.key = put_bytes(&at, d->key);
     h->v.data.value.value = put_bytes(&at, d->value.value);
     h->v.data.signature.identity = put_bytes(&at, d->signature.identity);
     h->v.data.signature.identity_whole = put_bytes(&at, d->signature.identity_whole);
     h->v.data.signature.value = put_bytes(&at, d->signature.value);
-    h->v.certificate = put_bytes(&at, certificate);
-    h->v.expires_ms = now_ms + (uint64_t)d->lifetime_s * 1000;
+    h->v.certificate = put_bytes(&at, v->certificate);
     list_init(&h->at);
     return h;
 }
@@ -184,8 +239,7 @@ take_out(struct storage *s, struct storage_record *r, struct held *h)
 {
     list_remove(&h->at);
     r->count--;
-    s->value_count--;
-    s->bytes -= h->total_bytes;
+    shares_remove(s->shares, &h->v.signer, h->total_bytes);
     free(h);
 }
 
@@ -194,6 +248,9 @@ storage_set(struct storage *s, struct storage_record *r, struct held *h)
 {
     struct held *old = storage_slot(r, &h->v.data);
     struct list_node *before = &r->values;
+    uint8_t place[STORAGE_PLACE_BYTES];
+
+    past_forget(s->past, storage_place(r, &h->v.data, place));
 
     if (old) {
         before = old->at.next;
@@ -209,8 +266,6 @@ storage_set(struct storage *s, struct storage_record *r, struct held *h)
     }
     list_insert_before(before, &h->at);
     r->count++;
-    s->value_count++;
-    s->bytes += h->total_bytes;
     s->earliest_ms = moment_earlier_ms(s->earliest_ms, h->v.expires_ms);
     if (s->journal.put)
         s->journal.put(s->journal.ctx, &r->resource, r->kind->id, r->generation, &h->v);
@@ -228,17 +283,21 @@ enum status
 storage_restore(struct storage *s, struct moment now, const struct id *resource, uint32_t kind_id,
                 uint64_t generation, const struct storage_value *value)
 {
-    const struct kind *kind = kind_find(kind_id);
+    const struct kind *kind = storage_kind(s, kind_id);
+    struct storage_value v = *value;
     struct storage_record *r;
     struct held *h;
 
     if (!kind)
         return ST_UNKNOWN_KIND;
-    if (s->value_count >= s->limits.max_values)
+    if (storage_value_count(s) >= s->limits.max_values)
         return ST_LIMIT;
-    h = held_new(&value->data, value->certificate, now.mono_ms);
+    v.expires_ms = now.mono_ms + (uint64_t)v.data.lifetime_s * 1000;
+    h = held_new(&v);
     r = h ? storage_record_make(s, resource, kind) : NULL;
-    if (!r) {
+    if (!r || shares_add(s->shares, &v.signer, h->total_bytes) != ST_OK) {
+        if (r)
+            storage_record_tidy(s, r);
         free(h);
         return ST_NOMEM;
     }
@@ -251,6 +310,8 @@ storage_restore(struct storage *s, struct moment now, const struct id *resource,
 static void
 expire_values(struct storage *s, struct storage_record *r, struct moment now)
 {
+    uint8_t place[STORAGE_PLACE_BYTES];
+
     list_each(at, &r->values)
     {
         struct held *h = list_entry(at, struct held, at);
@@ -260,6 +321,8 @@ expire_values(struct storage *s, struct storage_record *r, struct moment now)
         }
         if (s->journal.removed)
             s->journal.removed(s->journal.ctx, &r->resource, r->kind->id, &h->v);
+        past_note(s->past, storage_place(r, &h->v.data, place), h->v.data.storage_time_ms,
+                  now.mono_ms, storage_lasts_until_ms(r->kind, h->v.data.storage_time_ms, now));
         take_out(s, r, h);
     }
 }

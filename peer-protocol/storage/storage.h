@@ -6,7 +6,11 @@
  * Kind under one Resource-ID, with its generation counter; which records are replicas follows from
  * who is responsible now and is not noted here.
  *
- * Sans-I/O.  Lifetimes run on the monotonic clock from the time of receipt.
+ * Nobody fills it: each signer has a share (shares.h), each kind its place, sizes and longest
+ * lifetime (kind.h).  A value lives from its receipt for the lifetime that came with it, and never
+ * longer than its kind allows from its storage time; what has expired does not come back (past.h).
+ *
+ * Sans-I/O.  Lifetimes run on the monotonic clock.
  *
  * Source: RFC 6940 sections 7.1 to 7.4.
  * Left out on purpose: digests in Stat answers (hash algorithm none).
@@ -23,16 +27,30 @@ struct storage_record;
 
 #define STORAGE_HOLDERS_MAX 4
 
+#define STORAGE_AHEAD_MS 600000 /* a storage time may be so far in the future: clocks differ */
+
 struct storage_limits {
-    size_t max_values; /* of all kinds */
-    size_t max_bytes;  /* of all values, signatures and certificates */
+    size_t max_values;           /* of all kinds */
+    size_t max_bytes;            /* of all values, signatures and certificates */
+    enum kind_overlays overlays; /* the kinds of which are known here; 0: all */
+    struct id overlay_resource;  /* H("overlay@NAME"); zero: kinds have no place of their own */
+};
+
+/** Values that were not taken, so far. */
+struct storage_counters {
+    uint64_t over_share;  /* no room for more of this signer, or of anybody */
+    uint64_t too_large;   /* value or count over the kind's limit */
+    uint64_t misplaced;   /* unknown kinds, and Resource-IDs that are not the kind's */
+    uint64_t out_of_time; /* expired, or from the future */
+    uint64_t shortened;   /* taken, with a shorter lifetime than asked for */
 };
 
 /** One value as it is held. */
 struct storage_value {
     struct stored_data data;  /* lifetime_s as it was when it came */
     struct slice certificate; /* raw GenericCertificate entry of its signer; may be empty */
-    uint64_t expires_ms;      /* monotonic */
+    struct id signer;
+    uint64_t expires_ms; /* monotonic */
 };
 
 /** Told of each change, after it; may be all NULL. */
@@ -48,6 +66,8 @@ NODISCARD enum status storage_new(const struct storage_limits *limits,
                                   const struct storage_journal *journal, struct storage **ret);
 void storage_free(struct storage *s);
 size_t storage_value_count(const struct storage *s);
+size_t storage_byte_count(const struct storage *s);
+const struct storage_counters *storage_counters_of(const struct storage *s);
 
 /** A Store request, verified as a message. */
 struct storage_store {
@@ -64,12 +84,14 @@ struct storage_store {
  *              with ST_GENERATION the same, for the error's info; with ST_UNKNOWN_KIND the unknown
  *              kinds as raw u32s
  * Returns: ST_OK; ST_MALFORMED; ST_UNKNOWN_KIND; ST_FORBIDDEN, ST_SIGNATURE or ST_NOT_FOUND (no
- * certificate) for a value; ST_TOO_LARGE value or count over the kind's limit; ST_TOO_OLD;
- * ST_GENERATION; ST_LIMIT; ST_NOMEM.
+ * certificate) for a value; ST_FORBIDDEN where the kind does not belong, and for a storage time in
+ * the future; ST_TOO_LARGE value or count over the kind's limit; ST_TOO_OLD; ST_GENERATION;
+ * ST_LIMIT over the signer's share; ST_NOMEM.
  *
  * A replica Store (replica_number > 0) sets the generation counter and merges: values newer than
  * ours are taken, and if one of ours is newer ST_TOO_OLD is returned after that, so that its sender
- * fetches it (section 7.4.1.1, healing of partitions).
+ * fetches it (section 7.4.1.1, healing of partitions).  A value of it that is refused does not keep
+ * the others out; if none is left, the Store is refused.
  */
 NODISCARD enum status storage_put(struct storage *s, struct moment now, const struct keys *keys,
                                   const struct storage_store *store, struct writer *ret_answer,

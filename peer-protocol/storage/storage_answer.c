@@ -170,14 +170,14 @@ write_response(struct output *o, struct storage_record *r, const struct data_spe
 }
 
 static enum status
-unknown_kinds(const struct fetch_req *request, struct writer *ret)
+unknown_kinds(const struct storage *s, const struct fetch_req *request, struct writer *ret)
 {
     struct data_specifier spec;
     struct reader r;
 
     reader_init(&r, request->specifiers);
     while (data_specifier_read(&r, &spec))
-        if (!kind_find(spec.kind))
+        if (!storage_kind(s, spec.kind))
             writer_u32(ret, spec.kind);
     if (r.failed)
         return ST_MALFORMED;
@@ -209,7 +209,7 @@ answer_fetch(struct storage *s, struct moment now, const struct fetch_req *reque
              struct writer *ret_body, struct writer *certificates)
 {
     struct writer responses;
-    enum status st = unknown_kinds(request, ret_body);
+    enum status st = unknown_kinds(s, request, ret_body);
 
     if (st != ST_OK)
         return st;

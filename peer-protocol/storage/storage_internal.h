@@ -6,7 +6,11 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "peer-protocol/storage/past.h"
+#include "peer-protocol/storage/shares.h"
 #include "peer-protocol/storage/storage.h"
+
+#define STORAGE_PLACE_BYTES (ID_BYTES + 4 + UINT8_MAX)
 
 /** A value and all its bytes in one piece. */
 struct held {
@@ -34,14 +38,26 @@ struct storage {
     struct storage_journal journal;
     struct map *records; /* by Resource-ID || Kind */
     struct list_node marked;
-    size_t value_count;
-    size_t bytes;
+    struct shares *shares; /* of what is held, and of what is staged */
+    struct past *past;
+    struct storage_counters counters;
     uint64_t version;
     uint64_t earliest_ms; /* no value expires before */
 };
 
 /** held_new - a copy of a value; NULL without memory. */
-struct held *held_new(const struct stored_data *d, struct slice certificate, uint64_t now_ms);
+struct held *held_new(const struct storage_value *v);
+
+/** storage_kind - the kind, if it is one that this overlay knows. */
+const struct kind *storage_kind(const struct storage *s, uint32_t kind);
+
+/** storage_place - what past.h knows the place of @d by. */
+struct slice storage_place(const struct storage_record *r, const struct stored_data *d,
+                           uint8_t out[STORAGE_PLACE_BYTES]);
+
+/** storage_lasts_until_ms - monotonic: no value of that storage time is taken from then on. */
+uint64_t storage_lasts_until_ms(const struct kind *kind, uint64_t storage_time_ms,
+                                struct moment now);
 
 /** storage_record_make - find the record or make an empty one; NULL without memory. */
 struct storage_record *storage_record_make(struct storage *s, const struct id *resource,
@@ -52,7 +68,7 @@ void storage_record_tidy(struct storage *s, struct storage_record *r);
 /** storage_slot - the value that @d would replace; NULL if there is none. */
 struct held *storage_slot(const struct storage_record *r, const struct stored_data *d);
 
-/** storage_set - put a value (taken) into its slot; the caller has checked the limits. */
+/** storage_set - put a value (taken) into its slot; the caller has counted it among the shares. */
 void storage_set(struct storage *s, struct storage_record *r, struct held *h);
 
 /** storage_changed - after a change: new version, nobody holds it, to be copied. */

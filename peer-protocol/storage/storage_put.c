@@ -26,11 +26,9 @@ struct context {
     struct storage_record *record;
     struct list_node staged;
     uint32_t staged_new; /* of this record: slots that were empty */
-    size_t staged_bytes; /* of all */
-    size_t staged_values;
-    bool has_newer;   /* ours is newer than what came */
-    bool has_refused; /* a copy that did not verify */
+    bool has_newer;      /* ours is newer than what came */
     bool has_taken;
+    enum status refused; /* a value of a copy that did not verify, or for which there is no room */
 };
 
 static bool
@@ -48,6 +46,7 @@ staged_drop(struct context *c)
         struct staged *g = list_entry(at, struct staged, at);
         struct storage_record *r = g->record;
         list_remove(at);
+        shares_remove(c->s->shares, &g->held->v.signer, g->held->total_bytes);
         free(g->held);
         free(g);
         if (!has_staged(c, r))
@@ -95,13 +94,11 @@ is_same_value(const struct stored_data *a, const struct stored_data *b)
            slice_equal(a->value.value, b->value.value);
 }
 
-/* Limits of the kind and of the whole (section 7.4.1.1: "size and number"). */
+/* Limits of the kind (section 7.4.1.1: "size and number"). */
 static enum status
-check_limits(const struct context *c, const struct stored_data *d, const struct held *old,
-             struct why *why)
+check_size(const struct context *c, const struct stored_data *d, const struct held *old,
+           struct why *why)
 {
-    const struct storage *s = c->s;
-
     if (d->value.value.len > c->kind->max_bytes || d->key.len > UINT8_MAX)
         return why_set(why, ST_TOO_LARGE, "%s: %zu bytes, at most %u", c->kind->name,
                        d->value.value.len, c->kind->max_bytes);
@@ -111,55 +108,152 @@ check_limits(const struct context *c, const struct stored_data *d, const struct 
     if (!old && c->record->count + c->staged_new >= c->kind->max_count)
         return why_set(why, ST_TOO_LARGE, "%s: more than %u values", c->kind->name,
                        c->kind->max_count);
-    if (s->value_count + c->staged_values >= s->limits.max_values ||
-        s->bytes + c->staged_bytes + d->value.value.len > s->limits.max_bytes)
-        return why_set(why, ST_LIMIT, "no room for more values");
     return ST_OK;
 }
 
 static enum status
-stage(struct context *c, const struct stored_data *d, bool is_new)
+check_place(const struct context *c, struct why *why)
 {
-    struct writer certificate;
-    struct staged *g = calloc(1, sizeof(*g));
+    const struct id *own = &c->s->limits.overlay_resource;
 
-    if (!g)
-        return ST_NOMEM;
+    if (c->kind->place == KIND_ANYWHERE || id_is_zero(own) ||
+        id_equal(c->resource, own) == (c->kind->place == KIND_OF_OVERLAY))
+        return ST_OK;
+    return why_set(why, ST_FORBIDDEN, "%s: %s the overlay's own name", c->kind->name,
+                   c->kind->place == KIND_OF_OVERLAY ? "not under" : "under");
+}
+
+/* A storage time is signed, a lifetime is not: a value that is older than its kind may get has
+ * expired, whatever else is said of it.  One that is held already may be ahead of our clock. */
+static enum status
+check_time(const struct context *c, const struct stored_data *d, const struct held *old,
+           struct why *why)
+{
+    uint64_t latest_ms = c->now.wall_ms;
+
+    if (old && old->v.data.storage_time_ms > latest_ms)
+        latest_ms = old->v.data.storage_time_ms;
+    if (d->storage_time_ms > latest_ms + STORAGE_AHEAD_MS)
+        return why_set(why, ST_FORBIDDEN, "%s: the storage time is %llu s in the future",
+                       c->kind->name,
+                       (unsigned long long)(d->storage_time_ms - c->now.wall_ms) / 1000);
+    if (storage_lasts_until_ms(c->kind, d->storage_time_ms, c->now) <= c->now.mono_ms)
+        return why_set(why, ST_TOO_OLD, "%s: expired, none lives longer than %u s", c->kind->name,
+                       c->kind->max_lifetime_s);
+    return ST_OK;
+}
+
+/* The storage time of what is here, or was. */
+static uint64_t
+time_here(const struct context *c, const struct stored_data *d, const struct held *old)
+{
+    uint8_t place[STORAGE_PLACE_BYTES];
+
+    return old ? old->v.data.storage_time_ms
+               : past_time(c->s->past, storage_place(c->record, d, place), c->now.mono_ms);
+}
+
+static void
+count_refused(struct storage *s, enum status st)
+{
+    if (st == ST_LIMIT)
+        s->counters.over_share++;
+    else if (st == ST_TOO_LARGE)
+        s->counters.too_large++;
+}
+
+/* A lifetime over the kind's longest is shortened: RFC 6940 knows no such limit, and no error. */
+static struct storage_value
+value_of(struct context *c, const struct stored_data *d, const struct signer *signer)
+{
+    struct storage_value v = {.data = *d, .signer = signer->node};
+    uint64_t until_ms = storage_lasts_until_ms(c->kind, d->storage_time_ms, c->now);
+
+    if (v.data.lifetime_s > c->kind->max_lifetime_s)
+        v.data.lifetime_s = c->kind->max_lifetime_s;
+    v.expires_ms = c->now.mono_ms + (uint64_t)v.data.lifetime_s * 1000;
+    if (v.expires_ms > until_ms)
+        v.expires_ms = until_ms;
+    if (v.expires_ms < c->now.mono_ms + (uint64_t)d->lifetime_s * 1000)
+        c->s->counters.shortened++;
+    return v;
+}
+
+static enum status
+stage_held(struct context *c, struct held *h, const struct held *old, struct why *why)
+{
+    struct addition a = {.signer = &h->v.signer,
+                         .bytes = h->total_bytes,
+                         .replaced_bytes = old ? old->total_bytes : 0,
+                         .may_use_kept = c->kind->has_kept_room};
+    struct staged *g;
+    enum status st = shares_check(c->s->shares, &a, why);
+
+    if (st != ST_OK)
+        return st;
+    g = calloc(1, sizeof(*g));
+    st = g ? shares_add(c->s->shares, &h->v.signer, h->total_bytes) : ST_NOMEM;
+    if (st != ST_OK) {
+        free(g);
+        return st;
+    }
+    *g = (struct staged){.record = c->record, .held = h};
+    list_append(&c->staged, &g->at);
+    c->staged_new += !old;
+    return ST_OK;
+}
+
+static enum status
+stage(struct context *c, const struct stored_data *d, const struct signer *signer,
+      const struct held *old, struct why *why)
+{
+    struct storage_value v = value_of(c, d, signer);
+    struct writer certificate;
+    struct held *h;
+    enum status st;
+
     writer_init(&certificate, UINT16_MAX);
     if (c->keys->ops->verify)
         c->keys->ops->certificate_for(c->keys->ctx, &d->signature, &certificate);
-    g->held = held_new(d, writer_slice(&certificate), c->now.mono_ms);
+    v.certificate = writer_slice(&certificate);
+    h = held_new(&v);
     writer_done(&certificate);
-    if (!g->held) {
-        free(g);
-        return ST_NOMEM;
-    }
-    g->record = c->record;
-    list_append(&c->staged, &g->at);
-    c->staged_new += is_new;
-    c->staged_values++;
-    c->staged_bytes += g->held->total_bytes;
-    return ST_OK;
+    st = h ? stage_held(c, h, old, why) : ST_NOMEM;
+    if (st != ST_OK)
+        free(h);
+    return st;
 }
 
 static enum status
-check_value(struct context *c, struct stored_data *d, struct why *why)
+verify_value(struct context *c, const struct stored_data *d, struct signer *ret_signer,
+             struct why *why)
 {
-    struct signer signer;
-    struct held *old;
     enum status st = signed_data_verify(c->keys, c->resource, c->kind, d, c->certificates,
-                                        c->now.wall_ms, &signer, why);
+                                        c->now.wall_ms, ret_signer, why);
 
     if (st == ST_OK && c->requester)
         st = access_check(c->keys, c->kind, c->resource, c->requester, d->key, why);
-    if (st != ST_OK && !c->requester) {
-        c->has_refused = true; /* one bad value does not keep a record's others from its copies */
-        return ST_OK;
-    }
+    if (st != ST_OK)
+        return st;
+    st = check_place(c, why);
+    c->s->counters.misplaced += st != ST_OK;
+    return st;
+}
+
+static enum status
+take_value(struct context *c, struct stored_data *d, struct why *why)
+{
+    struct signer signer;
+    struct held *old;
+    enum status st = verify_value(c, d, &signer, why);
+
     if (st != ST_OK)
         return st;
     if (c->kind->model == MODEL_ARRAY && d->index == ARRAY_APPEND)
         d->index = array_end(c);
+    st = check_size(c, d, storage_slot(c->record, d), why);
+    if (st != ST_OK)
+        return st;
     if (is_staged(c, d))
         return why_set(why, ST_MALFORMED, "%s: the same value twice", c->kind->name);
     old = storage_slot(c->record, d);
@@ -167,16 +261,32 @@ check_value(struct context *c, struct stored_data *d, struct why *why)
         c->has_taken = true;
         return ST_OK;
     }
-    if (old && d->storage_time_ms <= old->v.data.storage_time_ms) {
+    if (d->storage_time_ms <= time_here(c, d, old)) {
         c->has_newer = true;
         return c->requester ? why_set(why, ST_TOO_OLD, "%s: a newer value is stored", c->kind->name)
                             : ST_OK;
     }
-    st = check_limits(c, d, old, why);
+    st = check_time(c, d, old, why);
+    c->s->counters.out_of_time += st != ST_OK;
     if (st == ST_OK && d->lifetime_s > 0)
-        st = stage(c, d, !old);
-    c->has_taken = st == ST_OK;
+        st = stage(c, d, &signer, old, why);
+    if (st == ST_OK)
+        c->has_taken = true;
     return st;
+}
+
+/* One bad value does not keep a record's others from its copies. */
+static enum status
+check_value(struct context *c, struct stored_data *d, struct why *why)
+{
+    enum status st = take_value(c, d, why);
+
+    count_refused(c->s, st);
+    if (st == ST_OK || st == ST_NOMEM || st == ST_MALFORMED || c->requester)
+        return st;
+    if (c->refused == ST_OK)
+        c->refused = st == ST_NOT_FOUND || st == ST_SIGNATURE ? ST_FORBIDDEN : st;
+    return ST_OK;
 }
 
 static enum status
@@ -210,15 +320,17 @@ commit(struct context *c, struct storage_record *r)
 }
 
 static enum status
-find_unknown_kinds(struct slice kind_data, struct writer *ret_unknown)
+find_unknown_kinds(struct storage *s, struct slice kind_data, struct writer *ret_unknown)
 {
     struct store_kind_data d;
     struct reader r;
 
     reader_init(&r, kind_data);
     while (store_kind_data_read(&r, &d))
-        if (!kind_find(d.kind))
+        if (!storage_kind(s, d.kind)) {
             writer_u32(ret_unknown, d.kind);
+            s->counters.misplaced++;
+        }
     if (r.failed)
         return ST_MALFORMED;
     return ret_unknown->len > 0 ? ST_UNKNOWN_KIND : ST_OK;
@@ -332,15 +444,15 @@ storage_put(struct storage *s, struct moment now, const struct keys *keys,
 
     list_init(&c.staged);
     writer_reset(ret_answer);
-    st = find_unknown_kinds(store->request.kind_data, ret_answer);
+    st = find_unknown_kinds(s, store->request.kind_data, ret_answer);
     if (st != ST_OK)
         return why_set(why, st, "%s", status_text(st));
     storage_expire(s, now);
     st = check_all(&c, store, &is_low, why);
     if (st == ST_OK && is_low)
         st = why_set(why, ST_GENERATION, "generation counter differs");
-    if (st == ST_OK && c.has_refused && !c.has_taken)
-        st = ST_FORBIDDEN;
+    if (st == ST_OK && !c.has_taken && !c.has_newer)
+        st = c.refused;
     if (st != ST_OK) {
         staged_drop(&c);
         if (st == ST_GENERATION)
@@ -361,7 +473,7 @@ storage_merge(struct storage *s, struct moment now, const struct keys *keys,
                         .now = now,
                         .keys = keys,
                         .resource = resource,
-                        .kind = kind_find(response->kind),
+                        .kind = storage_kind(s, response->kind),
                         .certificates = certificates};
     enum status st;
 

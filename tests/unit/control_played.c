@@ -121,6 +121,19 @@ peer_record_count(const struct peer *p)
     return 1;
 }
 
+size_t
+peer_record_bytes(const struct peer *p)
+{
+    return 1000 * peer_record_count(p);
+}
+
+uint64_t
+peer_values_refused(const struct peer *p, enum peer_refusal reason)
+{
+    (void)p;
+    return 10 + reason;
+}
+
 const struct peer_counters *
 peer_counters_of(const struct peer *p)
 {
