@@ -80,6 +80,14 @@ wait_for_replicas(struct peer *p, struct incoming *in, const struct store_req *r
         finish_store(p, w);
 }
 
+/* The others happen to honest nodes, too. */
+static bool
+is_against_the_rules(enum status st)
+{
+    return st == ST_FORBIDDEN || st == ST_SIGNATURE || st == ST_NOT_FOUND || st == ST_LIMIT ||
+           st == ST_TOO_LARGE || st == ST_UNKNOWN_KIND;
+}
+
 static void
 refuse_store(struct peer *p, struct incoming *in, enum status st, struct slice answer,
              const struct why *why)
@@ -93,24 +101,15 @@ refuse_store(struct peer *p, struct incoming *in, enum status st, struct slice a
         writer_opaque(&info, answer, 1); /* KindId unknown_kinds<0..2^8-1> */
     else
         writer_bytes(&info, slice_text(why->text));
-    if (st == ST_FORBIDDEN || st == ST_SIGNATURE || st == ST_NOT_FOUND) {
+    if (is_against_the_rules(st)) {
         char text[ID_TEXT_BYTES];
-        log_to(&p->env.log, LOG_LEVEL_REMOTE, "%s: Store from %s refused: %s", p->conf.overlay,
-               id_text(&in->signer->node, text), why->text);
-        st = ST_FORBIDDEN; /* section 7.4.1.1 for a value that does not verify */
+        log_to(&p->env.log, LOG_LEVEL_REMOTE, "%s: Store from %s (%s) refused: %s", p->conf.overlay,
+               id_text(&in->signer->node, text), in->signer->user, why->text);
     }
+    if (st == ST_SIGNATURE || st == ST_NOT_FOUND)
+        st = ST_FORBIDDEN; /* section 7.4.1.1 for a value that does not verify */
     peer_reply_error(p, &in->answer, error_code_of(st), writer_slice(&info));
     writer_done(&info);
-}
-
-/* A copy is taken by who is responsible, or from a neighbour, of which one admits us while we join:
- * values are signed one by one, so the worst a stranger could do is to fill the store. */
-static bool
-may_store(const struct peer *p, const struct incoming *in, const struct store_req *request)
-{
-    if (peer_is_responsible(p, &request->resource))
-        return true;
-    return p->is_engaged && request->replica_number > 0 && peer_link_is_up(p, &in->signer->node);
 }
 
 static void
@@ -140,6 +139,15 @@ carry_out_store(struct peer *p, struct incoming *in, struct storage_store *store
     writer_done(&body);
 }
 
+static void
+refuse_copy(struct peer *p, struct incoming *in)
+{
+    struct why why = {"a copy from a node that is no replica of the resource"};
+
+    p->counters.strangers_copies++;
+    refuse_store(p, in, ST_FORBIDDEN, slice_of(NULL, 0), &why);
+}
+
 void
 peer_on_store_request(struct peer *p, struct incoming *in)
 {
@@ -148,7 +156,9 @@ peer_on_store_request(struct peer *p, struct incoming *in)
 
     if (store_req_read(in->message->contents.body, &store.request) != ST_OK)
         peer_reply_text(p, &in->answer, ST_MALFORMED, "malformed Store");
-    else if (!may_store(p, in, &store.request))
+    else if (store.request.replica_number > 0 && !peer_may_copy(p, in, &store.request))
+        refuse_copy(p, in);
+    else if (store.request.replica_number == 0 && !peer_is_responsible(p, &store.request.resource))
         peer_reply_text(p, &in->answer, ST_NOT_FOUND, "not responsible for this resource");
     else
         carry_out_store(p, in, &store);

@@ -16,6 +16,7 @@
  *   peer_watch.c       watched neighbours
  *   peer_store.c       Store and Fetch of the upper layers
  *   peer_hold.c        Store, Fetch, Stat and Find of others
+ *   peer_plausible.c   whose copies are taken
  *   peer_replica.c     copies of records: replicas, offers, hand-over
  *   peer_trace.c       iterative routes, NODE_INFO
  *   peer_gone.c        a member that is dead, told before the links find out
@@ -56,6 +57,8 @@
 #define PEER_BACKOFF_MAX_MS        30000
 #define PEER_REMARK_MS             100 /* changes of responsibility are looked at together */
 #define PEER_RETRY_COPY_MS         1000
+#define PEER_RETRY_REFUSED_MS      60000 /* of copies for which there is no room; of others, at most */
+#define PEER_UNSETTLED_MS          30000 /* after a change of responsibility nodes are not of one mind */
 #define PEER_HAND_OVER_MS          2500 /* leaving: until all records are elsewhere */
 #define PEER_GOODBYE_MS            1000 /* and then until all know */
 #define PEER_LINKS_LOOK_MS         1000
@@ -211,10 +214,12 @@ struct peer {
 
     uint64_t last_handle;
     uint64_t last_storage_time_ms;
-    uint64_t remark_ms; /* when to look at all records again */
-    uint64_t leave_ms;  /* LEAVING: when to go on at the latest */
-    bool is_goodbye;    /* LEAVING: the plug-in has left, Leaves are under way */
-    size_t copies;      /* under way */
+    uint64_t remark_ms;          /* when to look at all records again */
+    uint64_t retry_refused_ms;   /* how long after a copy was forbidden */
+    uint64_t unsettled_until_ms; /* responsibility has changed lately */
+    uint64_t leave_ms;           /* LEAVING: when to go on at the latest */
+    bool is_goodbye;             /* LEAVING: the plug-in has left, Leaves are under way */
+    size_t copies;               /* under way */
     size_t plugin_requests;
     struct peer_counters counters;
 };
@@ -393,6 +398,9 @@ void peer_watch_free(struct peer *p);
 
 /* ---- peer_hold.c, peer_replica.c ---- */
 void peer_on_store_request(struct peer *p, struct incoming *in);
+/** peer_may_copy - may this replica Store come from its signer (RFC 6940 section 7.4.1.1)? */
+bool peer_may_copy(const struct peer *p, const struct incoming *in,
+                   const struct store_req *request);
 void peer_on_fetch_request(struct peer *p, struct incoming *in);
 void peer_on_find_request(struct peer *p, struct incoming *in);
 void peer_write_fetch(const struct id *resource, const struct kind *kind, struct writer *body);

@@ -145,6 +145,20 @@ acknowledged(struct peer *p, const struct copy *c, const struct transaction_end 
     peer_store_acknowledged(p, &c->resource);
 }
 
+/* Who has no room has none in a second either; who does not take us for a replica may be told of it
+ * soon, or never. */
+static void
+retry(struct peer *p, enum status st)
+{
+    uint64_t after_ms = PEER_RETRY_COPY_MS;
+
+    if (st == ST_FORBIDDEN)
+        after_ms = p->retry_refused_ms;
+    else if (st == ST_TOO_LARGE || st == ST_UNKNOWN_KIND)
+        after_ms = PEER_RETRY_REFUSED_MS;
+    p->remark_ms = moment_earlier_ms(p->remark_ms, p->now.mono_ms + after_ms);
+}
+
 static void
 copied(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
 {
@@ -159,8 +173,8 @@ copied(void *owner, void *ctx, struct moment now, const struct transaction_end *
             acknowledged(p, c, end);
         else if (end->st == ST_TOO_OLD && end->from)
             fetch_newer(p, c, &end->from->node);
-        else if (!o && p->remark_ms > p->now.mono_ms + PEER_RETRY_COPY_MS)
-            p->remark_ms = p->now.mono_ms + PEER_RETRY_COPY_MS;
+        else if (!o)
+            retry(p, end->st);
         if (o) {
             o->under_way--;
             if (end->st != ST_OK && end->st != ST_TOO_OLD)
@@ -362,6 +376,8 @@ peer_replica_tick(struct peer *p)
     if (p->remark_ms > p->now.mono_ms)
         return;
     p->remark_ms = MOMENT_NEVER;
+    if (p->retry_refused_ms < PEER_RETRY_REFUSED_MS)
+        p->retry_refused_ms *= 2;
     if (p->is_in)
         storage_mark_all(p->storage);
 }

@@ -123,6 +123,8 @@ env_joined(void *ctx)
     bool is_alone = id_is_zero(&p->informant);
 
     p->is_in = true;
+    p->unsettled_until_ms = p->now.mono_ms + PEER_UNSETTLED_MS;
+    p->retry_refused_ms = PEER_RETRY_COPY_MS;
     peer_become(p, is_alone ? PEER_ALONE : PEER_JOINED,
                 is_alone ? "nobody else is there" : "joined");
     p->remark_ms = p->now.mono_ms; /* what was kept from before belongs somewhere */
@@ -176,8 +178,11 @@ env_changed(void *ctx, unsigned changes)
 {
     struct peer *p = ctx;
 
-    if (changes & TOPOLOGY_RESPONSIBILITY)
-        p->remark_ms = moment_earlier_ms(p->remark_ms, p->now.mono_ms + PEER_REMARK_MS);
+    if (!(changes & TOPOLOGY_RESPONSIBILITY))
+        return;
+    p->unsettled_until_ms = p->now.mono_ms + PEER_UNSETTLED_MS;
+    p->retry_refused_ms = PEER_RETRY_COPY_MS;
+    p->remark_ms = moment_earlier_ms(p->remark_ms, p->now.mono_ms + PEER_REMARK_MS);
 }
 
 static uint64_t
