@@ -331,6 +331,7 @@ on_bridge_message(struct daemon *d, struct bridge_message *m)
         d->load.calls = m->calls;
         d->load.registrations = m->registrations;
         control_set_load(d->control, m->calls, m->registrations);
+        control_set_counters(d->control, &m->counters);
         break;
     case BRIDGE_REPORT:
         control_on_report(d->control, m);

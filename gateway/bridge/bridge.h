@@ -78,6 +78,12 @@ struct bridge_record {
     size_t record_at;  /* in the message's @bytes */
 };
 
+/** What the SIP side has counted since the daemon's start. */
+struct bridge_counters {
+    uint64_t responses_lost; /* that could not be sent */
+    uint64_t unanswerable;   /* requests discarded, as no response could reach their sender */
+};
+
 enum bridge_query { BRIDGE_QUERY_REGISTRATIONS, BRIDGE_QUERY_CALLS };
 
 struct bridge_message {
@@ -101,9 +107,10 @@ struct bridge_message {
         struct bridge_record *record;             /* CALLS, ADOPT, RELEASE: count */
         void *data;                               /* freed with the message */
     };
-    enum bridge_query query; /* QUERY, REPORT */
-    uint32_t calls;          /* LOAD */
-    uint32_t registrations;  /* LOAD */
+    enum bridge_query query;         /* QUERY, REPORT */
+    uint32_t calls;                  /* LOAD */
+    uint32_t registrations;          /* LOAD */
+    struct bridge_counters counters; /* LOAD */
     unsigned char *bytes; /* CALLS, ADOPT: all records' bytes, malloc'ed; freed with the message */
     size_t bytes_len;
 };

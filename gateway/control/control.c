@@ -317,6 +317,13 @@ control_set_load(struct control *c, uint32_t calls, uint32_t registrations)
 }
 
 void
+control_set_counters(struct control *c, const struct bridge_counters *counters)
+{
+    if (c)
+        c->counters = *counters;
+}
+
+void
 control_on_report(struct control *c, const struct bridge_message *report)
 {
     struct waiting *w = c ? waiting_find(c, report->token) : NULL;

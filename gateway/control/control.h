@@ -84,4 +84,7 @@ void control_on_report(struct control *c, const struct bridge_message *report);
 /** control_set_load - calls and registrations, as last told.  Accepts NULL. */
 void control_set_load(struct control *c, uint32_t calls, uint32_t registrations);
 
+/** control_set_counters - what the SIP side has counted, as last told.  Accepts NULL. */
+void control_set_counters(struct control *c, const struct bridge_counters *counters);
+
 #endif

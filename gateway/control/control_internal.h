@@ -45,6 +45,7 @@ struct control {
     struct event *sweep;
     uint32_t calls;
     uint32_t registrations;
+    struct bridge_counters counters; /* of the SIP side */
     bool is_draining;
     bool is_leaving;
     uint64_t next_token;

@@ -201,6 +201,11 @@ metrics_write(const struct control *c, struct evbuffer *out)
           (double)report_uptime_s(c));
     gauge(out, "ringway_calls", "Calls up on this node.", c->calls);
     gauge(out, "ringway_registrations", "Addresses of record this node serves.", c->registrations);
+    counter(out, "ringway_sip_responses_lost_total", "SIP responses that could not be sent.",
+            c->counters.responses_lost);
+    counter(out, "ringway_sip_unanswerable_total",
+            "SIP requests discarded, as no response could reach their sender.",
+            c->counters.unanswerable);
     election(c, out);
     replicas(c, out);
     of_overlays(c, out, "ringway_overlay_joined", "gauge", "1 while joined or alone.", is_joined);

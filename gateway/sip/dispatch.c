@@ -11,6 +11,7 @@
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/fence.h"
 #include "gateway/sip/forward.h"
+#include "gateway/sip/inlet.h"
 #include "gateway/sip/limits.h"
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/registrar.h"
@@ -238,6 +239,7 @@ dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *s
 
     if (!agent->nta)
         agent->nta = nta; /* the first message may come before nta_agent_create() returns */
+    inlet_restore(sip);
     st = sip_sender_of(agent, msg, &sender);
     if (sender.tport && tport_is_reliable(sender.tport))
         limits_on_message(s->limits, msg_addr(msg));

@@ -16,8 +16,11 @@
 #include "gateway/sip/family.h"
 #include "gateway/sip/fence.h"
 #include "gateway/sip/flow.h"
+#include "gateway/sip/inlet.h"
 #include "gateway/sip/limits.h"
 #include "gateway/sip/location.h"
+#include "gateway/sip/lost.h"
+#include "gateway/sip/method.h"
 #include "gateway/sip/noted.h"
 #include "gateway/sip/numeric.h"
 #include "gateway/sip/proxy.h"
@@ -287,6 +290,8 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         return;
     load->calls = (uint32_t)b2bua_count(s);
     load->registrations = (uint32_t)location_count(s);
+    load->counters.responses_lost = lost_count();
+    load->counters.unanswerable = inlet_discarded();
     s->upward.post(s->upward.ctx, load);
 }
 
@@ -344,6 +349,7 @@ open_all(struct sip *s, struct why *why)
     enum status st;
 
     numeric_only(true);
+    inlet_open();
     s->root = su_root_create(s);
     if (!s->root)
         return why_set(why, ST_NOMEM, "sip: cannot make the loop");
@@ -415,6 +421,7 @@ sip_start(const struct sip_conf *conf, const struct bridge_upward *upward, struc
     pthread_mutex_init(&s->mail_lock, NULL);
     (void)tls_leak_count();
     family_init();
+    method_init();
     sip_clock_install();
     su_init();
     quiet_library();

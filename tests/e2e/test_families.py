@@ -3,33 +3,15 @@
 
 It runs in a network namespace of its own, whose loopback interface gets the IPv6 addresses.
 """
-import os
-import subprocess
 import sys
 
 from common import Tests, lab_of
+from namespace import add_addresses, run_inside
 from agent import Agent, end_call, establish
 
 V4, V6 = "127.80.40", "fd00:77::"
 PHONES4, PHONES6 = "127.80.41.", "fd00:77::1:"
 ISLANDS = [("four", V4, 2), ("six", V6, 2)]
-INSIDE = "RINGWAY_TEST_INSIDE"
-
-
-def run_inside():
-    """This script again in a network namespace, as root of a user namespace where it is not root already."""
-    for extra in ([], ["--user", "--map-root-user"]):
-        if subprocess.run(["unshare", "--net", *extra, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
-            words = ["unshare", "--net", *extra, "--kill-child", "--fork", sys.executable, *sys.argv]
-            return subprocess.run(words, env=dict(os.environ, **{INSIDE: "1"}), check=False).returncode
-    print("no network namespace can be made here")
-    return 77
-
-
-def add_addresses():
-    addresses = [f"{V6}{i}" for i in (1, 2)] + [f"{PHONES6}{i}" for i in range(1, 9)]
-    batch = "link set lo up\n" + "".join(f"address add {a}/128 dev lo nodad\n" for a in addresses)
-    subprocess.run(["ip", "-batch", "-"], input=batch.encode(), check=True)
 
 
 def phones(lab, transport):
@@ -88,9 +70,8 @@ def all_calls(tests, lab):
 
 
 def main():
-    if not os.environ.get(INSIDE):
-        return run_inside()
-    add_addresses()
+    run_inside()
+    add_addresses([f"{V6}{i}" for i in (1, 2)] + [f"{PHONES6}{i}" for i in range(1, 9)])
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
         all_calls(tests, lab)

@@ -1,0 +1,49 @@
+/**
+ * DOC: what is done to a message before the library acts on it
+ *
+ * libsofia-sip-ua matches a message with its transactions, and sends responses of its own, before
+ * it hands anything up.  inlet.c defines tport_deliver(), which the dynamic linker finds before the
+ * library's, and looks at each parsed message first, in the threads that asked for it:
+ *
+ *  - a request by UDP whose top Via names a place that no datagram can be sent to is discarded: who
+ *    cannot be answered is not served.  With rport the response goes to where the request came from
+ *    (RFC 3581 section 4), and a maddr that leads nowhere is left out of account; so it is on
+ *    connections (RFC 3261 section 18.2.2).
+ *  - a Via that names another transport than the one it came by is taken at its place, not at its
+ *    word: the library would discard the request without a response.  inlet_restore() puts back
+ *    what it said, so that the response repeats it.
+ *  - a branch shorter than the library's comparison reads is kept from it; the dispatcher refuses
+ * it.
+ *
+ * Left out on purpose: names in maddr and Via are not looked up; received is what the library makes
+ * of it.
+ */
+#ifndef GATEWAY_SIP_INLET_H
+#define GATEWAY_SIP_INLET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sofia-sip/sip.h>
+
+/** inlet_open - this thread's messages are looked at from now on; inlet_close ends it. */
+void inlet_open(void);
+void inlet_close(void);
+
+/** inlet_restore - the top Via of the request in hand says again what its sender wrote. */
+void inlet_restore(sip_t *sip);
+
+/**
+ * inlet_is_answerable - can a response be sent by UDP to the top Via of a request?
+ * @via:    as it came; borrowed
+ * @family: of the socket it came by: AF_INET or AF_INET6
+ * Returns: false for port 0 or over 65535 without rport, and for a maddr that is no unicast address
+ *          of @family, unless there is an rport.
+ * Source:  RFC 3261 section 18.2.2, RFC 3581 section 4.
+ */
+bool inlet_is_answerable(const sip_via_t *via, int family);
+
+/** inlet_discarded - requests of any thread that nobody could have been answered at. */
+uint64_t inlet_discarded(void);
+
+#endif
