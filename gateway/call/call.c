@@ -67,6 +67,7 @@ call_new(enum call_kind kind, const struct call_conf *conf, const struct call_ou
     c->ctx = ctx;
     c->kind = (uint8_t)kind;
     c->state = CALL_SEARCHING;
+    c->bye_deadline_ms = MOMENT_NEVER;
     c->winner = CALL_NO_DIALOG;
     if (kind == CALL_SESSION)
         (void)invites_take(c, CALL_CALLER); /* CALL_INITIAL */
@@ -164,6 +165,7 @@ call_adopt(const struct call_conf *conf, const struct call_out *out, void *ctx, 
     c->ctx = ctx;
     c->kind = CALL_SESSION;
     c->state = CALL_SEARCHING; /* until call_become() */
+    c->bye_deadline_ms = MOMENT_NEVER;
     c->winner = 0;
     c->lifetime_s = how->lifetime_s;
     for (unsigned i = 0; i < how->invites && i < CALL_INVITES_MAX; i++) {
@@ -217,14 +219,15 @@ is_welcome(const struct call *c, enum call_method method)
     }
 }
 
+/** Nothing ends before a BYE is answered, but where the other side has said it too. */
 static int
 on_bye(struct call *c, struct moment now, enum call_leg leg)
 {
     bool is_crossing = (c->byes & (1U << call_other(leg))) != 0;
 
     c->byes |= (uint8_t)(1U << leg);
-    if (c->state == CALL_CONFIRMED)
-        call_become(c, now, CALL_ENDING, leg == CALL_CALLER ? "caller hung up" : "callee hung up");
+    if (is_crossing && c->state == CALL_CONFIRMED)
+        call_become(c, now, CALL_ENDING, "both hung up");
     return is_crossing ? 200 : CALL_PASS;
 }
 
@@ -246,6 +249,7 @@ call_on_request(struct call *c, struct moment now, enum call_leg leg, enum call_
         i++;
     if (i == CALL_EXCHANGES_MAX && method != CALL_BYE)
         return 500;
+    c->bye_deadline_ms = MOMENT_NEVER;
     if (method == CALL_BYE && c->state != CALL_EARLY)
         status = on_bye(c, now, leg);
     if (status == CALL_PASS && i == CALL_EXCHANGES_MAX) {
@@ -270,14 +274,46 @@ call_on_request(struct call *c, struct moment now, enum call_leg leg, enum call_
     return CALL_PASS;
 }
 
+void
+call_refreshed(struct call *c, struct moment now, uint32_t lifetime_s)
+{
+    if (c->state != CALL_CONFIRMED)
+        return;
+    c->lifetime_s = lifetime_s;
+    c->deadline_ms = lifetime_s > 0 ? now.mono_ms + lifetime_s * 1000ULL : MOMENT_NEVER;
+}
+
+/** A final response to a BYE.  Returns: as call_on_answer(). */
+static int
+on_bye_answered(struct call *c, struct moment now, enum call_leg leg,
+                const struct call_response *response)
+{
+    int status = response->status;
+    bool is_gone = status < 300 || status == 408 || status == 481 || response->is_ours;
+
+    if (c->state == CALL_ENDING) /* the other side has ended it meanwhile */
+        return status < 300 ? CALL_PASS : 200;
+    if (c->state != CALL_CONFIRMED)
+        return CALL_PASS;
+    if (is_gone) {
+        c->byes = 1U << CALL_CALLER | 1U << CALL_CALLEE;
+        call_become(c, now, CALL_ENDING, leg == CALL_CALLER ? "caller hung up" : "callee hung up");
+        return response->is_ours ? 408 : CALL_PASS;
+    }
+    c->byes &= (uint8_t) ~(1U << leg);
+    c->bye_deadline_ms = now.mono_ms + c->conf->ack_ms;
+    return CALL_PASS;
+}
+
 /** What a 2xx to a request inside the dialog changes. */
 static void
 on_accepted(struct call *c, struct moment now, const struct exchange *x,
             const struct call_response *response, bool is_last)
 {
     enum call_method method = x->method;
-    bool is_refresh = c->kind == CALL_SESSION ? method == CALL_INVITE || method == CALL_OTHER
-                                              : method == CALL_SUBSCRIBE;
+    /* without Session-Expires a session has no timer any more (RFC 4028 section 7.2) */
+    bool is_refresh = c->kind == CALL_SESSION ? method == CALL_INVITE || method == CALL_UPDATE
+                                              : method == CALL_SUBSCRIBE && response->expires_s > 0;
 
     if (method == CALL_INVITE)
         invites_answered(c, now, x->invite);
@@ -287,10 +323,8 @@ on_accepted(struct call *c, struct moment now, const struct exchange *x,
         c->subscriptions--;
     else if (method == CALL_NOTIFY && is_last && c->kind == CALL_SUBSCRIPTION)
         call_become(c, now, CALL_ENDING, "subscription terminated");
-    if (is_refresh && response->expires_s > 0 && c->state == CALL_CONFIRMED) {
-        c->lifetime_s = response->expires_s;
-        c->deadline_ms = now.mono_ms + c->lifetime_s * 1000ULL;
-    }
+    if (is_refresh)
+        call_refreshed(c, now, response->expires_s);
 }
 
 unsigned
@@ -318,8 +352,8 @@ call_on_answer(struct call *c, struct moment now, unsigned exchange,
         on_accepted(c, now, x, response, is_last);
     else if (method == CALL_INVITE)
         c->invite[x->invite].state = CALL_INVITE_NONE; /* the call is as it was (section 14.1) */
-    if (method == CALL_BYE && c->state == CALL_ENDING && response->status >= 300)
-        verdict = 200; /* the other side knows of no call any more: so be it */
+    if (method == CALL_BYE)
+        verdict = on_bye_answered(c, now, x->from, response);
     call_settle(c, now);
     return verdict;
 }
@@ -345,6 +379,11 @@ void
 call_tick(struct call *c, struct moment now)
 {
     invites_tick(c, now);
+    if (c->bye_deadline_ms <= now.mono_ms) {
+        c->bye_deadline_ms = MOMENT_NEVER;
+        if (c->state == CALL_CONFIRMED)
+            call_end(c, now, "BYE refused");
+    }
     call_initial_tick(c, now);
     if (c->deadline_ms <= now.mono_ms)
         on_state_deadline(c, now);
@@ -355,7 +394,8 @@ call_tick(struct call *c, struct moment now)
 uint64_t
 call_deadline_ms(const struct call *c)
 {
-    uint64_t at_ms = moment_earlier_ms(c->deadline_ms, invites_deadline_ms(c));
+    uint64_t at_ms = moment_earlier_ms(c->deadline_ms, c->bye_deadline_ms);
 
+    at_ms = moment_earlier_ms(at_ms, invites_deadline_ms(c));
     return moment_earlier_ms(at_ms, call_initial_deadline_ms(c));
 }

@@ -27,6 +27,10 @@
  * where a response has none.  The winner is the dialog of the first 2xx; others are acknowledged
  * and hung up.
  *
+ * A BYE ends the call when it is answered: by a 2xx, by 408 or 481, or by nobody.  Any other
+ * response goes to its sender, who may ask again (with credentials, say); if he does not within
+ * call_conf.ack_ms, both ends are hung up (RFC 3261 sections 12.2.1.2, 15.1.1, 22.2).
+ *
  * A call may change its gateway while it is up: call_adopt() makes one that another gateway had,
  * call_release() ends one here that another gateway has; neither end is told by the machine.
  *
@@ -68,7 +72,15 @@ enum call_state {
 enum call_leg { CALL_CALLER, CALL_CALLEE };
 
 /** What a request means to the machine; ACK and CANCEL are functions of their own. */
-enum call_method { CALL_INVITE, CALL_BYE, CALL_REFER, CALL_SUBSCRIBE, CALL_NOTIFY, CALL_OTHER };
+enum call_method {
+    CALL_INVITE,
+    CALL_UPDATE,
+    CALL_BYE,
+    CALL_REFER,
+    CALL_SUBSCRIBE,
+    CALL_NOTIFY,
+    CALL_OTHER
+};
 
 struct call_conf {
     uint32_t search_ms; /* no answer of the overlay after this: 503 */
@@ -230,6 +242,9 @@ struct call *call_adopt(const struct call_conf *conf, const struct call_out *out
 /** call_release - another gateway has it: nothing is asked for any more but call_out.changed(), and
  * it ends as soon as the exchanges that are open, and an INVITE of its own, have ended. */
 void call_release(struct call *c, struct moment now);
+
+/** call_refreshed - a refresh of the gateway's own was accepted; @lifetime_s 0: without limit */
+void call_refreshed(struct call *c, struct moment now, uint32_t lifetime_s);
 
 uint32_t call_lifetime_s(const struct call *c);
 

@@ -51,8 +51,9 @@ struct call {
     const struct call_out *out;
     void *ctx;
     struct branches *branches;
-    uint64_t deadline_ms; /* of the state; the branches have their own */
-    uint32_t lifetime_s;  /* of the session or subscription; 0 without limit */
+    uint64_t deadline_ms;     /* of the state; the branches have their own */
+    uint64_t bye_deadline_ms; /* who was refused his BYE says it again until then */
+    uint32_t lifetime_s;      /* of the session or subscription; 0 without limit */
     uint8_t kind;
     uint8_t state;
     uint8_t winner;

@@ -44,6 +44,8 @@ method_of(const sip_t *sip)
     switch (sip->sip_request->rq_method) {
     case sip_method_invite:
         return CALL_INVITE;
+    case sip_method_update:
+        return CALL_UPDATE;
     case sip_method_bye:
         return CALL_BYE;
     case sip_method_refer:

@@ -212,6 +212,10 @@ on_final(struct b2bua_refresh_leg *l, const sip_t *sip, int status)
         return; /* the call is over, or another's, meanwhile */
     if (is_accepted) {
         l->is_due = false;
+        if (p && p->side != SIP_GATEWAYS) { /* a far gateway's is no word of its phone */
+            b2bua_learn_timer(c, b2bua_other(l->leg), sip);
+            call_refreshed(c->core, sip_moment(c->b2bua->sip), b2bua_lifetime_s(c, sip));
+        }
         b2bua_changed(c);
     } else {
         on_refused(l, status, p && p->side == SIP_GATEWAYS);

@@ -134,6 +134,40 @@ def refused_target(lab, a, b):
     quiet(lab, a, b)
 
 
+# ---- BYE ----------------------------------------------------------------------------------------------
+
+
+def refused_bye(lab, a, b, status):
+    """A response to BYE that does not end the dialog is passed on: the call stays until it is said again."""
+    one, other, _ = establish(a, b)
+    for x, y, dialog in ((a, b, one), (b, a, other)):
+        x.in_dialog(dialog, "BYE")
+        y.answer(y.expect_request("BYE"), status, "Refused",
+                 extra=[("Proxy-Authenticate", 'Digest realm="r", nonce="n"')] if status == 407 else ())
+        refused = x.expect_status(status, "BYE")
+        if status == 407 and "nonce" not in refused.get("proxy-authenticate"):
+            raise LabError("the challenge of the 407 is lost")
+    a.in_dialog(one, "INFO")
+    b.answer(b.expect_request("INFO"), 200, "OK")
+    a.expect_status(200, "INFO")
+    a.in_dialog(one, "BYE", extra=[("Proxy-Authorization", 'Digest username="a", realm="r", nonce="n"')])
+    bye = b.expect_request("BYE")
+    if "nonce" not in bye.get("proxy-authorization"):
+        raise LabError("the credentials of the second BYE are lost")
+    b.answer(bye, 200, "OK")
+    a.expect_status(200, "BYE")
+    quiet(lab, a, b)
+
+
+def bye_of_a_lost_dialog(lab, a, b, status):
+    """408 and 481 say that the dialog is gone: so it is at both ends (12.2.1.2)."""
+    one, _, _ = establish(a, b)
+    a.in_dialog(one, "BYE")
+    b.answer(b.expect_request("BYE"), status, "Gone")
+    a.expect_status(status, "BYE")
+    quiet(lab, a, b)
+
+
 def main():
     tests = Tests()
     begin = time.monotonic()
@@ -148,6 +182,10 @@ def main():
                 tests.run(f"{transport}: {test.__name__}", test, lab, a, b)
                 a.waiting.clear()
                 b.waiting.clear()
+            for status in (401, 407, 500):
+                tests.run(f"{transport}: BYE, {status}", refused_bye, lab, a, b, status)
+            for status in (408, 481):
+                tests.run(f"{transport}: BYE, {status}", bye_of_a_lost_dialog, lab, a, b, status)
             tests.run(f"{transport}: the same with a late offer", reinvite_before_ack, lab, b, a, False)
             for phone in (a, b):
                 phone.register(0)

@@ -14,9 +14,9 @@ START_TEST(plain_call)
     expect("ack 0\n");
     ck_assert_uint_eq(call_deadline_ms(call), MOMENT_NEVER);
     unsigned x = request(CALL_CALLER, CALL_BYE);
-    expect("-> ending: caller hung up\n");
+    expect(""); /* nothing has ended before the other end has said so */
     ck_assert_int_eq(answer(x, 200, 0, false), CALL_PASS);
-    expect("-> ended: all is quiet\n");
+    expect("-> ending: caller hung up\n-> ended: all is quiet\n");
 }
 END_TEST
 
@@ -300,6 +300,50 @@ START_TEST(byes_cross)
     ck_assert_int_eq(refused(CALL_CALLEE, CALL_BYE), 200);
     ck_assert_int_eq(refused(CALL_CALLEE, CALL_OTHER), 481);
     ck_assert_int_eq(answer(x, 481, 0, false), 200);
+    expect("-> ending: both hung up\n-> ended: all is quiet\n");
+}
+END_TEST
+
+/* Whoever is asked for credentials says BYE again (section 22.2); the other leg stays meanwhile. */
+START_TEST(a_refused_bye_may_be_said_again)
+{
+    talk();
+    ck_assert_int_eq(answer(request(CALL_CALLER, CALL_BYE), 407, 0, false), CALL_PASS);
+    ck_assert_int_eq(call_state(call), CALL_CONFIRMED);
+    ck_assert_int_eq(answer(request(CALL_CALLER, CALL_INVITE), 488, 0, false), CALL_PASS);
+    ck_assert_uint_eq(call_deadline_ms(call), MOMENT_NEVER); /* he goes on talking */
+    ck_assert_int_eq(answer(request(CALL_CALLER, CALL_BYE), 500, 0, false), CALL_PASS);
+    expect("");
+    ck_assert_int_eq(answer(request(CALL_CALLER, CALL_BYE), 200, 0, false), CALL_PASS);
+    expect("-> ending: caller hung up\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(a_refused_bye_that_is_not_said_again)
+{
+    talk();
+    ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_BYE), 401, 0, false), CALL_PASS);
+    wait_until(33000);
+    expect("bye caller\nbye callee\n-> ending: BYE refused\n-> ended: all is quiet\n");
+}
+END_TEST
+
+/* Section 12.2.1.2. */
+START_TEST(a_bye_that_nobody_knows_ends_the_call)
+{
+    static const int gone[] = {408, 481};
+    struct call_response lost = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+
+    for (size_t i = 0; i < 2; i++) {
+        begin(CALL_SESSION);
+        talk();
+        ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_BYE), gone[i], 0, false), CALL_PASS);
+        expect("-> ending: callee hung up\n-> ended: all is quiet\n");
+    }
+    begin(CALL_SESSION);
+    talk();
+    unsigned x = request(CALL_CALLER, CALL_BYE);
+    ck_assert_int_eq(call_on_answer(call, now, x, &lost, false), 408);
     expect("-> ending: caller hung up\n-> ended: all is quiet\n");
 }
 END_TEST
@@ -311,7 +355,7 @@ START_TEST(too_many_requests_at_once)
         request(CALL_CALLER, CALL_OTHER);
     ck_assert_int_eq(refused(CALL_CALLEE, CALL_OTHER), 500);
     ck_assert_int_eq(refused(CALL_CALLEE, CALL_BYE), 200);
-    expect("-> ending: callee hung up\nbye caller\n");
+    expect("bye caller\n-> ending: too many requests at once\n");
     wait_until(41000);
     expect("-> ended: timed out\n");
 }
@@ -327,11 +371,37 @@ START_TEST(session_expires_unless_refreshed)
     trace[0] = '\0';
     ck_assert_uint_eq(call_deadline_ms(call), 91000);
     now.mono_ms = 50000;
-    unsigned x = request(CALL_CALLER, CALL_OTHER); /* an UPDATE */
-    ck_assert_int_eq(answer(x, 200, 90, false), CALL_PASS);
+    ck_assert_int_eq(answer(request(CALL_CALLER, CALL_OTHER), 200, 0, false), CALL_PASS);
+    ck_assert_uint_eq(call_deadline_ms(call), 91000); /* an INFO refreshes nothing */
+    ck_assert_int_eq(answer(request(CALL_CALLER, CALL_UPDATE), 200, 90, false), CALL_PASS);
     ck_assert_uint_eq(call_deadline_ms(call), 140000);
     wait_until(140000);
     expect("bye caller\nbye callee\n-> ending: session expired\n-> ended: all is quiet\n");
+}
+END_TEST
+
+/* RFC 4028 section 7.2 */
+START_TEST(a_refresh_without_session_expires_ends_the_timer)
+{
+    static const enum call_method method[] = {CALL_INVITE, CALL_UPDATE};
+    struct call_response ok = {.status = 200, .dialog = 0, .expires_s = 37};
+
+    for (size_t i = 0; i < 2; i++) {
+        begin(CALL_SESSION);
+        targets(1, true);
+        call_on_response(call, now, 0, &ok);
+        call_on_ack(call, now, CALL_INITIAL);
+        ck_assert_uint_eq(call_deadline_ms(call), 38000);
+        unsigned x = request(CALL_CALLEE, method[i]);
+        ck_assert_int_eq(answer(x, 488, 0, false), CALL_PASS);
+        ck_assert_uint_eq(call_deadline_ms(call), 38000); /* refused: as it was */
+        x = request(CALL_CALLEE, method[i]);
+        ck_assert_int_eq(answer(x, 200, 0, false), CALL_PASS);
+        if (method[i] == CALL_INVITE)
+            call_on_ack(call, now, call_invite_of(call, x));
+        ck_assert_uint_eq(call_deadline_ms(call), MOMENT_NEVER);
+        ck_assert_uint_eq(call_lifetime_s(call), 0);
+    }
 }
 END_TEST
 
@@ -568,6 +638,10 @@ main(void)
     tcase_add_test(tc, reinvite_glare_and_failure);
     tcase_add_test(tc, early_dialog_takes_prack_but_no_invite);
     tcase_add_test(tc, byes_cross);
+    tcase_add_test(tc, a_refused_bye_may_be_said_again);
+    tcase_add_test(tc, a_refused_bye_that_is_not_said_again);
+    tcase_add_test(tc, a_bye_that_nobody_knows_ends_the_call);
+    tcase_add_test(tc, a_refresh_without_session_expires_ends_the_timer);
     tcase_add_test(tc, too_many_requests_at_once);
     tcase_add_test(tc, session_expires_unless_refreshed);
     tcase_add_test(tc, notify_of_a_transfer_outlives_the_session);
