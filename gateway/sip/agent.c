@@ -73,7 +73,9 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
             s->root, (url_string_t *)-1, dispatch_message, agent, NTATAG_UA(0),
             NTATAG_CANCEL_487(0), NTATAG_PASS_100(1), NTATAG_PASS_408(1), NTATAG_MERGE_482(0),
             NTATAG_EXTRA_100(0), NTATAG_SERVER_RPORT(1), NTATAG_MAX_FORWARDS(70), NTATAG_TIMER_C(0),
-            NTATAG_MAXSIZE(MESSAGE_BYTES_MAX), TAG_END());
+            /* a response whose Contact or Record-Route is malformed is judged by us: the library
+               would discard it, and its sender would wait for ever */
+            NTATAG_BAD_RESP_MASK(sip_mask_response), NTATAG_MAXSIZE(MESSAGE_BYTES_MAX), TAG_END());
         if (!agent->nta)
             return why_set(why, ST_NOMEM, "sip: cannot make an agent");
         snprintf(agent->uri, sizeof(agent->uri), "sip:%s:%s;transport=%s", a->host, a->port,

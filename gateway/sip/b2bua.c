@@ -117,8 +117,9 @@ b2bua_call_free(struct b2bua_call *c)
     for (size_t i = 0; i < CALL_EXCHANGES_MAX; i++)
         b2bua_exchange_free(c->exchange[i]);
     b2bua_initial_free(c);
-    for (uint8_t i = 0; i < B2BUA_DIALOGS_MAX; i++)
+    for (uint8_t i = 0; i < c->dialog_count; i++)
         b2bua_dialog_drop(c, i);
+    free(c->dialog);
     if (c->our_tag[0] && map_get(b->tags, slice_text(c->our_tag)) == &c->callee_key)
         map_remove(b->tags, slice_text(c->our_tag));
     b2bua_peer_done(&c->caller);
@@ -153,7 +154,7 @@ trim(struct b2bua_call *c)
         b2bua_initial_free(c);
     if (call_state(c->core) != CALL_CONFIRMED || c->initial)
         return;
-    for (uint8_t i = 0; i < B2BUA_DIALOGS_MAX; i++)
+    for (uint8_t i = 0; i < c->dialog_count; i++)
         if (i != winner)
             b2bua_dialog_drop(c, i);
 }
@@ -180,15 +181,6 @@ b2bua_call_release(struct b2bua_call *c)
     }
     trim(c);
     arm(c);
-}
-
-static char *
-text_of_url(const url_t *url)
-{
-    char text[SIP_URI_BYTES];
-    issize_t len = url_e(text, sizeof(text), url);
-
-    return len > 0 && (size_t)len < sizeof(text) ? strdup(text) : NULL;
 }
 
 static int
@@ -262,8 +254,8 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
 
     sip_random_text(c->token, B2BUA_TOKEN_CHARS);
     sip_random_text(c->answer_tag, B2BUA_TAG_CHARS);
-    c->from_uri = text_of_url(sip->sip_from->a_url);
-    c->to_uri = text_of_url(sip->sip_to->a_url);
+    c->from_uri = b2bua_text_of_url(sip->sip_from->a_url);
+    c->to_uri = b2bua_text_of_url(sip->sip_to->a_url);
     c->caller_call_id = strdup(sip->sip_call_id->i_id);
     c->caller_tag = strdup(sip->sip_from->a_tag ? sip->sip_from->a_tag : "");
     if (sender->side == SIP_GATEWAYS)
@@ -352,10 +344,13 @@ b2bua_learn_ports(struct b2bua *b)
 }
 
 static int
-admit(const struct b2bua *b, const sip_t *sip)
+admit(const struct b2bua *b, const sip_t *sip, const char **ret_phrase)
 {
     const struct sip_limits *limits = &b->sip->conf.limits;
+    int status = b2bua_check_initial(sip, ret_phrase);
 
+    if (status)
+        return status;
     switch (sip->sip_request->rq_method) {
     case sip_method_bye:
     case sip_method_prack:
@@ -375,13 +370,16 @@ static void
 start_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct sip_sender *sender)
 {
     struct b2bua_call *c = NULL;
-    int status = admit(b, sip);
+    const char *phrase = NULL;
+    int status = admit(b, sip, &phrase);
 
     b2bua_learn_ports(b);
     if (status == 0)
         c = new_call(b, irq, sip, sender);
     if (!c) {
-        sip_reply(irq, status ? status : 503, NULL, status == 481 ? 0 : SIP_RETRY_AFTER_S);
+        if (status == 0)
+            status = 503;
+        sip_reply(irq, status, phrase, status == 503 ? SIP_RETRY_AFTER_S : 0);
         nta_incoming_destroy(irq);
         return;
     }

@@ -104,7 +104,7 @@ static void
 relay(void *ctx, unsigned branch, uint8_t dialog)
 {
     struct b2bua_call *c = ctx;
-    const struct b2bua_dialog *d = dialog < B2BUA_DIALOGS_MAX ? c->dialog[dialog] : NULL;
+    const struct b2bua_dialog *d = b2bua_dialog_at(c, dialog);
 
     (void)branch;
     if (c->irq)
@@ -119,7 +119,8 @@ keep(void *ctx, unsigned branch)
 
     (void)branch;
     msg_destroy(c->initial->kept);
-    c->initial->kept = msg_ref_create(c->in_hand);
+    c->initial->kept_status = c->initial->unusable;
+    c->initial->kept = c->initial->unusable ? NULL : msg_ref_create(c->in_hand);
 }
 
 static void
@@ -129,6 +130,8 @@ finish(void *ctx, int status)
 
     if (!c->irq)
         return;
+    if (status == CALL_PASS && c->initial->kept_status)
+        status = c->initial->kept_status;
     if (status == CALL_PASS && c->initial->kept)
         b2bua_pass_response(c, CALL_CALLER, CALL_NO_DIALOG, c->irq, c->initial->kept,
                             c->answer_tag);
@@ -248,14 +251,50 @@ b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip)
 static void
 learn_dialog(struct b2bua_branch *b, uint8_t dialog, const sip_t *sip)
 {
-    struct b2bua_dialog *d = dialog < B2BUA_DIALOGS_MAX ? b->call->dialog[dialog] : NULL;
+    struct b2bua_dialog *d = b2bua_dialog_at(b->call, dialog);
 
     if (!d)
         return;
     b2bua_peer_from_target(&d->peer, &b->target);
+    if (!d->peer.target)
+        d->peer.target =
+            b2bua_text_of_url(sip_object(b->call->initial->request)->sip_request->rq_url);
     b2bua_peer_from_response(b->call->b2bua->sip, &d->peer, sip, true);
     if (call_winner(b->call->core) == CALL_NO_DIALOG)
         b2bua_learn(b->call, CALL_CALLEE, sip);
+}
+
+/** Is it the 2xx that has confirmed the call? */
+static bool
+is_repeated(const struct b2bua_call *c, const sip_t *sip)
+{
+    uint8_t winner = call_winner(c->core);
+
+    return winner != CALL_NO_DIALOG && b2bua_dialog_find(c, sip->sip_to->a_tag) == winner;
+}
+
+/** A 2xx that no dialog can be made of: its sender is told that it is over, the caller @status. */
+static void
+refuse_success(struct b2bua_branch *b, const sip_t *sip, int status)
+{
+    struct b2bua_call *c = b->call;
+    struct call_response r = {.status = status, .dialog = CALL_NO_DIALOG};
+    uint8_t dialog = b2bua_dialog_of(c, sip->sip_to->a_tag, true);
+
+    if (call_kind(c->core) == CALL_SESSION && dialog != CALL_NO_DIALOG) {
+        if (status == 500) /* too long to be kept, but true */
+            learn_dialog(b, dialog, sip);
+        else
+            b2bua_peer_from_target(&b2bua_dialog_at(c, dialog)->peer, &b->target);
+        b2bua_acknowledge_dialog(c, dialog);
+        b2bua_say_bye(c, CALL_CALLEE, dialog);
+    }
+    b2bua_dialog_drop(c, dialog);
+    log_write(LOG_LEVEL_REMOTE, "sip", "%s: 2xx without a usable Contact or Record-Route: %d",
+              c->token, status);
+    c->initial->unusable = status;
+    call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &r);
+    c->initial->unusable = 0;
 }
 
 static void
@@ -264,15 +303,23 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
     struct b2bua_call *c = b->call;
     struct call_response r = {
         .status = sip->sip_status->st_status, .dialog = CALL_NO_DIALOG, .is_ours = is_ours};
-    bool is_dialog = r.status > 100 && r.status < 300 && sip->sip_to->a_tag;
+    bool is_success = r.status / 100 == 2;
+    bool is_dialog = is_success || (r.status > 100 && r.status < 300 && sip->sip_to->a_tag);
+    int unusable = 0;
 
     r.is_stale = c->initial && c->initial->is_from_cache && !is_ours &&
                  (r.status == 404 || r.status == 410 || r.status == 480);
     if (is_dialog && call_kind(c->core) != CALL_SINGLE) {
-        r.dialog = b2bua_dialog_of(c, sip->sip_to->a_tag);
-        if (r.dialog == CALL_NO_DIALOG)
+        unusable = b2bua_check_response(sip, is_success && call_kind(c->core) == CALL_SESSION);
+        if (is_success && unusable && !is_repeated(c, sip)) {
+            refuse_success(b, sip, unusable);
+            return;
+        }
+        r.dialog = b2bua_dialog_of(c, sip->sip_to->a_tag, is_success);
+        if (r.dialog == CALL_NO_DIALOG && !is_success)
             return; /* more phones than one call has room for: they do not ring */
-        learn_dialog(b, r.dialog, sip);
+        if (!unusable)
+            learn_dialog(b, r.dialog, sip);
     }
     if (r.status / 100 == 2)
         r.expires_s = b2bua_lifetime_s(c, sip);

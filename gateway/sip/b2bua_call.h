@@ -23,11 +23,13 @@
 #include "gateway/call/record.h"
 #include "gateway/sip/ask.h"
 #include "gateway/sip/b2bua.h"
+#include "gateway/sip/b2bua_check.h"
 
 #define B2BUA_TAG_CHARS   16
 #define B2BUA_TOKEN_CHARS 20
 #define B2BUA_HASH_CHARS  12 /* of a tag that is a hash of the caller's names */
-#define B2BUA_DIALOGS_MAX 8
+#define B2BUA_EARLY_MAX   32 /* early dialogs; a provisional response of one more is discarded */
+#define B2BUA_DIALOGS_MAX 34 /* there is room for two with a 2xx beside them */
 #define B2BUA_SLOTS       512
 #define B2BUA_SLOT_MS     50
 #define B2BUA_DOUBT_MS                                                                             \
@@ -134,7 +136,9 @@ struct b2bua_branch {
 /** The initial request, until nothing of it is under way. */
 struct b2bua_initial {
     msg_t *request;
-    msg_t *kept; /* the best refusal so far */
+    msg_t *kept;     /* the best refusal so far */
+    int kept_status; /* or, where that was a 2xx that cannot be used, what is said of it */
+    int unusable;    /* the 2xx in hand is such a one: the status in its place */
     struct ask ask;
     unsigned lookups;
     bool wants_search;
@@ -223,7 +227,8 @@ struct b2bua_call {
     char callee_call_id[B2BUA_TOKEN_CHARS + 1];
     char our_tag[B2BUA_TAG_CHARS + 1]; /* our From tag */
     struct b2bua_key callee_key;
-    struct b2bua_dialog *dialog[B2BUA_DIALOGS_MAX];
+    struct b2bua_dialog **dialog; /* by b2bua_dialog_at() */
+    uint8_t dialog_count;
     /* both, by enum call_leg */
     uint32_t cseq[2];      /* of our last request */
     uint32_t peer_cseq[2]; /* of theirs */
@@ -315,9 +320,19 @@ bool b2bua_is_takeover(const sip_t *sip, const struct sip_sender *sender);
 
 /**
  * b2bua_dialog_of - the dialog of a far tag, made if need be
- * Returns: its number, CALL_NO_DIALOG without a tag, memory or room.
+ * @far_tag:  NULL is a tag too (RFC 3261 section 12.1.2)
+ * @is_final: for a 2xx, which always has room
+ * Returns: its number, CALL_NO_DIALOG without memory or room.
  */
-uint8_t b2bua_dialog_of(struct b2bua_call *c, const char *far_tag);
+uint8_t b2bua_dialog_of(struct b2bua_call *c, const char *far_tag, bool is_final);
+/** b2bua_dialog_at - by its number; NULL if there is none */
+static inline struct b2bua_dialog *
+b2bua_dialog_at(const struct b2bua_call *c, uint8_t dialog)
+{
+    return dialog < c->dialog_count ? c->dialog[dialog] : NULL;
+}
+/** b2bua_dialog_put - keep it under the first free number; false without memory or room for it */
+bool b2bua_dialog_put(struct b2bua_call *c, struct b2bua_dialog *d, bool is_final);
 /** b2bua_dialog_find - the same, but never made. */
 uint8_t b2bua_dialog_find(const struct b2bua_call *c, const char *far_tag);
 void b2bua_dialog_drop(struct b2bua_call *c, uint8_t dialog);
@@ -338,6 +353,9 @@ void b2bua_peer_from_response(const struct sip *s, struct b2bua_peer *p, const s
 /** b2bua_peer_from_target - the way a branch was sent is the way of its dialogs */
 void b2bua_peer_from_target(struct b2bua_peer *p, const struct sip_target *target);
 void b2bua_peer_done(struct b2bua_peer *p);
+
+/** b2bua_text_of_url - allocated; NULL without memory, or for one that cannot be written */
+char *b2bua_text_of_url(const url_t *url);
 
 /** b2bua_peer_target - in NTA's terms; the route set is put into the message, not here */
 void b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target *ret);

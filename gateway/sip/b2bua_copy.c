@@ -100,7 +100,7 @@ add_invites(const struct b2bua_call *c, struct call_record *record)
 void
 b2bua_record(const struct b2bua_call *c, struct call_record *ret)
 {
-    const struct b2bua_dialog *d = c->dialog[call_winner(c->core)];
+    const struct b2bua_dialog *d = b2bua_dialog_at(c, call_winner(c->core));
     struct call_record r = {.is_inward = c->is_inward,
                             .refresher = c->refresher,
                             .session_s = c->session_s,
@@ -223,7 +223,7 @@ add_changed(struct b2bua *b, struct bridge_message *m, struct writer *all)
         struct b2bua_call *c = list_entry(b->changed.next, struct b2bua_call, changed_link);
 
         list_remove(&c->changed_link);
-        if (call_state(c->core) == CALL_CONFIRMED && c->dialog[call_winner(c->core)])
+        if (call_state(c->core) == CALL_CONFIRMED && b2bua_dialog_at(c, call_winner(c->core)))
             add_call(m, all, &one, c);
     }
     writer_done(&one);

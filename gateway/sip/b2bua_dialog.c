@@ -7,10 +7,10 @@
 uint8_t
 b2bua_dialog_find(const struct b2bua_call *c, const char *far_tag)
 {
-    if (!far_tag)
-        return CALL_NO_DIALOG;
-    for (uint8_t i = 0; i < B2BUA_DIALOGS_MAX; i++)
-        if (c->dialog[i] && strcasecmp(c->dialog[i]->far_tag, far_tag) == 0)
+    const char *tag = far_tag ? far_tag : "";
+
+    for (uint8_t i = 0; i < c->dialog_count; i++)
+        if (c->dialog[i] && strcasecmp(c->dialog[i]->far_tag, tag) == 0)
             return i;
     return CALL_NO_DIALOG;
 }
@@ -18,46 +18,74 @@ b2bua_dialog_find(const struct b2bua_call *c, const char *far_tag)
 static bool
 has_dialog(const struct b2bua_call *c)
 {
-    for (size_t i = 0; i < B2BUA_DIALOGS_MAX; i++)
+    for (size_t i = 0; i < c->dialog_count; i++)
         if (c->dialog[i])
             return true;
     return false;
 }
 
+/** Most calls have one. */
+static bool
+grow(struct b2bua_call *c)
+{
+    size_t count = c->dialog_count ? c->dialog_count * 2U : 1;
+    struct b2bua_dialog **grown;
+
+    if (count > B2BUA_DIALOGS_MAX)
+        count = B2BUA_DIALOGS_MAX;
+    grown = realloc(c->dialog, count * sizeof(struct b2bua_dialog *));
+    if (!grown)
+        return false;
+    c->dialog = grown;
+    while (c->dialog_count < count)
+        c->dialog[c->dialog_count++] = NULL;
+    return true;
+}
+
+bool
+b2bua_dialog_put(struct b2bua_call *c, struct b2bua_dialog *d, bool is_final)
+{
+    uint8_t i = 0;
+
+    while (i < c->dialog_count && c->dialog[i])
+        i++;
+    if (i == (is_final ? B2BUA_DIALOGS_MAX : B2BUA_EARLY_MAX) || (i == c->dialog_count && !grow(c)))
+        return false;
+    d->key = (struct b2bua_key){.call = c, .leg = CALL_CALLER, .dialog = i};
+    if (map_put(c->b2bua->tags, slice_text(d->our_tag), &d->key, NULL) != ST_OK)
+        return false;
+    c->dialog[i] = d;
+    return true;
+}
+
 uint8_t
-b2bua_dialog_of(struct b2bua_call *c, const char *far_tag)
+b2bua_dialog_of(struct b2bua_call *c, const char *far_tag, bool is_final)
 {
     struct b2bua_dialog *d;
     uint8_t i = b2bua_dialog_find(c, far_tag);
 
-    if (!far_tag || i != CALL_NO_DIALOG)
+    if (i != CALL_NO_DIALOG)
         return i;
-    for (i = 0; i < B2BUA_DIALOGS_MAX && c->dialog[i]; i++)
-        ;
-    if (i == B2BUA_DIALOGS_MAX)
-        return CALL_NO_DIALOG;
     d = calloc(1, sizeof(*d));
     if (!d)
         return CALL_NO_DIALOG;
-    d->key = (struct b2bua_key){.call = c, .leg = CALL_CALLER, .dialog = i};
-    d->far_tag = strdup(far_tag);
+    d->far_tag = strdup(far_tag ? far_tag : "");
     if (has_dialog(c) || call_winner(c->core) != CALL_NO_DIALOG)
         sip_random_text(d->our_tag, B2BUA_TAG_CHARS);
     else
         memcpy(d->our_tag, c->answer_tag, sizeof(d->our_tag));
-    if (!d->far_tag || map_put(c->b2bua->tags, slice_text(d->our_tag), &d->key, NULL) != ST_OK) {
+    if (!d->far_tag || !b2bua_dialog_put(c, d, is_final)) {
         free(d->far_tag);
         free(d);
         return CALL_NO_DIALOG;
     }
-    c->dialog[i] = d;
-    return i;
+    return d->key.dialog;
 }
 
 void
 b2bua_dialog_drop(struct b2bua_call *c, uint8_t dialog)
 {
-    struct b2bua_dialog *d = dialog < B2BUA_DIALOGS_MAX ? c->dialog[dialog] : NULL;
+    struct b2bua_dialog *d = b2bua_dialog_at(c, dialog);
 
     if (!d)
         return;
@@ -72,11 +100,11 @@ b2bua_dialog_drop(struct b2bua_call *c, uint8_t dialog)
 struct b2bua_peer *
 b2bua_peer_of(struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
 {
+    struct b2bua_dialog *d = b2bua_dialog_at(c, dialog);
+
     if (leg == CALL_CALLER)
         return &c->caller;
-    if (dialog >= B2BUA_DIALOGS_MAX || !c->dialog[dialog])
-        return NULL;
-    return &c->dialog[dialog]->peer;
+    return d ? &d->peer : NULL;
 }
 
 static void
@@ -88,13 +116,19 @@ replace_text(char **slot, char *text)
     *slot = text;
 }
 
-static char *
-text_of_url(const url_t *url)
+char *
+b2bua_text_of_url(const url_t *url)
 {
     char text[SIP_URI_BYTES];
     issize_t len = url_e(text, sizeof(text), url);
+    char *whole;
 
-    return len > 0 && (size_t)len < sizeof(text) ? strdup(text) : NULL;
+    if (len <= 0 || (size_t)len < sizeof(text))
+        return len > 0 ? strdup(text) : NULL;
+    whole = malloc((size_t)len + 1);
+    if (whole)
+        url_e(whole, len + 1, url);
+    return whole;
 }
 
 /** The value of a Route header field; @is_reversed for one that a response brought.  What names
@@ -102,33 +136,35 @@ text_of_url(const url_t *url)
 static char *
 text_of_routes(const struct sip *s, const sip_record_route_t *first, bool is_reversed)
 {
-    char text[1024] = "";
-    size_t used = 0;
+    char *all = NULL;
+    size_t len = 0;
 
     for (const sip_record_route_t *r = first; r; r = r->r_next) {
-        char one[SIP_URI_BYTES + 4];
-        issize_t len = url_e(one + 1, SIP_URI_BYTES, r->r_url);
-        size_t one_len = (size_t)len + 2;
+        char *one = sip_is_own_url(s, r->r_url) ? NULL : b2bua_text_of_url(r->r_url);
+        size_t one_len = one ? strlen(one) + 2 : 0;
+        char *grown = one ? realloc(all, len + one_len + 2) : NULL;
+        char *at = grown;
 
-        if (sip_is_own_url(s, r->r_url))
+        if (!grown) {
+            free(one);
             continue;
-        if (len <= 0 || (size_t)len >= SIP_URI_BYTES || used + one_len + 2 > sizeof(text))
-            return NULL;
-        one[0] = '<';
-        one[len + 1] = '>';
-        if (used > 0) {
-            if (is_reversed)
-                memmove(text + 1, text, used);
-            text[is_reversed ? 0 : used] = ',';
-            used++;
         }
-        if (is_reversed)
-            memmove(text + one_len, text, used);
-        memcpy(text + (is_reversed ? 0 : used), one, one_len);
-        used += one_len;
+        all = grown;
+        if (len > 0 && is_reversed) {
+            memmove(all + one_len + 1, all, len);
+            all[one_len] = ',';
+        } else if (len > 0) {
+            all[len] = ',';
+            at = all + len + 1;
+        }
+        *at = '<';
+        memcpy(at + 1, one, one_len - 2);
+        at[one_len - 1] = '>';
+        len += one_len + (len > 0);
+        all[len] = '\0';
+        free(one);
     }
-    text[used] = '\0';
-    return used > 0 ? strdup(text) : NULL;
+    return all;
 }
 
 /**
@@ -161,7 +197,7 @@ void
 b2bua_peer_learn_target(struct b2bua_peer *p, const sip_t *sip)
 {
     if (sip->sip_contact)
-        replace_text(&p->target, text_of_url(sip->sip_contact->m_url));
+        replace_text(&p->target, b2bua_text_of_url(sip->sip_contact->m_url));
 }
 
 void
@@ -192,7 +228,7 @@ b2bua_peer_from_response(const struct sip *s, struct b2bua_peer *p, const sip_t 
                          bool route_too)
 {
     if (sip->sip_contact)
-        replace_text(&p->target, text_of_url(sip->sip_contact->m_url));
+        replace_text(&p->target, b2bua_text_of_url(sip->sip_contact->m_url));
     if (route_too && sip->sip_record_route)
         replace_text(&p->route, text_of_routes(s, sip->sip_record_route, true));
 }
@@ -231,16 +267,27 @@ b2bua_peer_done(struct b2bua_peer *p)
     *p = (struct b2bua_peer){0};
 }
 
-/** The first URI of "<sip:...>,<sip:...>". */
+/** Where a URI leads, without what is of no use for that: a long one must fit. */
 static void
-first_route(const char *route, char out[SIP_URI_BYTES])
+write_hop(const char *uri, size_t len, char out[SIP_URI_BYTES])
 {
-    size_t len = strcspn(route, ">");
+    char *text, transport[16] = "", maddr[64] = "";
+    url_t url[1];
 
-    if (len > 1 && len - 1 < SIP_URI_BYTES) {
-        memcpy(out, route + 1, len - 1);
-        out[len - 1] = '\0';
+    if (len < SIP_URI_BYTES) {
+        memcpy(out, uri, len);
+        out[len] = '\0';
+        return;
     }
+    text = strndup(uri, len);
+    if (text && url_d(url, text) == 0 && url->url_host) {
+        (void)url_param(url->url_params, "transport", transport, sizeof(transport));
+        (void)url_param(url->url_params, "maddr", maddr, sizeof(maddr));
+        snprintf(out, SIP_URI_BYTES, "sip:%s%s%s%s%s%s%s", url->url_host, url->url_port ? ":" : "",
+                 url->url_port ? url->url_port : "", transport[0] ? ";transport=" : "", transport,
+                 maddr[0] ? ";maddr=" : "", maddr);
+    }
+    free(text);
 }
 
 void
@@ -250,14 +297,15 @@ b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target
     ret->tport = NULL;
     ret->route[0] = '\0';
     ret->next_hop[0] = '\0';
-    snprintf(ret->request_uri, sizeof(ret->request_uri), "%s", p->target ? p->target : "");
+    ret->request_uri[0] = '\0'; /* the message has it */
     if (p->tport && !tport_is_shutdown(p->tport))
         ret->tport = p->tport;
     else if (p->route)
-        first_route(p->route, ret->next_hop);
-    else
-        snprintf(ret->next_hop, sizeof(ret->next_hop), "%s",
-                 p->next_hop                                     ? p->next_hop
-                 : p->known && !sip_is_address(ret->request_uri) ? p->known
-                                                                 : ret->request_uri);
+        write_hop(p->route + 1, strcspn(p->route + 1, ">"), ret->next_hop);
+    else if (p->next_hop)
+        write_hop(p->next_hop, strlen(p->next_hop), ret->next_hop);
+    else if (p->target)
+        write_hop(p->target, strlen(p->target), ret->next_hop);
+    if (!ret->tport && !p->route && !p->next_hop && p->known && !sip_is_address(ret->next_hop))
+        write_hop(p->known, strlen(p->known), ret->next_hop);
 }

@@ -330,7 +330,7 @@ learn_accepted(struct b2bua_exchange *x, const sip_t *response)
 
     if (is_target_refresh(method) && request && from)
         b2bua_peer_learn_target(from, request);
-    if (is_target_refresh(method) && to)
+    if (is_target_refresh(method) && to && b2bua_check_refresh(response) == 0)
         b2bua_peer_from_response(c->b2bua->sip, to, response, false);
     if (request && (method == sip_method_invite || method == sip_method_update ||
                     method == sip_method_prack)) {
@@ -340,6 +340,19 @@ learn_accepted(struct b2bua_exchange *x, const sip_t *response)
             b2bua_learn_timer(c, x->from, response);
     }
     msg_destroy(msg);
+}
+
+/** The 2xx of a re-INVITE moves an end to where it cannot be reached: it and the call are ended. */
+static void
+end_unusable(struct b2bua_exchange *x)
+{
+    struct b2bua_call *c = x->call;
+    struct call_response r = {.status = 500, .dialog = CALL_NO_DIALOG, .is_ours = true};
+
+    c->in_hand = NULL;
+    b2bua_acknowledge(c, x->invite);
+    step_exchange(x, &r);
+    call_hang_up(c->core, sip_moment(c->b2bua->sip), "an end cannot be reached");
 }
 
 static void
@@ -353,6 +366,10 @@ on_real_response(struct b2bua_exchange *x, const sip_t *sip)
     x->is_heard = true;
     list_remove(&x->silent_link);
     ask_cancel(&x->ask);
+    if (r.status / 100 == 2 && x->is_invite && b2bua_check_refresh(sip)) {
+        end_unusable(x);
+        return;
+    }
     if (r.status / 100 == 2) {
         r.expires_s = b2bua_lifetime_s(c, sip);
         learn_accepted(x, sip);
@@ -454,11 +471,12 @@ check_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, const sip
 {
     const struct b2bua_peer *p = b2bua_peer_of(c, leg, dialog);
     const char *call_id = leg == CALL_CALLER ? c->caller_call_id : c->callee_call_id;
+    const char *tag = sip->sip_from->a_tag;
     uint32_t cseq = sip->sip_cseq->cs_seq;
 
-    if (!p || strcmp(sip->sip_call_id->i_id, call_id) != 0 || !sip->sip_from->a_tag)
+    if (!p || strcmp(sip->sip_call_id->i_id, call_id) != 0)
         return 481;
-    if (leg == CALL_CALLER && strcasecmp(sip->sip_from->a_tag, c->caller_tag) != 0)
+    if (leg == CALL_CALLER && strcasecmp(tag ? tag : "", c->caller_tag) != 0)
         return 481;
     if ((p->side == SIP_GATEWAYS) != (sender->side == SIP_GATEWAYS))
         return 403;
@@ -483,7 +501,7 @@ callee_dialog(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *s
     if (dialog != CALL_NO_DIALOG || call_kind(c->core) != CALL_SUBSCRIPTION ||
         sip->sip_request->rq_method != sip_method_notify || call_winner(c->core) != CALL_NO_DIALOG)
         return dialog;
-    dialog = b2bua_dialog_of(c, tag);
+    dialog = b2bua_dialog_of(c, tag, false);
     if (dialog != CALL_NO_DIALOG)
         b2bua_peer_from_request(c->b2bua->sip, &c->dialog[dialog]->peer, sip, sender);
     return dialog;
@@ -538,6 +556,8 @@ b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *si
         return;
     }
     b2bua_call_hold(c);
+    if (status == 0 && is_target_refresh(method))
+        status = b2bua_check_refresh(sip);
     if (status == 0)
         status = call_on_request(c->core, sip_moment(c->b2bua->sip), leg, method_of(sip), &number);
     if (status != CALL_PASS) {

@@ -148,14 +148,15 @@ b2bua_invite_again(struct b2bua_call *c, enum call_leg leg, uint32_t cseq)
     if (call_on_answered_again(c->core, sip_moment(c->b2bua->sip), number) == CALL_PASS &&
         c->invite[number]->irq)
         b2bua_pass_response(c, b2bua_other(leg), dialog, c->invite[number]->irq, c->in_hand,
-                            c->dialog[dialog]->our_tag);
+                            b2bua_dialog_at(c, dialog)->our_tag);
 }
 
 /** A 2xx of a phone that rang behind the same target, after its transaction had gone. */
 static void
 refuse_late(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
 {
-    struct call_response r = {.status = 200, .dialog = b2bua_dialog_of(c, sip->sip_to->a_tag)};
+    struct call_response r = {.status = 200,
+                              .dialog = b2bua_dialog_of(c, sip->sip_to->a_tag, true)};
     struct b2bua_peer *p = b2bua_peer_of(c, CALL_CALLEE, r.dialog);
 
     if (!p)

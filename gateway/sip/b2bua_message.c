@@ -26,7 +26,9 @@ set_tag(msg_t *msg, sip_addr_t *a, const char *tag)
 {
     const char *param = su_sprintf(msg_home(msg), "tag=%s", tag);
 
-    if (param)
+    if (!tag[0])
+        msg_header_remove_param(a->a_common, "tag"); /* a null tag (section 12.1.1) */
+    else if (param)
         msg_header_replace_param(msg_home(msg), a->a_common, param);
 }
 
@@ -146,7 +148,8 @@ copy_request(struct b2bua_call *c, msg_t *in, const struct b2bua_peer *p, sip_t 
     strip(msg, sip, &sip->sip_route);
     count_down(msg, sip);
     if (!set_overlay_headers(c, msg, sip, p->side) ||
-        (sip->sip_contact && !b2bua_set_contact(c, msg, sip, p))) {
+        ((sip->sip_contact || sip->sip_request->rq_method == sip_method_invite) &&
+         !b2bua_set_contact(c, msg, sip, p))) {
         msg_destroy(msg);
         return NULL;
     }
@@ -180,19 +183,44 @@ b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
 static const char *
 tag_of_peer(const struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
 {
-    return leg == CALL_CALLER ? c->caller_tag : c->dialog[dialog]->far_tag;
+    return leg == CALL_CALLER ? c->caller_tag : b2bua_dialog_at(c, dialog)->far_tag;
 }
 
 static const char *
 tag_of_ours(const struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
 {
-    return leg == CALL_CALLER ? c->dialog[dialog]->our_tag : c->our_tag;
+    return leg == CALL_CALLER ? b2bua_dialog_at(c, dialog)->our_tag : c->our_tag;
 }
 
 static const char *
 call_id_of(const struct b2bua_call *c, enum call_leg leg)
 {
     return leg == CALL_CALLER ? c->caller_call_id : c->callee_call_id;
+}
+
+/** Request-URI and Route (RFC 3261 section 12.2.1.1).  A first hop without lr takes the Request-URI
+ * for itself, and the remote target stands at the end of the route. */
+static bool
+set_way(msg_t *msg, sip_t *sip, const struct b2bua_peer *p)
+{
+    su_home_t *home = msg_home(msg);
+    const char *rest;
+    sip_route_t *first;
+
+    if (!p->route)
+        return set_request_uri(msg, sip, p->target);
+    first = sip_route_make(home, p->route);
+    if (!first)
+        return false;
+    if (url_has_param(first->r_url, "lr"))
+        return set_request_uri(msg, sip, p->target) &&
+               sip_add_make(msg, sip, sip_route_class, p->route) >= 0;
+    rest = p->route + strcspn(p->route, ">") + 1;
+    return set_request_uri(msg, sip,
+                           su_strndup(home, p->route + 1, (isize_t)strcspn(p->route, ">") - 1)) &&
+           sip_add_make(msg, sip, sip_route_class,
+                        su_sprintf(home, "%s%s<%s>", rest + (*rest == ','), *rest ? "," : "",
+                                   p->target)) >= 0;
 }
 
 /** A PRACK names the INVITE whose answer it acknowledges (RFC 3262 section 7.2). */
@@ -218,7 +246,7 @@ b2bua_dialog_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, ms
     sip_t *sip;
     msg_t *msg;
 
-    if (!p || !p->target || dialog >= B2BUA_DIALOGS_MAX || !c->dialog[dialog])
+    if (!p || !p->target || !b2bua_dialog_at(c, dialog))
         return NULL;
     msg = copy_request(c, in, p, &sip);
     if (!msg)
@@ -227,8 +255,7 @@ b2bua_dialog_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, ms
     set_tag(msg, sip->sip_to, tag_of_peer(c, leg, dialog));
     set_cseq(sip, cseq);
     map_rack(c, leg, sip);
-    if (!set_call_id(msg, sip, call_id_of(c, leg)) || !set_request_uri(msg, sip, p->target) ||
-        (p->route && sip_add_make(msg, sip, sip_route_class, p->route) < 0)) {
+    if (!set_call_id(msg, sip, call_id_of(c, leg)) || !set_way(msg, sip, p)) {
         msg_destroy(msg);
         return NULL;
     }
@@ -243,26 +270,27 @@ b2bua_own_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, sip_m
     const char *name = sip_method_name(method, NULL);
     const char *from = leg == CALL_CALLER ? c->to_uri : c->from_uri;
     const char *to = leg == CALL_CALLER ? c->from_uri : c->to_uri;
+    const char *to_tag;
     sip_t *sip;
     msg_t *msg;
     su_home_t *home;
 
-    if (!p || !p->target || dialog >= B2BUA_DIALOGS_MAX || !c->dialog[dialog])
+    if (!p || !p->target || !b2bua_dialog_at(c, dialog))
         return NULL;
     msg = nta_msg_create(c->b2bua->sip->agent[p->side].nta, 0);
     if (!msg)
         return NULL;
     sip = sip_object(msg);
     home = msg_home(msg);
+    to_tag = tag_of_peer(c, leg, dialog);
     sip_add_tl(msg, sip, SIPTAG_REQUEST_STR(su_sprintf(home, "%s %s SIP/2.0", name, p->target)),
                SIPTAG_FROM_STR(su_sprintf(home, "<%s>;tag=%s", from, tag_of_ours(c, leg, dialog))),
-               SIPTAG_TO_STR(su_sprintf(home, "<%s>;tag=%s", to, tag_of_peer(c, leg, dialog))),
+               SIPTAG_TO_STR(su_sprintf(home, "<%s>%s%s", to, to_tag[0] ? ";tag=" : "", to_tag)),
                SIPTAG_CALL_ID_STR(call_id_of(c, leg)),
                SIPTAG_CSEQ_STR(su_sprintf(home, "%u %s", cseq, name)),
-               SIPTAG_MAX_FORWARDS_STR("70"), TAG_IF(p->route, SIPTAG_ROUTE_STR(p->route)),
-               TAG_END());
+               SIPTAG_MAX_FORWARDS_STR("70"), TAG_END());
     if (!sip->sip_request || !sip->sip_from || !sip->sip_to || !sip->sip_cseq ||
-        !sip->sip_call_id) {
+        !sip->sip_call_id || !set_way(msg, sip, p)) {
         msg_destroy(msg);
         return NULL;
     }
@@ -333,6 +361,7 @@ b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta
     sip_t *sip = msg ? sip_object(msg) : NULL;
     int status = sip ? sip->sip_status->st_status : 0;
     bool is_opening = r && !r->sip_to->a_tag && status < 300;
+    bool is_answer = status / 100 == 2 && nta_incoming_method(irq) == sip_method_invite;
 
     if (!sip || (nta_incoming_status(irq) >= 200 && status >= 300))
         goto done;
@@ -357,7 +386,7 @@ b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta
         goto done;
     if (!sip->sip_to->a_tag && to_tag && status > 100)
         set_tag(msg, sip->sip_to, to_tag);
-    if (status < 300 && sip->sip_contact && p && !b2bua_set_contact(c, msg, sip, p))
+    if (status < 300 && (sip->sip_contact || is_answer) && p && !b2bua_set_contact(c, msg, sip, p))
         goto done;
     sip_pack(msg, p ? p->side : SIP_PHONES);
     nta_incoming_mreply(irq, msg);

@@ -25,7 +25,7 @@ map_names(struct b2bua *b, struct names *n)
         return false;
     if (key->leg == CALL_CALLER) {
         if (strcmp(n->call_id, c->caller_call_id) != 0 ||
-            strcasecmp(n->from_tag, c->caller_tag) != 0 || !c->dialog[key->dialog])
+            strcasecmp(n->from_tag, c->caller_tag) != 0 || !b2bua_dialog_at(c, key->dialog))
             return false;
         *n = (struct names){c->callee_call_id, c->dialog[key->dialog]->far_tag, c->our_tag};
         return true;

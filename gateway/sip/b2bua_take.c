@@ -77,15 +77,13 @@ make_dialog(struct b2bua_call *c, const struct call_record *record, const char *
 
     if (!d)
         return false;
-    d->key = (struct b2bua_key){.call = c, .leg = CALL_CALLER, .dialog = 0};
     d->far_tag = strndup((const char *)callee->remote_tag.data, callee->remote_tag.len);
     if (!d->far_tag || !put_name(caller->local_tag, d->our_tag, sizeof(d->our_tag)) ||
-        map_put(c->b2bua->tags, slice_text(d->our_tag), &d->key, NULL) != ST_OK) {
+        !b2bua_dialog_put(c, d, true)) {
         free(d->far_tag);
         free(d);
         return false;
     }
-    c->dialog[0] = d;
     peer_of_leg(callee, through, &d->peer);
     return d->peer.target != NULL;
 }
@@ -232,7 +230,7 @@ forget(struct b2bua *b, const char *tag)
     b2bua_refresh_stop(c);
     winner = call_winner(c->core);
     map_remove(b->tags, slice_text(c->our_tag));
-    if (winner != CALL_NO_DIALOG && c->dialog[winner])
+    if (b2bua_dialog_at(c, winner))
         map_remove(b->tags, slice_text(c->dialog[winner]->our_tag));
     call_release(c->core, sip_moment(b->sip));
     b2bua_call_release(c);

@@ -168,6 +168,202 @@ def bye_of_a_lost_dialog(lab, a, b, status):
     quiet(lab, a, b)
 
 
+# ---- sizes --------------------------------------------------------------------------------------------
+
+
+class Replaced:
+    """What a phone sends is changed on its way: for messages that a phone should not send."""
+
+    def __init__(self, phone, change):
+        self.phone, self.change = phone, change
+
+    def __enter__(self):
+        plain = self.phone.send_raw
+        self.phone.send_raw = lambda data, to=None: plain(self.change(data), to)
+
+    def __exit__(self, *_):
+        del self.phone.send_raw
+
+
+class Contact:
+    """Another Contact for a while."""
+
+    def __init__(self, phone, contact):
+        self.phone, self.was = phone, phone.contact
+        phone.contact = contact
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.phone.contact = self.was
+
+
+def long_contact(phone, size):
+    return phone.contact + ";x=" + "y" * (size - len(phone.contact) - 3)
+
+
+def refused_invite(lab, a, b, status, uri=None, extra=(), change=None):
+    """An INVITE that is refused before there is a call; nobody hears of it."""
+    with Replaced(a, change or (lambda data: data)):
+        sent = a.request("INVITE", uri or b.uri, body=a.sdp(1), extra=extra)
+    a.ack_failure(uri or b.uri, sent, a.expect_status(status))
+    quiet(lab, a, b)
+
+
+def many_early_dialogs(lab, a, b, count):
+    """183s of many phones behind one, then the 200 of the last: it is never lost to the limit."""
+    sent = a.request("INVITE", b.uri, body=a.sdp(1))
+    invite = b.expect_request("INVITE")
+    for n in range(count):
+        b.answer(invite, 183, "Progress", f"t{n}")
+    for _ in range(min(count, 32)):
+        a.expect_status(183)
+    b.answer(invite, 200, "OK", f"t{count - 1}", body=b.sdp(2))
+    one = a.dialog_of_response(sent, a.expect_status(200))
+    a.in_dialog(one, "ACK")
+    b.expect_request("ACK")
+    other = b.dialog_of_request(invite, f"t{count - 1}")
+    end_call(b, other, a)
+    quiet(lab, a, b)
+
+
+def long_contacts(lab, a, b, size):
+    """Both ends have a long Contact: requests of either reach it whole."""
+    with Contact(a, long_contact(a, size)), Contact(b, long_contact(b, size)):
+        one, other, _ = establish(a, b)
+        for x, y, dialog in ((a, b, one), (b, a, other)):
+            x.in_dialog(dialog, "INFO")
+            info = y.expect_request("INFO")
+            scenarios.same("Request-URI", info.uri, y.contact)
+            y.answer(info, 200, "OK")
+            x.expect_status(200, "INFO")
+        end_call(b, other, a)
+    quiet(lab, a, b)
+
+
+def long_route_set(lab, a, b, count):
+    """An INVITE behind many proxies: the callee's BYE takes all of them."""
+    routes = [f"<sip:p{n}@{a.ip}:{a.port};transport=tcp;lr;x={'z' * 140}>" for n in range(count)]
+    sent = a.request("INVITE", b.uri, body=a.sdp(1), extra=[("Record-Route", r) for r in routes])
+    invite = b.expect_request("INVITE")
+    b.answer(invite, 200, "OK", "b1", body=b.sdp(2))
+    answer = a.expect_status(200)
+    routed = [r.strip() for line in answer.all("record-route") for r in line.split(",")]
+    scenarios.same("Record-Route of the 200", routed[-count:], routes)
+    one = a.dialog_of_response(sent, answer)
+    one.routes = one.routes[count:]
+    a.in_dialog(one, "ACK")
+    b.expect_request("ACK")
+    b.in_dialog(b.dialog_of_request(invite, "b1"), "BYE")
+    bye = a.expect_request("BYE")
+    scenarios.same("Route of the BYE", [r.strip() for line in bye.all("route") for r in line.split(",")], routes)
+    a.answer(bye, 200, "OK")
+    b.expect_status(200, "BYE")
+    quiet(lab, a, b)
+
+
+# ---- messages without what they need --------------------------------------------------------------------
+
+
+def without(header, value=None):
+    """A message without a header field, or with another value of it."""
+    def change(data):
+        lines = data.split("\r\n")
+        end = lines.index("")
+        return "\r\n".join([one if not one.startswith(header + ":") else f"{header}: {value}"
+                            for one in lines[:end] if value or not one.startswith(header + ":")] + lines[end:])
+    return change
+
+
+def untagged(header):
+    """A message whose From or To has no tag."""
+    def change(data):
+        return "\r\n".join(one.split(";tag=")[0] if one.startswith(header + ":") else one
+                           for one in data.split("\r\n"))
+    return change
+
+
+def unusable_200(lab, a, b, status, change=None, extra=()):
+    """A 200 that no dialog can be made of: ACK and BYE to its sender, a refusal to the caller."""
+    sent = a.request("INVITE", b.uri, body=a.sdp(1))
+    invite = b.expect_request("INVITE")
+    with Replaced(b, change or (lambda data: data)):
+        b.answer(invite, 200, "OK", "b1", body=b.sdp(2), extra=extra)
+    a.ack_failure(b.uri, sent, a.expect_status(status))
+    b.expect_request("ACK")
+    b.answer(b.expect_request("BYE"), 200, "OK")
+    quiet(lab, a, b)
+
+
+def ringing_without_tag(lab, a, b):
+    """A 180 without a tag makes no dialog; the 200 does."""
+    sent = a.request("INVITE", b.uri, body=a.sdp(1))
+    invite = b.expect_request("INVITE")
+    b.answer(invite, 180, "Ringing")
+    a.expect_status(180)
+    b.answer(invite, 200, "OK", "b1", body=b.sdp(2))
+    one = a.dialog_of_response(sent, a.expect_status(200))
+    a.in_dialog(one, "ACK")
+    b.expect_request("ACK")
+    end_call(b, b.dialog_of_request(invite, "b1"), a)
+    quiet(lab, a, b)
+
+
+def tags_of_none(lab, a, b):
+    """No tag in From or in the 200's To: null tags, and either end can end the call (12.1.1, 12.1.2)."""
+    for ender in (a, b):
+        with Replaced(a, untagged("From")):
+            sent = a.request("INVITE", b.uri, body=a.sdp(1))
+        sent["From"] = sent["From"].split(";tag=")[0]
+        invite = b.expect_request("INVITE")
+        b.answer(invite, 200, "OK", body=b.sdp(2))
+        one = a.dialog_of_response(sent, a.expect_status(200))
+        a.in_dialog(one, "ACK")
+        scenarios.same("tag of the ACK", b.expect_request("ACK").tag("to"), "")
+        other = b.dialog_of_request(invite, "")
+        other.local = invite.get("to")
+        if ender is a:
+            end_call(a, one, b)
+        else:
+            end_call(b, other, a)
+        quiet(lab, a, b)
+
+
+def bad(tests, transport, lab, a, b):
+    """Messages that no dialog can be made of, in both directions."""
+    contacts = [("no Contact", without("Contact")), ("Contact: *", without("Contact", "*")),
+                ("Contact: <tel:5>", without("Contact", "<tel:5>")),
+                ("two Contacts", without("Contact", f"<{a.contact}>, <{b.contact}>")),
+                ("a Contact that is none", without("Contact", "<sip:"))]
+    routes = [("Record-Route: <tel:5>", "<tel:5>"), ("a Record-Route that is none", "<sip:")]
+    for title, change in contacts:
+        if transport == "udp" or "none" not in title:  # the library closes a connection with its 400
+            tests.run(f"{transport}: INVITE, {title}", refused_invite, lab, a, b, 400, change=change)
+        tests.run(f"{transport}: 200, {title}", unusable_200, lab, a, b, 502, change)
+    for title, value in routes:
+        extra = [("Record-Route", value)]
+        if transport == "udp" or "none" not in title:
+            tests.run(f"{transport}: INVITE, {title}", refused_invite, lab, a, b, 400, extra=extra)
+        if "none" not in title:  # a proxy before us has dropped that
+            tests.run(f"{transport}: 200, {title}", unusable_200, lab, a, b, 502, extra=extra)
+
+
+def sizes(tests, lab, a, b):
+    """URIs to 2 kB and route sets to 8 kB are carried, what is larger is refused before the call."""
+    for size in (280, 1900):
+        tests.run(f"Contacts of {size} bytes", long_contacts, lab, a, b, size)
+    for count in (6, 35):
+        tests.run(f"{count} Record-Routes", long_route_set, lab, a, b, count)
+    with Contact(a, long_contact(a, 3000)):
+        tests.run("a Contact of 3,000 bytes", refused_invite, lab, a, b, 513)
+    tests.run("a Request-URI of 3,000 bytes", refused_invite, lab, a, b, 414, uri=b.uri + ";x=" + "y" * 3000)
+    routes = [("Record-Route", f"<sip:p{n}@{a.ip}:{a.port};lr;x={'z' * 150}>") for n in range(60)]
+    tests.run("60 Record-Routes of 200 bytes", refused_invite, lab, a, b, 513, extra=routes)
+    with Contact(b, long_contact(b, 3000)):
+        tests.run("a 200 with a Contact of 3,000 bytes", unusable_200, lab, a, b, 500)
+
+
 def main():
     tests = Tests()
     begin = time.monotonic()
@@ -187,6 +383,13 @@ def main():
             for status in (408, 481):
                 tests.run(f"{transport}: BYE, {status}", bye_of_a_lost_dialog, lab, a, b, status)
             tests.run(f"{transport}: the same with a late offer", reinvite_before_ack, lab, b, a, False)
+            tests.run(f"{transport}: ten early dialogs", many_early_dialogs, lab, a, b, 10)
+            tests.run(f"{transport}: forty early dialogs", many_early_dialogs, lab, a, b, 40)
+            tests.run(f"{transport}: ringing without a tag", ringing_without_tag, lab, a, b)
+            tests.run(f"{transport}: null tags", tags_of_none, lab, a, b)
+            bad(tests, transport, lab, a, b)
+            if transport == "tcp":
+                sizes(tests, lab, a, b)
             for phone in (a, b):
                 phone.register(0)
                 phone.close()
