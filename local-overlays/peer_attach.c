@@ -22,7 +22,7 @@ end(struct peer *p, struct attach *a, enum status st)
         return;
     }
     if (st == ST_OK && l)
-        l->is_member = true;
+        l->is_member = l->has_attached = true;
     if (p->is_engaged)
         peer_ops(p)->on_attach(p->topology, p->now, copy.token, st, &copy.node);
 }
@@ -237,7 +237,7 @@ accept_attach(struct peer *p, struct incoming *in, const char *address, bool is_
         return;
     note_address(l, address);
     if (is_for_plugin) {
-        l->is_member = true;
+        l->is_member = l->has_attached = true;
         l->wants_update = l->wants_update || wants_update;
         l->is_announced = true;
     }

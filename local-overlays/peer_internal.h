@@ -58,7 +58,6 @@
 #define PEER_REMARK_MS             100 /* changes of responsibility are looked at together */
 #define PEER_RETRY_COPY_MS         1000
 #define PEER_RETRY_REFUSED_MS      60000 /* of copies for which there is no room; of others, at most */
-#define PEER_UNSETTLED_MS          30000 /* after a change of responsibility nodes are not of one mind */
 #define PEER_HAND_OVER_MS          2500 /* leaving: until all records are elsewhere */
 #define PEER_GOODBYE_MS            1000 /* and then until all know */
 #define PEER_LINKS_LOOK_MS         1000
@@ -83,6 +82,7 @@ struct link {
     bool is_suspect;
     bool is_connecting;
     bool is_member;    /* of this overlay, as far as we know */
+    bool has_attached; /* one end has asked for it by Attach, for its tables; stays true */
     bool is_announced; /* tell the plug-in (on_linked) once it is up */
     bool wants_update;
     bool is_asked;     /* peer_link_ask() has no answer yet */
@@ -214,12 +214,11 @@ struct peer {
 
     uint64_t last_handle;
     uint64_t last_storage_time_ms;
-    uint64_t remark_ms;          /* when to look at all records again */
-    uint64_t retry_refused_ms;   /* how long after a copy was forbidden */
-    uint64_t unsettled_until_ms; /* responsibility has changed lately */
-    uint64_t leave_ms;           /* LEAVING: when to go on at the latest */
-    bool is_goodbye;             /* LEAVING: the plug-in has left, Leaves are under way */
-    size_t copies;               /* under way */
+    uint64_t remark_ms;        /* when to look at all records again */
+    uint64_t retry_refused_ms; /* how long after a copy was forbidden */
+    uint64_t leave_ms;         /* LEAVING: when to go on at the latest */
+    bool is_goodbye;           /* LEAVING: the plug-in has left, Leaves are under way */
+    size_t copies;             /* under way */
     size_t plugin_requests;
     struct peer_counters counters;
 };

@@ -123,7 +123,6 @@ env_joined(void *ctx)
     bool is_alone = id_is_zero(&p->informant);
 
     p->is_in = true;
-    p->unsettled_until_ms = p->now.mono_ms + PEER_UNSETTLED_MS;
     p->retry_refused_ms = PEER_RETRY_COPY_MS;
     peer_become(p, is_alone ? PEER_ALONE : PEER_JOINED,
                 is_alone ? "nobody else is there" : "joined");
@@ -180,7 +179,6 @@ env_changed(void *ctx, unsigned changes)
 
     if (!(changes & TOPOLOGY_RESPONSIBILITY))
         return;
-    p->unsettled_until_ms = p->now.mono_ms + PEER_UNSETTLED_MS;
     p->retry_refused_ms = PEER_RETRY_COPY_MS;
     p->remark_ms = moment_earlier_ms(p->remark_ms, p->now.mono_ms + PEER_REMARK_MS);
 }
