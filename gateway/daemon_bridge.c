@@ -47,20 +47,26 @@ question_of(struct daemon *d, const struct bridge_message *m)
 
 /* A binding as the overlay has it, or NULL if it is none that the SIP thread could use: the key,
  * the record and the AOR must agree. */
-static bool
-read_binding(const struct question *q, const struct peer_datum *datum, struct binding_record *ret)
+static struct binding_record *
+read_binding(const struct question *q, const struct peer_datum *datum)
 {
-    if (datum->value.len == 0 || binding_record_read(datum->value, ret) != ST_OK) {
+    const struct binding_record gone = {.aor = q->name, .path = ""};
+    struct binding_record *b = NULL;
+
+    if (!datum->exists)
+        return binding_record_copy(&gone);
+    if (datum->value.len == 0 || binding_record_read(datum->value, &b) != ST_OK) {
         log_write(LOG_LEVEL_REMOTE, "location", "%s: %s stored a binding that cannot be read",
                   q->name, datum->signer.user);
-        return false;
+        return NULL;
     }
-    if (strcmp(ret->aor, q->name) != 0) {
+    if (strcmp(b->aor, q->name) != 0) {
         log_write(LOG_LEVEL_REMOTE, "location", "%s: %s stored the binding of %s there", q->name,
-                  datum->signer.user, ret->aor);
-        return false;
+                  datum->signer.user, b->aor);
+        binding_record_free(b);
+        return NULL;
     }
-    return true;
+    return b;
 }
 
 /* Removed bindings are handed on without contacts: "gone" is 480 where "never there" is 404. */
@@ -71,20 +77,16 @@ on_bindings(void *ctx, struct moment now, enum status st, const struct peer_datu
     struct question *q = ctx;
     size_t most = count < BRIDGE_BINDINGS_MAX ? count : BRIDGE_BINDINGS_MAX;
     struct bridge_message *m = bridge_new(BRIDGE_BINDINGS, q->token, st == ST_OK ? most : 0,
-                                          sizeof(struct binding_record));
+                                          sizeof(struct binding_record *));
     size_t kept = 0;
     bool is_live = false;
 
     (void)now;
     for (size_t i = 0; m && st == ST_OK && i < count && kept < most; i++) {
-        struct binding_record *b = &m->binding[kept];
-        if (!datum[i].exists)
-            snprintf(b->aor, sizeof(b->aor), "%s", q->name);
-        else if (!read_binding(q, &datum[i], b)) {
-            *b = (struct binding_record){.contact_count = 0};
+        m->binding[kept] = read_binding(q, &datum[i]);
+        if (!m->binding[kept])
             continue;
-        }
-        is_live = is_live || b->contact_count > 0;
+        is_live = is_live || m->binding[kept]->contact_count > 0;
         kept++;
     }
     if (m) {
@@ -143,8 +145,8 @@ on_question(struct daemon *d, struct bridge_message *m)
         node_lookup(d->node, now, m->name, &(struct peer_fetched){on_bindings, q});
         break;
     case BRIDGE_BIND:
-        snprintf(q->name, sizeof(q->name), "%s", m->binding->aor);
-        node_bind(d->node, now, m->binding, &(struct peer_reply){on_bound, q});
+        snprintf(q->name, sizeof(q->name), "%s", m->binding[0]->aor);
+        node_bind(d->node, now, m->binding[0], &(struct peer_reply){on_bound, q});
         break;
     default:
         node_resolve(d->node, now, m->name, m->is_past_cache, false,

@@ -29,6 +29,9 @@ bridge_free(struct bridge_message *m)
     if (!m)
         return;
     list_remove(&m->link);
+    if (m->type == BRIDGE_BIND || m->type == BRIDGE_BINDINGS)
+        for (size_t i = 0; i < m->count; i++)
+            binding_record_free(m->binding[i]);
     free(m->data);
     free(m->bytes);
     free(m);

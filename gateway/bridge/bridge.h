@@ -15,6 +15,7 @@
 
 #include "base/list.h"
 #include "base/status.h"
+#include "peer-protocol/message/binding.h"
 #include "peer-protocol/message/private.h"
 
 #define BRIDGE_GATEWAYS_MAX 8
@@ -54,10 +55,11 @@ struct bridge_gateway {
     bool is_self;
 };
 
+/** Its texts lie in the message's bytes. */
 struct bridge_registration {
-    char aor[AOR_BYTES];
-    char contact[SIP_URI_BYTES];
-    char path[SIP_URI_BYTES];
+    const char *aor;
+    const char *contact;
+    const char *path;
     uint32_t expires_s;
 };
 
@@ -100,7 +102,7 @@ struct bridge_message {
     bool is_moved;                    /* ADOPT: the owner lives and gave them away */
     size_t count;                     /* of what @data holds */
     union {
-        struct binding_record *binding;           /* BIND: 1; BINDINGS: count */
+        struct binding_record **binding;          /* BIND: 1; BINDINGS: count; the message's own */
         struct bridge_gateway *gateway;           /* ROUTES, GATEWAY: count */
         struct bridge_registration *registration; /* REPORT */
         struct bridge_call *call;                 /* REPORT */
@@ -111,7 +113,8 @@ struct bridge_message {
     uint32_t calls;                  /* LOAD */
     uint32_t registrations;          /* LOAD */
     struct bridge_counters counters; /* LOAD */
-    unsigned char *bytes; /* CALLS, ADOPT: all records' bytes, malloc'ed; freed with the message */
+    unsigned char *bytes; /* CALLS, ADOPT: all records' bytes, REPORT: texts; malloc'ed, freed with
+                             the message */
     size_t bytes_len;
 };
 

@@ -147,19 +147,21 @@ begin_foreign(struct resolve *r, struct moment now)
  */
 
 static void
-add_binding(struct resolve *r, const struct binding_record *binding, struct moment now)
+add_binding(struct resolve *r, struct binding_record *const *all, size_t count, size_t at,
+            struct moment now)
 {
-    for (size_t i = 0; i < binding->contact_count; i++) {
-        const struct binding_contact *contact = &binding->contact[i];
+    for (size_t i = 0; i < all[at]->contact_count; i++) {
+        const struct binding_contact *contact = &all[at]->contact[i];
+        char path[SIP_URI_BYTES] = "";
 
-        if (contact->expires_at_wall_ms <= now.wall_ms)
+        if (!binding_is_live(all, count, at, i, now.wall_ms) ||
+            !binding_path(all[at]->path, contact->token, path))
             continue;
         r->is_found = true;
         json_array_append_new(r->contacts, json_string(contact->uri));
         json_array_append_new(
             r->bindings,
-            json_pack("{s:s, s:s, s:I}", "contact", contact->uri, "path", binding->path,
-                      "expires_s",
+            json_pack("{s:s, s:s, s:I}", "contact", contact->uri, "path", path, "expires_s",
                       (json_int_t)((contact->expires_at_wall_ms - now.wall_ms) / 1000)));
     }
 }
@@ -175,12 +177,18 @@ on_looked_up(void *ctx, struct moment now, enum status st, const struct peer_dat
              size_t count)
 {
     struct resolve *r = ctx;
-    struct binding_record *binding = malloc(sizeof(*binding));
+    struct binding_record **binding =
+        calloc(count > 0 ? count : 1, sizeof(struct binding_record *));
+    size_t read = 0;
 
     r->st = st == ST_OK ? ST_NOT_FOUND : st;
     for (size_t i = 0; binding && st == ST_OK && i < count; i++)
-        if (datum[i].exists && binding_record_read(datum[i].value, binding) == ST_OK)
-            add_binding(r, binding, now);
+        if (datum[i].exists && binding_record_read(datum[i].value, &binding[read]) == ST_OK)
+            read++;
+    for (size_t i = 0; i < read; i++)
+        add_binding(r, binding, read, i, now);
+    for (size_t i = 0; i < read; i++)
+        binding_record_free(binding[i]);
     free(binding);
     /* a.overlay may be an overlay of its own, with a longer name than ours */
     if (!r->is_found && is_waited_for(r) && !is_whole_overlay(r)) {

@@ -20,6 +20,7 @@
 #include "gateway/replica/replica.h"
 #include "global-overlay/directory.h"
 #include "local-overlays/peer.h"
+#include "peer-protocol/message/binding.h"
 
 struct node;
 

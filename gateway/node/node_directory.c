@@ -347,7 +347,7 @@ node_bind(struct node *n, struct moment now, const struct binding_record *bindin
 {
     struct peer_value value = {.kind = KIND_BINDING,
                                .key = n->conf.local.self.node,
-                               .exists = binding->contact_count > 0,
+                               .exists = binding->contact_count + binding->superseded_count > 0,
                                .lifetime_s = REMOVED_LIFETIME_S};
     uint64_t last_ms = now.wall_ms;
     struct writer w;
@@ -358,6 +358,9 @@ node_bind(struct node *n, struct moment now, const struct binding_record *bindin
         for (size_t i = 0; i < binding->contact_count; i++)
             if (binding->contact[i].expires_at_wall_ms > last_ms)
                 last_ms = binding->contact[i].expires_at_wall_ms;
+        for (size_t i = 0; i < binding->superseded_count; i++)
+            if (binding->superseded[i].expires_at_wall_ms > last_ms)
+                last_ms = binding->superseded[i].expires_at_wall_ms;
         value.lifetime_s = (uint32_t)((last_ms - now.wall_ms + 999) / 1000);
         binding_record_write(&w, binding);
         value.value = writer_slice(&w);

@@ -170,6 +170,19 @@ question_new(struct sip *s, enum bridge_type type, const char *name)
     return q;
 }
 
+static struct bridge_message *
+message_of(enum bridge_type type, uint64_t token, const struct binding_record *binding)
+{
+    struct bridge_message *m =
+        bridge_new(type, token, binding ? 1 : 0, sizeof(struct binding_record *));
+
+    if (m && binding && !(m->binding[0] = binding_record_copy(binding))) {
+        bridge_free(m);
+        return NULL;
+    }
+    return m;
+}
+
 /* Ask the overlay, or wait with those who have asked already. */
 static void
 ask_overlay(struct sip *s, enum bridge_type type, const char *name,
@@ -191,7 +204,7 @@ ask_overlay(struct sip *s, enum bridge_type type, const char *name,
         return;
     }
     q = question_new(s, type, name);
-    m = q ? bridge_new(type, q->token, binding ? 1 : 0, sizeof(*binding)) : NULL;
+    m = q ? message_of(type, q->token, binding) : NULL;
     if (!m) {
         if (q)
             question_drop(t, q);
@@ -201,8 +214,6 @@ ask_overlay(struct sip *s, enum bridge_type type, const char *name,
     }
     memcpy(m->name, name, strlen(name) + 1);
     m->is_past_cache = is_past_cache;
-    if (binding)
-        m->binding[0] = *binding;
     list_append(&q->waiters, &ask->link);
     s->upward.post(s->upward.ctx, m);
 }
@@ -212,9 +223,9 @@ answer_of(const struct bridge_message *m)
 {
     struct answer a = {.status = m->status, .count = m->count};
 
-    if (m->type == BRIDGE_BINDINGS || m->type == BRIDGE_BOUND)
+    if (m->type == BRIDGE_BINDINGS)
         a.binding = m->binding;
-    else
+    else if (m->type != BRIDGE_BOUND)
         a.gateway = m->gateway;
     if (m->type == BRIDGE_ROUTES)
         a.overlay = m->overlay;

@@ -23,10 +23,10 @@ struct ask_table;
 struct answer {
     enum status status; /* ST_OK; ST_NOT_FOUND; ST_TIMEOUT, ST_UNREACHABLE ...: the fetch failed */
     size_t count;
-    const struct binding_record *binding; /* of ask_lookup, and ask_bind's own */
-    const struct bridge_gateway *gateway; /* of ask_resolve and ask_locate */
-    const char *overlay;                  /* of ask_resolve */
-    bool is_cached;                       /* it may be a little old */
+    struct binding_record *const *binding; /* of ask_lookup; borrowed */
+    const struct bridge_gateway *gateway;  /* of ask_resolve and ask_locate */
+    const char *overlay;                   /* of ask_resolve */
+    bool is_cached;                        /* it may be a little old */
 };
 
 struct ask {

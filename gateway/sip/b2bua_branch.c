@@ -12,19 +12,17 @@ static int on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, 
 
 /** "host:port" of a phone; "" for hops, which have no limit of INVITEs under way. */
 static void
-destination_of(const struct b2bua_branch *b, char out[SIP_URI_BYTES])
+destination_of(const struct b2bua_branch *b, char out[SIP_HOP_ADDRESS_BYTES])
 {
-    const char *at = strchr(b->target.next_hop, '@');
-
     out[0] = '\0';
-    if (at && b->target.agent->side == SIP_PHONES && call_kind(b->call->core) == CALL_SESSION)
-        snprintf(out, SIP_URI_BYTES, "%.*s", (int)strcspn(at + 1, ";?>"), at + 1);
+    if (b->target.agent->side == SIP_PHONES && call_kind(b->call->core) == CALL_SESSION)
+        sip_hop_address(b->target.next_hop, out);
 }
 
 static bool
 count(struct b2bua_branch *b)
 {
-    char destination[SIP_URI_BYTES];
+    char destination[SIP_HOP_ADDRESS_BYTES];
 
     destination_of(b, destination);
     if (!destination[0])
@@ -36,7 +34,7 @@ count(struct b2bua_branch *b)
 void
 b2bua_branch_uncount(struct b2bua_branch *b)
 {
-    char destination[SIP_URI_BYTES];
+    char destination[SIP_HOP_ADDRESS_BYTES];
 
     if (!b->is_counted)
         return;

@@ -130,7 +130,8 @@ struct b2bua_branch {
     bool is_cancel_due; /* CANCEL as soon as it may */
     bool is_counted;    /* by the limit of INVITEs under way to one phone */
     struct sip_target target;
-    struct id node; /* of a far gateway */
+    char *request_uri; /* the target's */
+    struct id node;    /* of a far gateway */
 };
 
 /** The initial request, until nothing of it is under way. */

@@ -236,10 +236,12 @@ b2bua_peer_from_response(const struct sip *s, struct b2bua_peer *p, const sip_t 
 void
 b2bua_peer_from_target(struct b2bua_peer *p, const struct sip_target *target)
 {
+    char hop[SIP_URI_BYTES];
+
     if (p->target)
         return;
     p->side = target->agent->side;
-    p->target = strdup(target->request_uri);
+    p->target = target->request_uri ? strdup(target->request_uri) : NULL;
     p->is_stream = p->side != SIP_PHONES;
     if (target->route[0])
         p->route = strdup(target->route); /* unless a Record-Route says better */
@@ -249,7 +251,8 @@ b2bua_peer_from_target(struct b2bua_peer *p, const struct sip_target *target)
     } else if (p->side == SIP_PHONES) {
         p->is_stream = strcasestr(target->next_hop, "transport=tcp") != NULL;
         /* where its Contact is no address of its own, it is reached where it registered from */
-        if (target->next_hop[0] && strcmp(target->next_hop, target->request_uri) != 0)
+        if (target->next_hop[0] && target->request_uri &&
+            (!sip_next_hop(target->request_uri, hop) || strcmp(target->next_hop, hop) != 0))
             p->next_hop = strdup(target->next_hop);
         p->known = strdup(target->next_hop);
     }
@@ -267,27 +270,17 @@ b2bua_peer_done(struct b2bua_peer *p)
     *p = (struct b2bua_peer){0};
 }
 
-/** Where a URI leads, without what is of no use for that: a long one must fit. */
+/** The next hop of a URI of @len bytes. */
 static void
 write_hop(const char *uri, size_t len, char out[SIP_URI_BYTES])
 {
-    char *text, transport[16] = "", maddr[64] = "";
-    url_t url[1];
+    char text[PHONE_URI_BYTES];
 
-    if (len < SIP_URI_BYTES) {
-        memcpy(out, uri, len);
-        out[len] = '\0';
+    if (len >= sizeof(text))
         return;
-    }
-    text = strndup(uri, len);
-    if (text && url_d(url, text) == 0 && url->url_host) {
-        (void)url_param(url->url_params, "transport", transport, sizeof(transport));
-        (void)url_param(url->url_params, "maddr", maddr, sizeof(maddr));
-        snprintf(out, SIP_URI_BYTES, "sip:%s%s%s%s%s%s%s", url->url_host, url->url_port ? ":" : "",
-                 url->url_port ? url->url_port : "", transport[0] ? ";transport=" : "", transport,
-                 maddr[0] ? ";maddr=" : "", maddr);
-    }
-    free(text);
+    memcpy(text, uri, len);
+    text[len] = '\0';
+    sip_next_hop(text, out);
 }
 
 void
@@ -297,7 +290,7 @@ b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target
     ret->tport = NULL;
     ret->route[0] = '\0';
     ret->next_hop[0] = '\0';
-    ret->request_uri[0] = '\0'; /* the message has it */
+    ret->request_uri = NULL; /* the message has it */
     if (p->tport && !tport_is_shutdown(p->tport))
         ret->tport = p->tport;
     else if (p->route)
@@ -306,6 +299,6 @@ b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target
         write_hop(p->next_hop, strlen(p->next_hop), ret->next_hop);
     else if (p->target)
         write_hop(p->target, strlen(p->target), ret->next_hop);
-    if (!ret->tport && !p->route && !p->next_hop && p->known && !sip_is_address(ret->next_hop))
-        write_hop(p->known, strlen(p->known), ret->next_hop);
+    if (!ret->tport && !p->route && !p->next_hop && p->known && !ret->next_hop[0])
+        snprintf(ret->next_hop, sizeof(ret->next_hop), "%s", p->known);
 }

@@ -58,9 +58,8 @@ set_gateway_target(struct b2bua_call *c, struct b2bua_branch *b,
     b->target.agent = &c->b2bua->sip->agent[SIP_GATEWAYS];
     snprintf(b->target.next_hop, sizeof(b->target.next_hop), "%.*s;transport=tls",
              (int)(len < 200 ? len : 200), gateway->uri);
-    if (url_e(b->target.request_uri, sizeof(b->target.request_uri), sip->sip_request->rq_url) >=
-        (issize_t)sizeof(b->target.request_uri))
-        b->target.request_uri[0] = '\0';
+    b->request_uri = url_as_string(NULL, sip->sip_request->rq_url);
+    b->target.request_uri = b->request_uri;
 }
 
 /** A branch for each gateway that has none yet, in the order of the ring.  Returns how many. */
@@ -165,7 +164,7 @@ b2bua_initial_doubt(struct b2bua_call *c)
 static bool
 is_forwarded(const struct b2bua_call *c, const char *uri, char aor[AOR_BYTES])
 {
-    char text[SIP_URI_BYTES];
+    char text[PHONE_URI_BYTES];
     url_t url[1];
 
     snprintf(text, sizeof(text), "%s", uri);
@@ -185,8 +184,11 @@ static bool
 was_tried(const struct b2bua_initial *in, const struct sip_target *to)
 {
     for (unsigned i = 0; i < in->count; i++)
-        if (strcmp(in->branch[i]->target.request_uri, to->request_uri) == 0 &&
-            strcmp(in->branch[i]->target.next_hop, to->next_hop) == 0)
+        if (in->branch[i]->request_uri &&
+            strcmp(in->branch[i]->request_uri, to->request_uri) == 0 &&
+            strcmp(in->branch[i]->target.next_hop, to->next_hop) == 0 &&
+            strcmp(in->branch[i]->target.route, to->route) == 0 &&
+            in->branch[i]->target.tport == to->tport)
             return true;
     return false;
 }
@@ -213,6 +215,7 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
     if (!b)
         return;
     b->target = to;
+    b->target.request_uri = b->request_uri = strdup(to.request_uri);
     if (to.tport)
         b->target.tport = tport_ref(to.tport);
     target[found->made++] = (struct call_target){.is_hop = to.agent->side == SIP_PEERS};
@@ -231,11 +234,11 @@ on_bindings(void *ctx, const struct answer *answer)
     b2bua_call_hold(c);
     c->initial->is_from_cache = answer->is_cached;
     for (size_t i = 0; answer->status == ST_OK && i < answer->count; i++) {
-        const struct binding_record *binding = &answer->binding[i];
+        const struct binding_record *binding = answer->binding[i];
 
         found.is_known = true;
         for (size_t k = 0; k < binding->contact_count && found.made < CALL_BRANCHES_MAX; k++)
-            if (binding->contact[k].expires_at_wall_ms > now.wall_ms)
+            if (binding_is_live(answer->binding, answer->count, i, k, now.wall_ms))
                 add_contact(c, binding, k, target, &found);
     }
     if (found.made > 0) {
@@ -367,6 +370,7 @@ free_branch(struct b2bua_branch *b)
     if (b->orq)
         nta_outgoing_destroy(b->orq);
     b2bua_branch_uncount(b);
+    free(b->request_uri);
     if (b->target.tport)
         tport_unref(b->target.tport);
     free(b);

@@ -173,7 +173,7 @@ b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
     set_tag(msg, sip->sip_from, c->our_tag);
     set_cseq(sip, c->cseq[CALL_CALLEE]);
     if (!set_call_id(msg, sip, c->callee_call_id) ||
-        (target->request_uri[0] && !set_request_uri(msg, sip, target->request_uri))) {
+        (target->request_uri && !set_request_uri(msg, sip, target->request_uri))) {
         msg_destroy(msg);
         return NULL;
     }

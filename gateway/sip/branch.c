@@ -213,15 +213,11 @@ watch(struct branch *b)
 static bool
 take_place(struct branch *b, const struct sip_target *target)
 {
-    const char *at = strchr(target->next_hop, '@');
-    size_t len;
-
-    if (!b->forward->is_invite || b->to != BRANCH_TO_PHONE || !at)
+    if (!b->forward->is_invite || b->to != BRANCH_TO_PHONE)
         return true;
-    len = strcspn(at + 1, ";?>");
-    if (len == 0 || len >= sizeof(b->destination))
+    sip_hop_address(target->next_hop, b->destination);
+    if (!b->destination[0])
         return true;
-    memcpy(b->destination, at + 1, len);
     if (limits_begin(b->forward->proxy->sip->limits, b->destination))
         return true;
     b->destination[0] = '\0';

@@ -5,9 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define SIGNED_BYTES 9
-#define TOKEN_BYTES  25 /* decoded */
-
 struct flow {
     uint64_t number;
     tport_t *tport;               /* a reference; NULL for UDP */
@@ -20,7 +17,7 @@ struct flow_table {
     struct map *by_number;
     struct map *by_source;
     uint64_t last_number;
-    uint64_t key[4];
+    struct token_key key;
 };
 
 struct flow_table *
@@ -34,7 +31,7 @@ flow_table_new(struct sip *s)
     t->by_source = map_new(s->seed, FLOWS_MAX);
     t->last_number = sip_random() >> 8; /* numbers of an earlier run mean nothing now */
     for (unsigned i = 0; i < 4; i++)
-        t->key[i] = sip_random();
+        t->key.part[i] = sip_random();
     if (t->by_number && t->by_source)
         return t;
     flow_table_free(t);
@@ -168,71 +165,25 @@ flow_is_alive(struct sip *s, uint64_t flow)
     return f && is_usable(f);
 }
 
-static void
-sign(const struct flow_table *t, const uint8_t *signed_bytes, uint8_t out[16])
-{
-    uint8_t inner[SIGNED_BYTES + 8];
-
-    for (unsigned half = 0; half < 2; half++) {
-        uint64_t h = map_hash(t->key[half * 2], slice_of(signed_bytes, SIGNED_BYTES));
-
-        memcpy(inner, signed_bytes, SIGNED_BYTES);
-        memcpy(inner + SIGNED_BYTES, &h, 8);
-        h = map_hash(t->key[half * 2 + 1], slice_of(inner, sizeof(inner)));
-        memcpy(out + half * 8, &h, 8);
-    }
-}
-
-static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
-
 void
 flow_token(struct sip *s, uint64_t flow, unsigned flags, char out[FLOW_TOKEN_BYTES])
 {
-    uint8_t raw[TOKEN_BYTES];
+    uint8_t body[TOKEN_BODY_BYTES];
 
-    memcpy(raw, &flow, 8);
-    raw[8] = (uint8_t)flags;
-    sign(s->flows, raw, raw + SIGNED_BYTES);
-    for (unsigned i = 0; i < TOKEN_BYTES; i += 5) {
-        uint64_t bits = 0;
-
-        for (unsigned k = 0; k < 5; k++)
-            bits = bits << 8 | raw[i + k];
-        for (unsigned k = 0; k < 8; k++)
-            out[i / 5 * 8 + k] = digits[bits >> (35 - 5 * k) & 31];
-    }
-    out[FLOW_TOKEN_BYTES - 1] = '\0';
+    memcpy(body, &flow, 8);
+    body[8] = (uint8_t)flags;
+    token_write(&s->flows->key, body, out);
 }
 
 bool
 flow_read(struct sip *s, const char *token, uint64_t *ret_flow, unsigned *ret_flags)
 {
-    uint8_t raw[TOKEN_BYTES];
-    uint8_t good[16];
-    uint8_t differs = 0;
+    uint8_t body[TOKEN_BODY_BYTES];
 
-    if (!token || strlen(token) != FLOW_TOKEN_BYTES - 1)
+    if (!token_read(&s->flows->key, token, body))
         return false;
-    for (unsigned i = 0; i < TOKEN_BYTES; i += 5) {
-        uint64_t bits = 0;
-
-        for (unsigned k = 0; k < 8; k++) {
-            const char *digit = strchr(digits, token[i / 5 * 8 + k]);
-
-            if (!digit || !*digit)
-                return false;
-            bits = bits << 5 | (uint64_t)(digit - digits);
-        }
-        for (unsigned k = 0; k < 5; k++)
-            raw[i + k] = (uint8_t)(bits >> (32 - 8 * k));
-    }
-    sign(s->flows, raw, good);
-    for (unsigned i = 0; i < sizeof(good); i++)
-        differs |= (uint8_t)(good[i] ^ raw[SIGNED_BYTES + i]);
-    if (differs)
-        return false;
-    memcpy(ret_flow, raw, 8);
-    *ret_flags = raw[8];
+    memcpy(ret_flow, body, 8);
+    *ret_flags = body[8];
     return true;
 }
 

@@ -6,7 +6,7 @@
  * a token in the user part: number and flags, signed with a key of this run, so that nobody sends
  * through us by a token of his own making.
  *
- *   token = base32(flow number (8 bytes), flags (1), SipHash twice over them (16)): 40 characters
+ *   body of the token (token.h) = flow number (8 bytes), flags (1)
  *
  * Source: RFC 5626 section 5.2, design (Routes).
  */
@@ -14,8 +14,9 @@
 #define GATEWAY_SIP_FLOW_H
 
 #include "gateway/sip/service.h"
+#include "gateway/sip/token.h"
 
-#define FLOW_TOKEN_BYTES 41
+#define FLOW_TOKEN_BYTES TOKEN_TEXT_BYTES
 #define FLOWS_MAX        65536
 #define FLOW_IDLE_MS                                                                               \
     3900000 /* a UDP flow unused this long is forgotten: over max-expires' half                    \

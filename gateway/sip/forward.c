@@ -150,11 +150,11 @@ forward_finish(struct forward *f)
 static bool
 is_alias(struct forward *f, const char *uri)
 {
-    char text[SIP_URI_BYTES];
+    char text[PHONE_URI_BYTES];
     char aor[AOR_BYTES];
     url_t url[1];
 
-    memcpy(text, uri, strlen(uri) + 1);
+    snprintf(text, sizeof(text), "%s", uri);
     if (url_d(url, text) < 0 || !sip_domain_is_local(f->proxy->sip, url->url_host) ||
         sip_aor_of(url, aor))
         return false;
@@ -170,12 +170,12 @@ is_alias(struct forward *f, const char *uri)
     return true;
 }
 
-/* Has this contact been tried by way of this peer ("" for our own phones)?  It is noted as tried.
+/* Has this binding been tried by way of this peer ("" for our own phones)?  It is noted as tried.
  */
 static bool
-was_tried(struct forward *f, const char *path, const char *uri)
+was_tried(struct forward *f, const char *path, const char *token)
 {
-    uint64_t hash = map_hash(map_hash(0, slice_text(path)), slice_text(uri));
+    uint64_t hash = map_hash(map_hash(0, slice_text(path)), slice_text(token));
 
     for (unsigned i = 0; i < f->contact_count; i++)
         if (f->contact[i] == hash)
@@ -190,7 +190,7 @@ try_own(struct forward *f, const struct location_contact *c)
 {
     struct sip_target target;
 
-    if (is_alias(f, c->binding.uri) || was_tried(f, "", c->binding.uri))
+    if (is_alias(f, c->binding.uri) || was_tried(f, "", c->binding.token))
         return;
     f->is_callee_on_connection = c->binding.is_on_connection;
     if (sip_target_of_local(f->proxy->sip, c, &target))
@@ -205,7 +205,7 @@ try_remote(struct forward *f, const struct binding_record *record, size_t i)
     bool is_own = sip_is_own_path(f->proxy->sip, record->path);
     struct sip_target target;
 
-    if (is_alias(f, record->contact[i].uri) || was_tried(f, record->path, record->contact[i].uri))
+    if (is_alias(f, record->contact[i].uri) || was_tried(f, record->path, record->contact[i].token))
         return;
     f->is_callee_on_connection = record->contact[i].is_on_connection;
     if (sip_target_of_contact(f->proxy->sip, record, i, &target))
@@ -214,12 +214,14 @@ try_remote(struct forward *f, const struct binding_record *record, size_t i)
         branch_start(f, &target, is_own ? BRANCH_TO_PHONE : BRANCH_TO_PEER, 0, NULL);
 }
 
-static void
-try_record(struct forward *f, const struct binding_record *record, uint64_t wall_ms)
+/* Has another peer taken this one over in the meantime? */
+static bool
+is_superseded(const struct answer *answer, const struct location_contact *own)
 {
-    for (size_t i = 0; i < record->contact_count && i < BINDING_CONTACTS_MAX; i++)
-        if (record->contact[i].expires_at_wall_ms > wall_ms)
-            try_remote(f, record, i);
+    for (size_t i = 0; answer->binding && i < answer->count; i++)
+        if (binding_is_superseded(answer->binding[i], &own->binding))
+            return true;
+    return false;
 }
 
 /* Own phones as this node knows them, the others as the overlay does. */
@@ -231,14 +233,19 @@ try_contacts(struct forward *f, const char *aor, const struct answer *answer)
     unsigned tried = f->tried + f->aor_count;
     int status = f->best_status;
     size_t own_count;
-    const struct location_contact *own = location_find(s, aor, &own_count);
+    struct location_contact *const *own = location_find(s, aor, &own_count);
 
     for (size_t i = 0; i < own_count; i++)
-        if (own[i].binding.expires_at_wall_ms > wall_ms)
-            try_own(f, &own[i]);
-    for (size_t i = 0; answer->binding && i < answer->count; i++)
-        if (own_count == 0 || !sip_is_own_path(s, answer->binding[i].path))
-            try_record(f, &answer->binding[i], wall_ms);
+        if (own[i]->binding.expires_at_wall_ms > wall_ms && !is_superseded(answer, own[i]))
+            try_own(f, own[i]);
+    for (size_t i = 0; answer->binding && i < answer->count; i++) {
+        const struct binding_record *record = answer->binding[i];
+
+        for (size_t k = 0; k < record->contact_count; k++)
+            if ((own_count == 0 || !sip_is_own_path(s, record->path)) &&
+                binding_is_live(answer->binding, answer->count, i, k, wall_ms))
+                try_remote(f, record, k);
+    }
     if (f->tried + f->aor_count != tried || f->best_status != status)
         return;
     /* Design, Bindings: known but gone 480, never heard of 404, could not ask 503. */
@@ -355,7 +362,7 @@ send_to_gateway(struct forward *f)
         forward_finish(f);
         return;
     }
-    target.request_uri[0] = '\0'; /* unchanged (design, Routes) */
+    target.request_uri = NULL; /* unchanged (design, Routes) */
     f->gateway_tries++;
     f->gateway_tried = g->node;
     branch_start(f, &target, BRANCH_TO_GATEWAY, 0, &g->node);

@@ -10,7 +10,7 @@
 
 #define FORWARD_BRANCHES_MAX 32 /* contacts of one AOR that are tried */
 #define FORWARD_ALIASES_MAX  8  /* AORs that lead to AORs */
-#define DESTINATION_BYTES    96
+#define DESTINATION_BYTES    SIP_HOP_ADDRESS_BYTES
 
 struct proxy {
     struct sip *sip;

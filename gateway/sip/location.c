@@ -1,7 +1,5 @@
 #include "gateway/sip/location.h"
 
-#include "gateway/sip/noted.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,28 +7,59 @@
 
 #include "gateway/sip/ask.h"
 #include "gateway/sip/flow.h"
+#include "gateway/sip/token.h"
+
+#define CREDENTIALS_BYTES_MAX 65536
+
+enum token_flag { TOKEN_BY_URI = 1 };
 
 struct entry {
     struct sip *sip;
-    char aor[AOR_BYTES];
-    struct location_contact *contact;
+    struct location_contact **contact;
     size_t count;
+    struct location_note *note;
+    size_t note_count;
     struct list_node waiting; /* struct location_change; the first one is under way if is_busy */
     bool is_busy;
     bool is_unstored; /* contacts went away and the overlay does not know yet */
     uint64_t retry_ms;
     struct ask ask;
-    /* what becomes of @contact once it is stored */
-    struct location_contact *next; /* room for BINDING_CONTACTS_MAX, or NULL */
-    size_t next_count;
+    struct location_contacts *next; /* what there is once it is stored; or NULL */
+    char aor[];
 };
 
 struct location {
-    struct map *entries;    /* by AOR */
-    struct map *by_contact; /* struct entry by "user@host:port" */
+    struct map *entries;  /* by AOR */
+    struct map *by_token; /* struct location_contact, those in force */
+    struct token_key key;
+    uint32_t run; /* random: tokens of an earlier run of this node are known as such */
+    uint32_t last_number;
 };
 
 static void start_next(struct entry *e);
+
+/* Tokens of this node's earlier runs must be known again, and nobody else may make one: the key
+ * comes from the private key of this node's certificate. */
+static void
+key_init(const struct sip *s, struct token_key *key)
+{
+    char path[sizeof(s->conf.local_credentials) + 16];
+    char *text = malloc(CREDENTIALS_BYTES_MAX);
+    size_t len = 0;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/agent.pem", s->conf.local_credentials);
+    f = text && s->conf.local_credentials[0] ? fopen(path, "re") : NULL;
+    if (f) {
+        len = fread(text, 1, CREDENTIALS_BYTES_MAX, f);
+        fclose(f);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        key->part[i] = len > 0 ? map_hash(0x70617468u + i, slice_of(text, len)) : sip_random();
+    if (text)
+        explicit_bzero(text, CREDENTIALS_BYTES_MAX);
+    free(text);
+}
 
 struct location *
 location_new(struct sip *s)
@@ -41,34 +70,123 @@ location_new(struct sip *s)
     if (!l)
         return NULL;
     l->entries = map_new(s->seed, limit);
-    l->by_contact = map_new(s->seed, limit ? limit * BINDING_CONTACTS_MAX : 0);
-    if (l->entries && l->by_contact)
+    l->by_token = map_new(s->seed, limit ? limit * BINDING_CONTACTS_MAX : 0);
+    l->run = (uint32_t)sip_random();
+    key_init(s, &l->key);
+    if (l->entries && l->by_token)
         return l;
     location_free(l);
     return NULL;
 }
 
-static void
-entry_free(struct entry *e)
+/* ---- contacts
+ * -------------------------------------------------------------------------------------- */
+
+static const char *
+keep_text(char **at, const char *text)
 {
-    ask_cancel(&e->ask);
-    free(e->next);
-    free(e->contact);
-    free(e);
+    size_t bytes = strlen(text) + 1;
+    char *kept = *at;
+
+    memcpy(kept, text, bytes);
+    *at += bytes;
+    return kept;
+}
+
+struct location_contact *
+location_contact_new(const struct binding_contact *binding, uint64_t flow)
+{
+    size_t text_bytes = strlen(binding->uri) + strlen(binding->call_id) +
+                        strlen(binding->instance) + strlen(binding->token) + 4;
+    struct location_contact *c = malloc(sizeof(*c) + text_bytes);
+    char *at;
+
+    if (!c)
+        return NULL;
+    at = (char *)(c + 1);
+    *c = (struct location_contact){.holders = 1, .binding = *binding, .flow = flow};
+    c->binding.uri = keep_text(&at, binding->uri);
+    c->binding.call_id = keep_text(&at, binding->call_id);
+    c->binding.instance = keep_text(&at, binding->instance);
+    c->binding.token = keep_text(&at, binding->token);
+    return c;
+}
+
+struct location_contact *
+location_contact_hold(struct location_contact *c)
+{
+    c->holders++;
+    return c;
 }
 
 void
-location_free(struct location *l)
+location_contact_release(struct location_contact *c)
 {
-    struct map_cursor c = {0};
+    if (c && --c->holders == 0)
+        free(c);
+}
 
-    if (!l)
-        return;
-    while (l->entries && map_next(l->entries, &c))
-        entry_free(c.value);
-    map_free(l->entries);
-    map_free(l->by_contact);
+void
+location_contacts_drop(struct location_contacts *l, size_t i)
+{
+    location_contact_release(l->item[i]);
+    l->count--;
+    memmove(&l->item[i], &l->item[i + 1], (l->count - i) * sizeof(struct location_contact *));
+}
+
+static void
+contacts_free(struct location_contacts *l)
+{
+    while (l && l->count > 0)
+        location_contacts_drop(l, l->count - 1);
     free(l);
+}
+
+/* ---- tokens
+ * ---------------------------------------------------------------------------------------- */
+
+void
+location_token_new(struct sip *s, bool is_on_connection, char ret_token[BINDING_TOKEN_BYTES])
+{
+    struct location *l = s->location;
+    uint8_t body[TOKEN_BODY_BYTES];
+
+    l->last_number++;
+    memcpy(body, &l->run, 4);
+    memcpy(body + 4, &l->last_number, 4);
+    body[8] = is_on_connection ? 0 : TOKEN_BY_URI;
+    token_write(&l->key, body, ret_token);
+}
+
+enum location_token
+location_token_read(struct sip *s, const char *token, const struct location_contact **ret)
+{
+    struct location *l = s->location;
+    struct location_contact *live = map_get(l->by_token, slice_text(token));
+    uint8_t body[TOKEN_BODY_BYTES];
+
+    *ret = live;
+    if (live)
+        return LOCATION_TOKEN_LIVE;
+    if (!token_read(&l->key, token, body))
+        return LOCATION_TOKEN_NONE;
+    return memcmp(body, &l->run, 4) != 0 && (body[8] & TOKEN_BY_URI) ? LOCATION_TOKEN_BY_URI
+                                                                     : LOCATION_TOKEN_GONE;
+}
+
+static void
+index_change(struct entry *e, bool is_in)
+{
+    struct map *index = e->sip->location->by_token;
+
+    for (size_t i = 0; i < e->count; i++) {
+        struct slice key = slice_text(e->contact[i]->binding.token);
+
+        if (!is_in)
+            map_remove(index, key);
+        else if (map_put(index, key, e->contact[i], NULL))
+            log_write(LOG_LEVEL_WARN, "sip", "%s: no memory for a contact's index", e->aor);
+    }
 }
 
 /* ---- URIs
@@ -94,8 +212,8 @@ params_agree(const char *a, const char *b)
         size_t len = strcspn(a, ";");
         size_t name_len = strcspn(a, "=;");
         char name[32];
-        char mine[SIP_URI_BYTES] = "";
-        char other[SIP_URI_BYTES] = "";
+        char mine[PHONE_URI_BYTES] = "";
+        char other[PHONE_URI_BYTES] = "";
         bool is_there;
 
         if (name_len > 0 && name_len < sizeof(name)) {
@@ -122,55 +240,16 @@ location_url_equal(const url_t *a, const url_t *b)
     return params_agree(a->url_params, b->url_params) && params_agree(b->url_params, a->url_params);
 }
 
-/* "user@host:port", for the index. */
-static bool
-contact_key(const url_t *url, char key[SIP_URI_BYTES])
+bool
+location_uri_equal(const char *a, const char *b)
 {
-    const char *port = url->url_port && url->url_port[0] ? url->url_port : "5060";
-    int len = snprintf(key, SIP_URI_BYTES, "%s@%s:%s", url->url_user ? url->url_user : "",
-                       url->url_host ? url->url_host : "", port);
+    char text[2][PHONE_URI_BYTES];
+    url_t url[2];
 
-    return len > 0 && len < SIP_URI_BYTES;
-}
-
-static bool
-contact_text_key(const char *uri, char key[SIP_URI_BYTES])
-{
-    char text[SIP_URI_BYTES];
-    url_t url[1];
-
-    memcpy(text, uri, strlen(uri) + 1);
-    return url_d(url, text) == 0 && contact_key(url, key);
-}
-
-/* It may come back at once; who asks looks among the contacts in force first. */
-static void
-note_gone(struct sip *s, const char *uri)
-{
-    char text[SIP_URI_BYTES];
-    url_t url[1];
-
-    memcpy(text, uri, strlen(uri) + 1);
-    if (url_d(url, text) == 0 && url->url_host)
-        noted_put(s->gone, url, "", sip_moment(s).mono_ms);
-}
-
-static void
-index_change(struct entry *e, const struct location_contact *contact, size_t count, bool is_in)
-{
-    struct map *index = e->sip->location->by_contact;
-    char key[SIP_URI_BYTES];
-
-    for (size_t i = 0; i < count; i++) {
-        if (!contact_text_key(contact[i].binding.uri, key))
-            continue;
-        if (is_in && map_put(index, slice_text(key), e, NULL))
-            log_write(LOG_LEVEL_WARN, "sip", "%s: no memory for a contact's index", e->aor);
-        else if (!is_in && map_get(index, slice_text(key)) == e)
-            map_remove(index, slice_text(key));
-        if (!is_in)
-            note_gone(e->sip, contact[i].binding.uri);
-    }
+    return snprintf(text[0], sizeof(text[0]), "%s", a) < (int)sizeof(text[0]) &&
+           snprintf(text[1], sizeof(text[1]), "%s", b) < (int)sizeof(text[1]) &&
+           url_d(&url[0], text[0]) == 0 && url_d(&url[1], text[1]) == 0 &&
+           location_url_equal(&url[0], &url[1]);
 }
 
 /* ---- entries
@@ -183,7 +262,7 @@ entry_get(struct sip *s, const char *aor)
 
     if (e)
         return e;
-    e = calloc(1, sizeof(*e));
+    e = calloc(1, sizeof(*e) + strlen(aor) + 1);
     if (!e)
         return NULL;
     e->sip = s;
@@ -197,31 +276,68 @@ entry_get(struct sip *s, const char *aor)
 }
 
 static void
+entry_free(struct entry *e)
+{
+    ask_cancel(&e->ask);
+    contacts_free(e->next);
+    for (size_t i = 0; i < e->count; i++)
+        location_contact_release(e->contact[i]);
+    free(e->contact);
+    free(e->note);
+    free(e);
+}
+
+void
+location_free(struct location *l)
+{
+    struct map_cursor c = {0};
+
+    if (!l)
+        return;
+    while (l->entries && map_next(l->entries, &c))
+        entry_free(c.value);
+    map_free(l->entries);
+    map_free(l->by_token);
+    free(l);
+}
+
+static void
 entry_drop_if_idle(struct entry *e)
 {
-    if (e->count > 0 || e->is_busy || e->is_unstored || !list_is_empty(&e->waiting))
+    if (e->count > 0 || e->note_count > 0 || e->is_busy || e->is_unstored ||
+        !list_is_empty(&e->waiting))
         return;
     map_remove(e->sip->location->entries, slice_text(e->aor));
     entry_free(e);
 }
 
-/* The contacts in force are now these. */
+/* What there is now is this. */
 static enum status
-entry_set(struct entry *e, const struct location_contact *contact, size_t count)
+entry_set(struct entry *e, const struct location_contacts *l)
 {
-    struct location_contact *copy = NULL;
+    struct location_contact **contact = NULL;
+    struct location_note *note = NULL;
 
-    if (count > 0) {
-        copy = calloc(count, sizeof(*copy));
-        if (!copy)
-            return ST_NOMEM;
-        memcpy(copy, contact, count * sizeof(*copy));
+    if (l->count > 0 && !(contact = calloc(l->count, sizeof(struct location_contact *))))
+        return ST_NOMEM;
+    if (l->note_count > 0 && !(note = calloc(l->note_count, sizeof(*note)))) {
+        free(contact);
+        return ST_NOMEM;
     }
-    index_change(e, e->contact, e->count, false);
+    for (size_t i = 0; i < l->count; i++)
+        contact[i] = location_contact_hold(l->item[i]);
+    if (note)
+        memcpy(note, l->note, l->note_count * sizeof(*note));
+    index_change(e, false);
+    for (size_t i = 0; i < e->count; i++)
+        location_contact_release(e->contact[i]);
     free(e->contact);
-    e->contact = copy;
-    e->count = count;
-    index_change(e, e->contact, e->count, true);
+    free(e->note);
+    e->contact = contact;
+    e->count = l->count;
+    e->note = note;
+    e->note_count = l->note_count;
+    index_change(e, true);
     return ST_OK;
 }
 
@@ -233,18 +349,10 @@ is_live(struct sip *s, const struct location_contact *c, uint64_t wall_ms)
     return !c->binding.is_on_connection || flow_is_alive(s, c->flow);
 }
 
-void
-location_record(const struct sip *s, const char *aor, const struct location_contact *contact,
-                size_t count, struct binding_record *ret)
+const char *
+location_peer_uri(const struct sip *s)
 {
-    const struct sip_agent *agent = &s->agent[s->agent[SIP_PEERS].nta ? SIP_PEERS : SIP_PHONES];
-
-    memset(ret, 0, sizeof(*ret));
-    memcpy(ret->aor, aor, strlen(aor) + 1);
-    memcpy(ret->path, agent->uri, sizeof(ret->path));
-    ret->contact_count = (uint8_t)count;
-    for (size_t i = 0; i < count; i++)
-        ret->contact[i] = contact[i].binding;
+    return s->agent[s->agent[SIP_PEERS].nta ? SIP_PEERS : SIP_PHONES].uri;
 }
 
 /* ---- changes
@@ -258,7 +366,7 @@ on_change_stored(void *ctx, const struct answer *answer)
     enum status st = answer->status;
 
     if (!st)
-        st = entry_set(e, e->next, e->next_count);
+        st = entry_set(e, e->next);
     if (!st)
         e->is_unstored = false;
     list_remove(&change->link);
@@ -267,12 +375,26 @@ on_change_stored(void *ctx, const struct answer *answer)
     start_next(e);
 }
 
+/* As it lies in the overlay: what there is once it is stored. */
 static void
 store(struct entry *e, void (*done)(void *ctx, const struct answer *answer))
 {
-    struct binding_record record;
+    const struct location_contacts *l = e->next;
+    struct binding_contact contact[BINDING_CONTACTS_MAX];
+    struct binding_superseded superseded[BINDING_SUPERSEDED_MAX];
+    struct binding_record record = {.aor = e->aor,
+                                    .path = location_peer_uri(e->sip),
+                                    .contact_count = (uint8_t)l->count,
+                                    .superseded_count = (uint8_t)l->note_count,
+                                    .contact = contact,
+                                    .superseded = superseded};
 
-    location_record(e->sip, e->aor, e->next, e->next_count, &record);
+    for (size_t i = 0; i < l->count; i++)
+        contact[i] = l->item[i]->binding;
+    for (size_t i = 0; i < l->note_count; i++)
+        superseded[i] =
+            (struct binding_superseded){l->note[i].token, l->note[i].call_id, l->note[i].cseq,
+                                        l->note[i].at_wall_ms, l->note[i].expires_at_wall_ms};
     e->is_busy = true;
     e->ask.done = done;
     e->ask.ctx = e;
@@ -284,14 +406,16 @@ copy_live(struct entry *e)
 {
     uint64_t wall_ms = sip_moment(e->sip).wall_ms;
 
-    e->next_count = 0;
-    if (!e->next)
-        e->next = calloc(BINDING_CONTACTS_MAX, sizeof(*e->next));
+    contacts_free(e->next);
+    e->next = calloc(1, sizeof(*e->next));
     if (!e->next)
         return false;
     for (size_t i = 0; i < e->count; i++)
-        if (is_live(e->sip, &e->contact[i], wall_ms))
-            e->next[e->next_count++] = e->contact[i];
+        if (is_live(e->sip, e->contact[i], wall_ms))
+            e->next->item[e->next->count++] = location_contact_hold(e->contact[i]);
+    for (size_t i = 0; i < e->note_count; i++)
+        if (e->note[i].expires_at_wall_ms > wall_ms)
+            e->next->note[e->next->note_count++] = e->note[i];
     return true;
 }
 
@@ -304,7 +428,7 @@ start_next(struct entry *e)
         list_remove(&change->link);
         if (!copy_live(e)) {
             change->done(change->ctx, ST_NOMEM, e->contact, e->count);
-        } else if (change->apply(change->ctx, e->next, &e->next_count)) { /* else it is gone */
+        } else if (change->apply(change->ctx, e->next)) { /* else it is gone */
             list_prepend(&e->waiting, &change->link);
             store(e, on_change_stored); /* may be answered, and e freed, by now */
             return;
@@ -312,7 +436,7 @@ start_next(struct entry *e)
     }
     if (e->is_busy)
         return;
-    free(e->next);
+    contacts_free(e->next);
     e->next = NULL;
     entry_drop_if_idle(e);
 }
@@ -332,7 +456,7 @@ location_change(struct sip *s, struct location_change *change)
         start_next(e);
 }
 
-const struct location_contact *
+struct location_contact *const *
 location_find(struct sip *s, const char *aor, size_t *ret_count)
 {
     struct entry *e = map_get(s->location->entries, slice_text(aor));
@@ -341,30 +465,45 @@ location_find(struct sip *s, const char *aor, size_t *ret_count)
     return e ? e->contact : NULL;
 }
 
-const struct location_contact *
-location_by_contact(struct sip *s, const url_t *url)
-{
-    char key[SIP_URI_BYTES];
-    struct entry *e;
-
-    if (!contact_key(url, key))
-        return NULL;
-    e = map_get(s->location->by_contact, slice_text(key));
-    for (size_t i = 0; e && i < e->count; i++) {
-        char text[SIP_URI_BYTES];
-        url_t one[1];
-
-        memcpy(text, e->contact[i].binding.uri, sizeof(text));
-        if (url_d(one, text) == 0 && url_cmp(one, url) == 0)
-            return &e->contact[i];
-    }
-    return NULL;
-}
-
 size_t
 location_count(const struct sip *s)
 {
     return map_count(s->location->entries);
+}
+
+/* ---- the report
+ * ------------------------------------------------------------------------------------- */
+
+static size_t
+report_bytes(const struct entry *e)
+{
+    size_t bytes = strlen(e->aor) + 1;
+
+    for (size_t i = 0; i < e->count; i++)
+        bytes += strlen(e->contact[i]->binding.uri) + 1 + SIP_URI_BYTES;
+    return bytes;
+}
+
+/* The texts of an entry go behind @at; returns where they end. */
+static char *
+report_entry(const struct entry *e, uint64_t wall_ms, struct bridge_registration *r, char *at)
+{
+    const char *aor = keep_text(&at, e->aor);
+
+    for (size_t i = 0; i < e->count; i++, r++) {
+        const struct binding_contact *c = &e->contact[i]->binding;
+
+        r->aor = aor;
+        r->contact = keep_text(&at, c->uri);
+        r->path = at;
+        if (!binding_path(location_peer_uri(e->sip), c->token, at))
+            *at = '\0';
+        at += strlen(at) + 1;
+        r->expires_s = c->expires_at_wall_ms > wall_ms
+                           ? (uint32_t)((c->expires_at_wall_ms - wall_ms) / 1000)
+                           : 0;
+    }
+    return at;
 }
 
 struct bridge_message *
@@ -373,30 +512,29 @@ location_report(struct sip *s, uint64_t token)
     struct map_cursor c = {0};
     struct bridge_message *m;
     uint64_t wall_ms = sip_moment(s).wall_ms;
-    struct binding_record path;
     size_t count = 0;
+    size_t bytes = 1;
+    char *at;
 
-    while (map_next(s->location->entries, &c))
+    while (map_next(s->location->entries, &c)) {
         count += ((struct entry *)c.value)->count;
+        bytes += report_bytes(c.value);
+    }
     m = bridge_new(BRIDGE_REPORT, token, count, sizeof(struct bridge_registration));
-    if (!m)
+    if (!m || !(m->bytes = malloc(bytes))) {
+        bridge_free(m);
         return NULL;
+    }
+    m->bytes_len = bytes;
     m->query = BRIDGE_QUERY_REGISTRATIONS;
-    location_record(s, "", NULL, 0, &path);
+    at = (char *)m->bytes;
     c = (struct map_cursor){0};
     count = 0;
     while (map_next(s->location->entries, &c)) {
         struct entry *e = c.value;
 
-        for (size_t i = 0; i < e->count; i++) {
-            struct bridge_registration *r = &m->registration[count++];
-            uint64_t until_ms = e->contact[i].binding.expires_at_wall_ms;
-
-            memcpy(r->aor, e->aor, sizeof(r->aor));
-            memcpy(r->contact, e->contact[i].binding.uri, sizeof(r->contact));
-            memcpy(r->path, path.path, sizeof(r->path));
-            r->expires_s = until_ms > wall_ms ? (uint32_t)((until_ms - wall_ms) / 1000) : 0;
-        }
+        at = report_entry(e, wall_ms, &m->registration[count], at);
+        count += e->count;
     }
     return m;
 }
@@ -421,12 +559,14 @@ entry_tick(struct entry *e, struct moment now)
     bool is_all_live = true;
 
     for (size_t i = 0; i < e->count; i++)
-        is_all_live &= is_live(e->sip, &e->contact[i], now.wall_ms);
+        is_all_live &= is_live(e->sip, e->contact[i], now.wall_ms);
+    for (size_t i = 0; i < e->note_count; i++)
+        is_all_live &= e->note[i].expires_at_wall_ms > now.wall_ms;
     if (is_all_live && !(e->is_unstored && e->retry_ms <= now.mono_ms)) {
         entry_drop_if_idle(e);
         return;
     }
-    if (!copy_live(e) || entry_set(e, e->next, e->next_count))
+    if (!copy_live(e) || entry_set(e, e->next))
         return; /* without memory: the next tick */
     e->is_unstored = true;
     store(e, on_removal_stored);

@@ -2,7 +2,7 @@
  * DOC: the phones this node serves
  *
  *   REGISTER -> registrar.c -> location_change() -> BRIDGE_BIND -> stored: committed, 200
- *                                                              -> not stored: as before, 503
+ *                                                              -> not stored: as before, 500
  *   a contact expires, or its connection ends -> removed -> BRIDGE_BIND of what is left, tried
  * again until it is stored
  *
@@ -18,12 +18,43 @@
 
 #define LOCATION_RETRY_MS 2000 /* between attempts to store a removal */
 
-/** A phone's contact, with what only this node knows of it. */
+/**
+ * A phone's contact, with what only this node knows of it: one block of memory, as large as its
+ * texts.  It does not change once it is made, and lives as long as somebody holds it.
+ */
 struct location_contact {
+    unsigned holders;
     struct binding_contact binding;
-    uint64_t flow;   /* 0: reached by its URI */
-    uint32_t reg_id; /* RFC 5626; 0: none */
+    uint64_t flow; /* 0: reached by its URI */
 };
+
+/** location_contact_new - held once by the caller. @binding: its texts are copied; NULL without
+ *  memory. */
+struct location_contact *location_contact_new(const struct binding_contact *binding, uint64_t flow);
+struct location_contact *location_contact_hold(struct location_contact *c);
+
+/** location_contact_release - accepts NULL. */
+void location_contact_release(struct location_contact *c);
+
+/** What of another peer's bindings is no more (struct binding_superseded). */
+struct location_note {
+    char token[BINDING_TOKEN_BYTES];
+    char call_id[CALL_ID_BYTES];
+    uint32_t cseq;
+    uint64_t at_wall_ms;
+    uint64_t expires_at_wall_ms;
+};
+
+/** What there is of one AOR; each contact is held. */
+struct location_contacts {
+    struct location_contact *item[BINDING_CONTACTS_MAX];
+    size_t count;
+    struct location_note note[BINDING_SUPERSEDED_MAX];
+    size_t note_count;
+};
+
+/** location_contacts_drop - take contact @i out. */
+void location_contacts_drop(struct location_contacts *l, size_t i);
 
 /** A change of one AOR's contacts, on its way; owned by who asked for it. */
 struct location_change {
@@ -31,12 +62,12 @@ struct location_change {
     char aor[AOR_BYTES];
     /**
      * apply - work out the contacts after the change, in place
-     * @contact: room for BINDING_CONTACTS_MAX, the present ones first
+     * @contacts: the present ones; what is taken out is released, what is put in is held
      * Returns: false to give the change up: apply has dealt with it, and done() is not called.
      */
-    bool (*apply)(void *ctx, struct location_contact *contact, size_t *count);
+    bool (*apply)(void *ctx, struct location_contacts *contacts);
     /** done - ST_OK: stored and committed. @contact: those in force now. */
-    void (*done)(void *ctx, enum status st, const struct location_contact *contact, size_t count);
+    void (*done)(void *ctx, enum status st, struct location_contact *const *contact, size_t count);
     void *ctx;
 };
 
@@ -48,15 +79,27 @@ void location_change(struct sip *s, struct location_change *change);
 
 /** location_find - the live contacts of an AOR; count 0 if it is not served here. Borrowed until
  * the next call into this module. */
-const struct location_contact *location_find(struct sip *s, const char *aor, size_t *ret_count);
+struct location_contact *const *location_find(struct sip *s, const char *aor, size_t *ret_count);
 
-/** location_by_contact - the contact whose URI this is (RFC 3261 section 19.1.4), NULL if none is.
- */
-const struct location_contact *location_by_contact(struct sip *s, const url_t *url);
+/** What a token says that came in a Route of ours, or lies in a record of ours. */
+enum location_token {
+    LOCATION_TOKEN_NONE,  /* none of ours */
+    LOCATION_TOKEN_LIVE,  /* of a contact in force */
+    LOCATION_TOKEN_GONE,  /* of one that is no more */
+    LOCATION_TOKEN_BY_URI /* of an earlier run, for a phone that is reached by its Contact URI: it
+                             may still be there, though it has not registered again yet */
+};
 
-/** location_record - contacts as they are stored in the overlay. */
-void location_record(const struct sip *s, const char *aor, const struct location_contact *contact,
-                     size_t count, struct binding_record *ret);
+/** location_token_read - @ret: the contact of one that is live; borrowed as with location_find() */
+enum location_token location_token_read(struct sip *s, const char *token,
+                                        const struct location_contact **ret);
+
+/** location_token_new - for a new contact, that of an earlier version of it serves as well if it
+ *  says the same of how the phone is reached. */
+void location_token_new(struct sip *s, bool is_on_connection, char ret_token[BINDING_TOKEN_BYTES]);
+
+/** location_peer_uri - this node's SIP address as it stands in records. */
+const char *location_peer_uri(const struct sip *s);
 
 size_t location_count(const struct sip *s);
 
@@ -69,5 +112,8 @@ void location_tick(struct sip *s);
 
 /** location_url_equal - RFC 3261 section 19.1.4. */
 bool location_url_equal(const url_t *a, const url_t *b);
+
+/** location_uri_equal - the same, of texts. */
+bool location_uri_equal(const char *a, const char *b);
 
 #endif

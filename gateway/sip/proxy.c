@@ -338,7 +338,7 @@ proxy_on_ack(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sen
         msg_destroy(msg);
         return;
     }
-    target.request_uri[0] = '\0';
+    target.request_uri = NULL;
     request_strip(msg, sip, sender->side, route->popped);
     sip_send_stateless(s, &target, msg);
 }

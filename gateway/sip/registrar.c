@@ -11,6 +11,17 @@
 #include "gateway/sip/flow.h"
 #include "gateway/sip/location.h"
 
+/* One Contact of a REGISTER. */
+struct wanted {
+    char *uri; /* the registration's own */
+    char instance[INSTANCE_BYTES];
+    uint16_t q_thousandths;
+    uint32_t reg_id;    /* RFC 5626; 0: none */
+    uint32_t expires_s; /* 0 removes */
+    bool is_on_connection;
+    uint64_t flow; /* 0: reached by its URI */
+};
+
 /* One REGISTER on its way. */
 struct registration {
     struct location_change change;
@@ -20,14 +31,15 @@ struct registration {
     uint32_t cseq;
     bool is_star;
     size_t count;
-    struct location_contact wanted[BINDING_CONTACTS_MAX];
-    uint32_t expires_s[BINDING_CONTACTS_MAX]; /* 0 removes */
+    struct wanted wanted[BINDING_CONTACTS_MAX];
 };
 
 static void
 registration_end(struct registration *r)
 {
     nta_incoming_destroy(r->irq);
+    for (size_t i = 0; i < BINDING_CONTACTS_MAX; i++)
+        free(r->wanted[i].uri);
     free(r);
 }
 
@@ -95,36 +107,39 @@ instance_of(const sip_contact_t *m, char out[INSTANCE_BYTES])
     }
 }
 
+/* The URI as text, NULL where it has no room. */
+static char *
+uri_text(const url_t *url)
+{
+    char text[PHONE_URI_BYTES];
+    issize_t len = url_e(text, sizeof(text), url);
+
+    return len > 0 && (size_t)len < sizeof(text) ? strdup(text) : NULL;
+}
+
 static int
 read_contact(struct registration *r, const sip_t *sip, const sip_contact_t *m,
              const struct sip_sender *sender)
 {
     struct sip *s = r->sip;
-    struct location_contact *c = &r->wanted[r->count];
-    uint32_t expires_s = expires_of(s, sip, m);
-    const char *reg_id;
-    url_t url = *m->m_url;
-    int len;
+    struct wanted *w = &r->wanted[r->count];
+    const char *reg_id = msg_header_find_param(m->m_common, "reg-id=");
 
-    if ((url.url_type != url_sip && url.url_type != url_sips) || !url.url_host)
+    if ((m->m_url->url_type != url_sip && m->m_url->url_type != url_sips) || !m->m_url->url_host)
         return 400;
-    len = (int)url_e(c->binding.uri, (int)sizeof(c->binding.uri), &url);
-    if (len <= 0 || len >= (int)sizeof(c->binding.uri))
-        return 400;
-    if (expires_s > 0 && expires_s < s->conf.min_expires_s)
+    w->expires_s = expires_of(s, sip, m);
+    if (w->expires_s > 0 && w->expires_s < s->conf.min_expires_s)
         return 423;
-    r->expires_s[r->count] = expires_s;
-    c->binding.q_thousandths = q_of(m->m_q);
-    c->binding.expires_at_wall_ms = sip_moment(s).wall_ms + (uint64_t)expires_s * 1000;
-    memcpy(c->binding.call_id, r->call_id, sizeof(c->binding.call_id));
-    c->binding.cseq = r->cseq;
-    instance_of(m, c->binding.instance);
-    reg_id = msg_header_find_param(m->m_common, "reg-id=");
-    c->reg_id = reg_id ? (uint32_t)strtoul(reg_id, NULL, 10) : 0;
-    c->binding.is_on_connection = flow_needed(sender, sip->sip_via, &url);
-    if (expires_s > 0 && (c->binding.is_on_connection || tport_is_reliable(sender->tport)))
-        c->flow = flow_of(s, sender);
+    w->uri = uri_text(m->m_url);
+    if (!w->uri)
+        return 513;
     r->count++;
+    w->q_thousandths = q_of(m->m_q);
+    instance_of(m, w->instance);
+    w->reg_id = reg_id ? (uint32_t)strtoul(reg_id, NULL, 10) : 0;
+    w->is_on_connection = flow_needed(sender, sip->sip_via, m->m_url);
+    if (w->expires_s > 0 && (w->is_on_connection || tport_is_reliable(sender->tport)))
+        w->flow = flow_of(s, sender);
     return 0;
 }
 
@@ -153,26 +168,19 @@ read_contacts(struct registration *r, const sip_t *sip, const struct sip_sender 
 }
 
 static bool
-is_same_contact(const struct location_contact *a, const struct location_contact *b)
+is_same_contact(const struct binding_contact *a, const struct wanted *w)
 {
-    char text[2][SIP_URI_BYTES];
-    url_t url[2];
-
     /* RFC 5626 section 6: the same instance and reg-id is the same phone at a new address */
-    if (a->reg_id && a->reg_id == b->reg_id && a->binding.instance[0] &&
-        strcmp(a->binding.instance, b->binding.instance) == 0)
-        return true;
-    memcpy(text[0], a->binding.uri, SIP_URI_BYTES);
-    memcpy(text[1], b->binding.uri, SIP_URI_BYTES);
-    return url_d(&url[0], text[0]) == 0 && url_d(&url[1], text[1]) == 0 &&
-           location_url_equal(&url[0], &url[1]);
+    if (a->reg_id && w->reg_id && a->instance[0] && w->instance[0])
+        return a->reg_id == w->reg_id && strcmp(a->instance, w->instance) == 0;
+    return location_uri_equal(a->uri, w->uri);
 }
 
 /* RFC 3261 section 10.3 items 6 and 7: the same Call-ID must come with a higher CSeq. */
 static bool
-is_late(const struct registration *r, const struct location_contact *c)
+is_late(const struct registration *r, const struct binding_contact *c)
 {
-    return strcmp(c->binding.call_id, r->call_id) == 0 && r->cseq <= c->binding.cseq;
+    return strcmp(c->call_id, r->call_id) == 0 && r->cseq <= c->cseq;
 }
 
 static void
@@ -183,97 +191,123 @@ refuse(struct registration *r, int status, const char *phrase)
 }
 
 static bool
-apply_star(struct registration *r, const struct location_contact *contact, size_t *count)
+apply_star(struct registration *r, struct location_contacts *l)
 {
-    for (size_t i = 0; i < *count; i++)
-        if (is_late(r, &contact[i])) {
+    for (size_t i = 0; i < l->count; i++)
+        if (is_late(r, &l->item[i]->binding)) {
             refuse(r, 500, "CSeq is not higher than the last one");
             return false;
         }
-    *count = 0;
+    while (l->count > 0)
+        location_contacts_drop(l, l->count - 1);
     return true;
 }
 
+/* The binding as it will be; @was: as it is, or NULL. */
+static struct location_contact *
+contact_of(const struct registration *r, const struct wanted *w, const struct location_contact *was)
+{
+    uint64_t wall_ms = sip_moment(r->sip).wall_ms;
+    char token[BINDING_TOKEN_BYTES];
+    const struct binding_contact c = {.uri = w->uri,
+                                      .q_thousandths = w->q_thousandths,
+                                      .expires_at_wall_ms = wall_ms + w->expires_s * 1000ull,
+                                      .registered_at_wall_ms = wall_ms,
+                                      .call_id = r->call_id,
+                                      .cseq = r->cseq,
+                                      .instance = w->instance,
+                                      .reg_id = w->reg_id,
+                                      .token = token,
+                                      .is_on_connection = w->is_on_connection};
+
+    if (was && !was->binding.is_on_connection == !w->is_on_connection)
+        memcpy(token, was->binding.token, strlen(was->binding.token) + 1);
+    else
+        location_token_new(r->sip, w->is_on_connection, token);
+    return location_contact_new(&c, w->flow);
+}
+
 static bool
-apply(void *ctx, struct location_contact *contact, size_t *count)
+apply(void *ctx, struct location_contacts *l)
 {
     struct registration *r = ctx;
 
     if (r->is_star)
-        return apply_star(r, contact, count);
+        return apply_star(r, l);
     for (size_t i = 0; i < r->count; i++) {
+        const struct wanted *w = &r->wanted[i];
+        struct location_contact *made;
         size_t k = 0;
 
-        while (k < *count && !is_same_contact(&contact[k], &r->wanted[i]))
+        while (k < l->count && !is_same_contact(&l->item[k]->binding, w))
             k++;
-        if (k < *count && is_late(r, &contact[k]) && k < *count) {
+        if (k < l->count && is_late(r, &l->item[k]->binding)) {
             refuse(r, 500, "CSeq is not higher than the last one");
             return false;
         }
-        if (r->expires_s[i] > 0) {
-            if (k >= BINDING_CONTACTS_MAX) {
-                refuse(r, 403, "Too many contacts");
-                return false;
-            }
-            contact[k] = r->wanted[i];
-            *count += k == *count;
-        } else if (k < *count) {
-            contact[k] = contact[--*count];
+        if (w->expires_s == 0) {
+            if (k < l->count)
+                location_contacts_drop(l, k);
+            continue;
         }
+        made = k < BINDING_CONTACTS_MAX ? contact_of(r, w, k < l->count ? l->item[k] : NULL) : NULL;
+        if (!made) {
+            refuse(r, 500, "Too many contacts");
+            return false;
+        }
+        if (k < l->count)
+            location_contact_release(l->item[k]);
+        else
+            l->count++;
+        l->item[k] = made;
     }
     return true;
 }
 
-/* "<uri>;q=0.5;expires=60, ..." */
-static size_t
-contacts_text(struct sip *s, const struct location_contact *contact, size_t count, char *out,
-              size_t out_bytes)
+/* "<uri>;q=0.5;expires=60" */
+static void
+print_contact(FILE *out, const struct binding_contact *c, uint64_t wall_ms)
 {
-    uint64_t wall_ms = sip_moment(s).wall_ms;
-    size_t len = 0;
+    uint64_t left_ms = c->expires_at_wall_ms > wall_ms ? c->expires_at_wall_ms - wall_ms : 0;
+    unsigned q = c->q_thousandths;
 
-    out[0] = '\0';
-    for (size_t i = 0; i < count && len < out_bytes; i++) {
-        const struct binding_contact *b = &contact[i].binding;
-        uint64_t left_ms = b->expires_at_wall_ms > wall_ms ? b->expires_at_wall_ms - wall_ms : 0;
-
-        len += (size_t)snprintf(out + len, out_bytes - len, "%s<%s>", len ? ", " : "", b->uri);
-        if (b->q_thousandths < 1000 && len < out_bytes) {
-            unsigned q = b->q_thousandths;
-
-            len += (size_t)snprintf(out + len, out_bytes - len, ";q=0.%0*u",
-                                    q % 10    ? 3
-                                    : q % 100 ? 2
-                                              : 1,
-                                    q % 10    ? q
-                                    : q % 100 ? q / 10
-                                              : q / 100);
-        }
-        if (b->instance[0] && len < out_bytes)
-            len +=
-                (size_t)snprintf(out + len, out_bytes - len, ";+sip.instance=\"%s\"", b->instance);
-        if (len < out_bytes)
-            len += (size_t)snprintf(out + len, out_bytes - len, ";expires=%llu",
-                                    (unsigned long long)((left_ms + 500) / 1000));
-    }
-    return len;
+    fprintf(out, "%s<%s>", ftell(out) > 0 ? ", " : "", c->uri);
+    if (q < 1000)
+        fprintf(out, ";q=0.%0*u",
+                q % 10    ? 3
+                : q % 100 ? 2
+                          : 1,
+                q % 10    ? q
+                : q % 100 ? q / 10
+                          : q / 100);
+    if (c->instance[0])
+        fprintf(out, ";+sip.instance=\"%s\"", c->instance);
+    if (c->reg_id)
+        fprintf(out, ";reg-id=%u", c->reg_id);
+    fprintf(out, ";expires=%llu", (unsigned long long)((left_ms + 500) / 1000));
 }
 
 static void
-done(void *ctx, enum status st, const struct location_contact *contact, size_t count)
+done(void *ctx, enum status st, struct location_contact *const *contact, size_t count)
 {
     struct registration *r = ctx;
-    char text[BINDING_CONTACTS_MAX * (SIP_URI_BYTES + INSTANCE_BYTES + 64)];
+    uint64_t wall_ms = sip_moment(r->sip).wall_ms;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = st ? NULL : open_memstream(&text, &len);
 
-    if (st) {
+    if (!out) {
         log_write(LOG_LEVEL_WARN, "sip", "%s: registration is not stored: %s", r->change.aor,
                   status_text(st));
-        sip_reply(r->irq, 503, "Location service unavailable", SIP_RETRY_AFTER_S);
+        sip_reply(r->irq, 500, "Location service unavailable", SIP_RETRY_AFTER_S);
         registration_end(r);
         return;
     }
-    contacts_text(r->sip, contact, count, text, sizeof(text));
+    for (size_t i = 0; i < count; i++)
+        print_contact(out, &contact[i]->binding, wall_ms);
+    fclose(out);
     nta_incoming_treply(r->irq, SIP_200_OK, TAG_IF(count > 0, SIPTAG_CONTACT_STR(text)), TAG_END());
+    free(text);
     registration_end(r);
 }
 
@@ -322,7 +356,7 @@ registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
         refuse(r, status, NULL);
     } else if (!sip->sip_contact) {
         size_t count;
-        const struct location_contact *contact = location_find(s, r->change.aor, &count);
+        struct location_contact *const *contact = location_find(s, r->change.aor, &count);
 
         done(r, ST_OK, contact, count);
     } else {

@@ -36,7 +36,7 @@ request_strip(msg_t *msg, sip_t *sip, enum sip_side side, unsigned popped)
 static bool
 set_request_uri(msg_t *msg, sip_t *sip, const char *uri)
 {
-    url_t *url = url_hdup(msg_home(msg), URL_STRING_MAKE(uri)->us_url);
+    url_t *url = url_make(msg_home(msg), uri);
 
     if (!url)
         return false;
@@ -168,7 +168,7 @@ request_copy(struct forward *f, const struct sip_target *target, bool is_recorde
         return NULL;
     }
     request_strip(msg, sip, f->side, f->popped);
-    if ((target->request_uri[0] && !set_request_uri(msg, sip, target->request_uri)) ||
+    if ((target->request_uri && !set_request_uri(msg, sip, target->request_uri)) ||
         !count_down(msg, sip) ||
         (is_recorded && !record_both(f, msg, sip, target, callee_flow, callee_flags))) {
         msg_destroy(msg);

@@ -19,6 +19,7 @@ struct own_routes {
     bool has_token;
     uint64_t flow;
     unsigned flags;
+    const char *user; /* of the last of them: a token of a binding, or not; NULL */
     const sip_route_t *rest;
 };
 
@@ -32,6 +33,7 @@ read_own_routes(struct sip *s, const sip_t *sip)
         unsigned flags;
 
         own.count++;
+        own.user = own.rest->r_url->url_user;
         if (!flow_read(s, own.rest->r_url->url_user, &flow, &flags))
             continue;
         own.has_token = true;
@@ -49,18 +51,20 @@ refuse(struct route *r, int status, const char *phrase)
     r->phrase = phrase;
 }
 
+/* @side: SIP_PHONES for what can only be a phone */
 static void
-direct(struct sip *s, struct route *r, const url_t *url)
+direct(struct sip *s, struct route *r, const url_t *url, enum sip_side side)
 {
-    char uri[SIP_URI_BYTES];
+    char uri[PHONE_URI_BYTES];
     int len = (int)url_e(uri, (int)sizeof(uri), url);
 
     r->kind = ROUTE_DIRECT;
     if (len <= 0 || len >= (int)sizeof(uri))
         refuse(r, 414, NULL); /* Request-URI Too Long */
-    else if (sip_target_of_uri(s, uri, &r->target))
+    else if (side == SIP_PHONES ? sip_target_of_phone(s, uri, &r->target)
+                                : sip_target_of_uri(s, uri, &r->target))
         refuse(r, 480, NULL);
-    r->target.request_uri[0] = '\0';
+    r->target.request_uri = NULL;
 }
 
 /* To a contact that was seen in a dialog, the way the dialog went. */
@@ -68,13 +72,13 @@ static void
 noted(struct sip *s, struct route *r, const url_t *url, const char *through)
 {
     if (!through[0]) {
-        direct(s, r, url);
+        direct(s, r, url, SIP_PEERS);
         return;
     }
     r->kind = ROUTE_DIRECT;
     if (sip_target_of_uri(s, through, &r->target))
         refuse(r, 480, NULL);
-    r->target.request_uri[0] = '\0';
+    r->target.request_uri = NULL;
     snprintf(r->target.route, sizeof(r->target.route), "<%s;lr>", through);
 }
 
@@ -88,6 +92,34 @@ static bool
 is_address(const char *host)
 {
     return host && (host_is_ip4_address(host) || host_is_ip6_reference(host));
+}
+
+/* The Path of a binding: to that very phone.  True when it has decided. */
+static bool
+by_path(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
+        const struct own_routes *own, struct route *r)
+{
+    const struct location_contact *phone = NULL;
+    enum location_token token =
+        own->user ? location_token_read(s, own->user, &phone) : LOCATION_TOKEN_NONE;
+
+    if (!own->user || own->has_token || own->rest)
+        return false;
+    if (token == LOCATION_TOKEN_BY_URI) {
+        direct(s, r, sip->sip_request->rq_url, SIP_PHONES);
+    } else if (token == LOCATION_TOKEN_LIVE) {
+        r->kind = ROUTE_DIRECT;
+        r->flow = phone->binding.is_on_connection ? phone->flow : 0;
+        if (sip_target_of_local(s, phone, &r->target))
+            refuse(r, 480, NULL);
+    } else if (token == LOCATION_TOKEN_NONE && sip->sip_to->a_tag) {
+        return false; /* of a flow of an earlier run: its Request-URI may do */
+    } else if (token == LOCATION_TOKEN_GONE || sender->side == SIP_PEERS) {
+        refuse(r, 480, NULL); /* whoever sends it looks for the phone anew */
+    } else {
+        refuse(r, 403, "Not a route of ours");
+    }
+    return true;
 }
 
 /* Routes beyond ours, and flows. True when it has decided. */
@@ -111,7 +143,7 @@ by_route(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
     if (sender->side == SIP_PHONES && !own->has_token && !noted_through(s, own->rest->r_url))
         refuse(r, 403, "Not a route of ours");
     else
-        direct(s, r, own->rest->r_url);
+        direct(s, r, own->rest->r_url, SIP_PEERS);
     return true;
 }
 
@@ -121,25 +153,13 @@ by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
            const struct own_routes *own, struct route *r)
 {
     const url_t *url = sip->sip_request->rq_url;
-    const struct location_contact *phone = location_by_contact(s, url);
     const char *through;
 
-    if (phone) {
-        r->kind = ROUTE_DIRECT;
-        r->flow = phone->binding.is_on_connection ? phone->flow : 0;
-        if (sip_target_of_local(s, phone, &r->target))
-            refuse(r, 480, NULL);
-        r->target.request_uri[0] = '\0';
-        return true;
-    }
     if (!is_address(url->url_host))
         return false;
     through = noted_through(s, url);
-    if (sender->side == SIP_PEERS && !sip->sip_to->a_tag &&
-        noted_get(s->gone, url, sip_moment(s).mono_ms))
-        refuse(r, 480, NULL); /* the sender's news of this phone are old */
-    else if (sender->side == SIP_PEERS || own->has_token)
-        direct(s, r, url);
+    if (sender->side == SIP_PEERS || own->has_token)
+        direct(s, r, url, SIP_PEERS);
     else if (sip->sip_to->a_tag && through)
         noted(s, r, url, through);
     else
@@ -183,7 +203,7 @@ sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sende
         ret->kind = ROUTE_B2BUA;
         return;
     }
-    if (by_route(s, sip, sender, &own, ret))
+    if (by_path(s, sip, sender, &own, ret) || by_route(s, sip, sender, &own, ret))
         return;
     if (sip_is_own_url(s, url)) {
         ret->kind = ROUTE_SERVER;

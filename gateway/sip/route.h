@@ -6,12 +6,16 @@
  *
  *   B2BUA      all from gateways; in-dialog requests of its calls
  *   Route      another hop is named: allowed to peers of the overlay, and to phones with our token
- *   flow       the last Route of ours carries the flow of the one it goes to
+ *   binding    the last Route of ours carries the token of a binding: that very phone
+ *   flow       or the flow of the one it goes to
  *   gateway    the Route says that a gateway is on the other side: the active one
  *   server     this node itself
  *   lookup     an AOR of the overlay
- *   direct     a contact of one of our phones; any contact, for a peer; one seen in a dialog
+ *   direct     any contact, for a peer; one seen in a dialog
  *   gateway    a foreign domain
+ *
+ * A Request-URI of the overlay's domain goes to the location service by its AOR and nothing else
+ * (section 16.5): no phone takes another's calls by the text of its Contact.
  *
  * Source: RFC 3261 sections 16.4 to 16.6, design (Routes, Trust between nodes of one overlay).
  */
@@ -38,7 +42,7 @@ struct route {
     bool is_foreign;          /* ROUTE_GATEWAY: chosen by domain, not by Route */
     uint64_t flow;            /* ROUTE_DIRECT: on this flow; 0 if not on one */
     char aor[AOR_BYTES];      /* ROUTE_LOOKUP */
-    struct sip_target target; /* ROUTE_DIRECT; request_uri "" leaves the Request-URI */
+    struct sip_target target; /* ROUTE_DIRECT; request_uri NULL leaves the Request-URI */
 };
 
 void sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sender,

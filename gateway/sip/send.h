@@ -8,8 +8,13 @@
 
 struct location_contact;
 
-/** sip_target_of_uri - straight to a URI; ST_UNREACHABLE for a host name: none is looked up. */
+/** sip_target_of_uri - straight to a URI; ST_UNREACHABLE for a host name: none is looked up.
+ *  @uri: kept in @ret */
 NODISCARD enum status sip_target_of_uri(struct sip *s, const char *uri, struct sip_target *ret);
+
+/** sip_target_of_phone - a phone by its Contact URI: whatever that says, never as one of our nodes;
+ *  ST_UNREACHABLE for a host name. @uri: kept in @ret */
+NODISCARD enum status sip_target_of_phone(struct sip *s, const char *uri, struct sip_target *ret);
 
 /** sip_target_of_local - a phone of this node, on its flow where it has to be. */
 NODISCARD enum status sip_target_of_local(struct sip *s, const struct location_contact *contact,

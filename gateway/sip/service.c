@@ -303,13 +303,12 @@ open_parts(struct sip *s)
     s->limits = limits_new(s);
     s->location = location_new(s);
     s->noted = noted_new(s->seed);
-    s->gone = noted_new(s->seed);
     s->proxy = proxy_new(s);
     s->fence = fence_new();
     s->strangers = strangers_new();
     s->second = su_timer_create(su_root_task(s->root), 1000);
     s->linger = su_timer_create(su_root_task(s->root), LINGER_TICK_MS);
-    if (!s->asks || !s->flows || !s->limits || !s->location || !s->noted || !s->gone || !s->proxy ||
+    if (!s->asks || !s->flows || !s->limits || !s->location || !s->noted || !s->proxy ||
         !s->fence || !s->strangers || !s->second || !s->linger)
         return ST_NOMEM;
     return b2bua_new(s, &s->b2bua);
@@ -329,7 +328,6 @@ close_parts(struct sip *s)
     flow_table_free(s->flows);
     limits_free(s->limits);
     noted_free(s->noted);
-    noted_free(s->gone);
 }
 
 static enum status

@@ -44,6 +44,7 @@
 #include "base/map.h"
 #include "base/moment.h"
 #include "gateway/sip/sip.h"
+#include "peer-protocol/message/binding.h"
 
 struct ask_table;
 struct b2bua;
@@ -99,7 +100,6 @@ struct sip {
     struct limits *limits;
     struct location *location;
     struct noted *noted;
-    struct noted *gone; /* contacts that this node served and no longer does */
     struct proxy *proxy;
     struct b2bua *b2bua;
     struct fence *fence;
@@ -184,21 +184,35 @@ uint64_t sip_random(void);
 /** sip_branch - a new "z9hG4bK..." from the CSPRNG. */
 void sip_branch(char out[SIP_BRANCH_BYTES]);
 
-/** Where a request goes, in terms NTA takes. */
+/** Where a request goes, in terms NTA takes.  The Request-URI is as long as a phone likes; what it
+ * takes to get there is short. */
 struct sip_target {
     struct sip_agent *agent;
     tport_t *tport;               /* this very connection, or NULL; borrowed */
-    char next_hop[SIP_URI_BYTES]; /* for nta_outgoing_mcreate's route_url; "" when tport is set */
+    char next_hop[SIP_URI_BYTES]; /* by sip_next_hop(), for NTA; "" when tport is set */
     char route[SIP_URI_BYTES];    /* to be put as Route: "<sip:...;lr>", or "" */
-    char request_uri[SIP_URI_BYTES]; /* Request-URI */
+    const char *request_uri;      /* borrowed; NULL leaves the Request-URI as it is */
 };
+
+/**
+ * sip_next_hop - where a request for a URI goes: "sip:127.1.0.9:5060;transport=tcp"
+ *
+ * Scheme, host (or maddr), port and transport: what else the URI says is for who gets the request.
+ * False, and "", unless the host is an address: names are not looked up.
+ */
+bool sip_next_hop(const char *uri, char ret_hop[SIP_URI_BYTES]);
+
+/** sip_hop_address - "127.1.0.9:5060" of a next hop, for counting; "" if it has no room. */
+#define SIP_HOP_ADDRESS_BYTES 96
+void sip_hop_address(const char *hop, char ret_address[SIP_HOP_ADDRESS_BYTES]);
 
 /**
  * sip_target_of_contact - how to reach one contact of a binding
  *
  * A contact of this node is reached directly, on the connection it registered on where it has to
- * be; one of another node over peer-listen, with the binding's Path as Route. Returns: ST_OK;
- * ST_UNREACHABLE when the connection is gone; ST_MALFORMED for a URI that is none.
+ * be; one of another node over peer-listen, with the binding's Path as Route.  Which one it is, its
+ * token says.  @ret keeps texts of @binding.  Returns: ST_OK; ST_UNREACHABLE when the contact or
+ * its connection is gone; ST_MALFORMED for a Path that is none.
  */
 NODISCARD enum status sip_target_of_contact(struct sip *s, const struct binding_record *binding,
                                             size_t contact, struct sip_target *ret);

@@ -35,25 +35,79 @@ is_address(const url_t *url)
 bool
 sip_is_address(const char *uri)
 {
-    char text[SIP_URI_BYTES];
+    char text[PHONE_URI_BYTES];
     url_t url[1];
 
     snprintf(text, sizeof(text), "%s", uri);
     return url_d(url, text) == 0 && is_address(url);
 }
 
+bool
+sip_next_hop(const char *uri, char ret_hop[SIP_URI_BYTES])
+{
+    char text[PHONE_URI_BYTES];
+    char transport[16] = "";
+    char maddr[64] = "";
+    url_t url[1];
+    int len;
+
+    ret_hop[0] = '\0';
+    if (snprintf(text, sizeof(text), "%s", uri) >= (int)sizeof(text) || url_d(url, text) < 0 ||
+        (url->url_type != url_sip && url->url_type != url_sips))
+        return false;
+    /* url_param: the value's length and its zero, which may be more than there is room for */
+    if (url_param(url->url_params, "transport", transport, sizeof(transport)) >
+            (isize_t)sizeof(transport) ||
+        url_param(url->url_params, "maddr", maddr, sizeof(maddr)) > (isize_t)sizeof(maddr))
+        return false;
+    if (maddr[0]) /* RFC 3261 section 19.1.1 */
+        url->url_host = maddr;
+    if (!is_address(url))
+        return false;
+    len = snprintf(ret_hop, SIP_URI_BYTES, "%s:%s%s%s%s%s", url->url_scheme, url->url_host,
+                   url->url_port && url->url_port[0] ? ":" : "",
+                   url->url_port && url->url_port[0] ? url->url_port : "",
+                   transport[0] ? ";transport=" : "", transport);
+    if (len > 0 && len < SIP_URI_BYTES)
+        return true;
+    ret_hop[0] = '\0';
+    return false;
+}
+
+void
+sip_hop_address(const char *hop, char ret_address[SIP_HOP_ADDRESS_BYTES])
+{
+    const char *at = strchr(hop, ':');
+    size_t len = at ? strcspn(at + 1, ";?>") : 0;
+
+    if (len >= SIP_HOP_ADDRESS_BYTES)
+        len = 0;
+    if (len > 0)
+        memcpy(ret_address, at + 1, len);
+    ret_address[len] = '\0';
+}
+
 enum status
 sip_target_of_uri(struct sip *s, const char *uri, struct sip_target *ret)
 {
     struct sip_agent *agent = sip_agent_for(s, uri);
-    struct sip_target t = {.agent = agent};
+    struct sip_target t = {.agent = agent, .request_uri = uri};
 
-    if (strlen(uri) >= sizeof(t.request_uri))
+    if (strlen(uri) >= PHONE_URI_BYTES)
         return ST_MALFORMED;
-    if (!agent->nta || !sip_is_address(uri))
+    if (!agent->nta || !sip_next_hop(uri, t.next_hop))
         return ST_UNREACHABLE;
-    memcpy(t.request_uri, uri, strlen(uri) + 1);
-    memcpy(t.next_hop, uri, strlen(uri) + 1);
+    *ret = t;
+    return ST_OK;
+}
+
+enum status
+sip_target_of_phone(struct sip *s, const char *uri, struct sip_target *ret)
+{
+    struct sip_target t = {.agent = &s->agent[SIP_PHONES], .request_uri = uri};
+
+    if (!sip_next_hop(uri, t.next_hop))
+        return ST_UNREACHABLE;
     *ret = t;
     return ST_OK;
 }
@@ -61,16 +115,13 @@ sip_target_of_uri(struct sip *s, const char *uri, struct sip_target *ret)
 enum status
 sip_target_of_local(struct sip *s, const struct location_contact *contact, struct sip_target *ret)
 {
-    struct sip_target t = {.agent = &s->agent[SIP_PHONES]};
+    struct sip_target t = {.agent = &s->agent[SIP_PHONES], .request_uri = contact->binding.uri};
     enum status st = ST_UNREACHABLE;
 
-    memcpy(t.request_uri, contact->binding.uri, sizeof(t.request_uri));
     if (contact->flow)
         st = flow_target(s, contact->flow, &t);
-    if (st && (contact->binding.is_on_connection || !sip_is_address(t.request_uri)))
+    if (st && (contact->binding.is_on_connection || !sip_next_hop(t.request_uri, t.next_hop)))
         return ST_UNREACHABLE;
-    if (st)
-        memcpy(t.next_hop, t.request_uri, sizeof(t.next_hop));
     *ret = t;
     return ST_OK;
 }
@@ -82,20 +133,25 @@ sip_is_own_path(const struct sip *s, const char *path)
            strcasecmp(path, s->agent[SIP_PHONES].uri) == 0;
 }
 
-/* One contact of another node: to that node, which knows how to reach the phone (RFC 3327). */
+/* One contact of another node: to that node, which knows by the token how to reach the phone
+ * (RFC 3327). */
 static enum status
-target_of_remote(struct sip *s, const struct binding_record *binding, size_t contact,
-                 struct sip_target *ret)
+target_of_remote(struct sip *s, const struct binding_record *binding,
+                 const struct binding_contact *contact, struct sip_target *ret)
 {
-    struct sip_target t = {.agent = sip_agent_for(s, binding->path)};
-    int len = snprintf(t.route, sizeof(t.route), "<%s;lr>", binding->path);
+    struct sip_target t = {.agent = sip_agent_for(s, binding->path), .request_uri = contact->uri};
+    char path[SIP_URI_BYTES];
+    int len;
 
     if (!t.agent->nta)
         return ST_UNREACHABLE;
-    if (len < 0 || len >= (int)sizeof(t.route) || !binding->path[0])
+    if (!binding_path(binding->path, contact->token, path))
         return ST_MALFORMED;
-    memcpy(t.next_hop, binding->path, sizeof(t.next_hop));
-    memcpy(t.request_uri, binding->contact[contact].uri, sizeof(t.request_uri));
+    len = snprintf(t.route, sizeof(t.route), "<%s;lr>", path);
+    if (len < 0 || len >= (int)sizeof(t.route))
+        return ST_MALFORMED;
+    if (!sip_next_hop(binding->path, t.next_hop))
+        return ST_UNREACHABLE;
     *ret = t;
     return ST_OK;
 }
@@ -104,24 +160,21 @@ enum status
 sip_target_of_contact(struct sip *s, const struct binding_record *binding, size_t contact,
                       struct sip_target *ret)
 {
-    char text[SIP_URI_BYTES];
-    url_t url[1];
-    const struct location_contact *own;
+    const struct location_contact *own = NULL;
+    const struct binding_contact *c = &binding->contact[contact];
 
     if (contact >= binding->contact_count)
         return ST_MALFORMED;
-    memcpy(text, binding->contact[contact].uri, sizeof(text));
-    if (url_d(url, text) < 0 || !url->url_host)
-        return ST_MALFORMED;
     if (!sip_is_own_path(s, binding->path))
-        return target_of_remote(s, binding, contact, ret);
-    own = location_by_contact(s, url);
-    if (own)
+        return target_of_remote(s, binding, c, ret);
+    switch (location_token_read(s, c->token, &own)) {
+    case LOCATION_TOKEN_LIVE:
         return sip_target_of_local(s, own, ret);
-    /* Bound before this node started anew: the phone's address may still be good. */
-    if (binding->contact[contact].is_on_connection)
+    case LOCATION_TOKEN_BY_URI: /* bound before this node started anew: it may still be there */
+        return sip_target_of_phone(s, c->uri, ret);
+    default:
         return ST_UNREACHABLE;
-    return sip_target_of_uri(s, binding->contact[contact].uri, ret);
+    }
 }
 
 /* Separator and body still lie where they were received; without that memory they are encoded anew,
@@ -147,7 +200,7 @@ is_resolved(const struct sip_target *target, const sip_t *sip)
     if (target->tport)
         return true;
     if (target->next_hop[0])
-        return sip_is_address(target->next_hop);
+        return true;
     return is_address(sip->sip_route ? sip->sip_route->r_url : sip->sip_request->rq_url);
 }
 

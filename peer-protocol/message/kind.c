@@ -2,6 +2,8 @@
 
 #include <stddef.h>
 
+#include "peer-protocol/message/binding.h"
+
 enum { DAY_S = 86400 };
 
 /* The sizes of ours follow from the limits in private.h, with room for a certificate.  A binding
@@ -38,7 +40,7 @@ static const struct kind kinds[] = {
      .model = MODEL_DICTIONARY,
      .access = ACCESS_NODE_KEY,
      .max_count = 64,
-     .max_bytes = 24576,
+     .max_bytes = BINDING_RECORD_BYTES_MAX,
      .max_lifetime_s = 7 * DAY_S,
      .overlays = KIND_IN_LOCAL,
      .place = KIND_OF_USERS},

@@ -35,8 +35,11 @@ NODISCARD enum status private_read(struct slice in, uint16_t *ret_subtype, struc
 #define SCORE_PINNED 0x8000
 
 #define NODE_NAME_BYTES    64
-#define NODE_ADDRESS_BYTES 64 /* "IP" or "IP:PORT" with its zero */
-#define SIP_URI_BYTES      256
+#define NODE_ADDRESS_BYTES 64   /* "IP" or "IP:PORT" with its zero */
+#define SIP_URI_BYTES      256  /* of nodes */
+#define PHONE_URI_BYTES    2049 /* of phones: up to 2 kB (RFC 8599's are long) and its zero */
+#define CALL_ID_BYTES      128  /* of a REGISTER */
+#define INSTANCE_BYTES     128  /* +sip.instance without its quotes */
 #define OVERLAY_NAME_BYTES 128
 #define AOR_BYTES          256 /* "alice@site.pastry" */
 
@@ -212,30 +215,6 @@ struct in_progress {
 };
 NODISCARD enum status in_progress_read(struct slice in, struct in_progress *ret);
 void in_progress_write(struct writer *w, const struct in_progress *b);
-
-#define BINDING_CONTACTS_MAX 10
-#define CALL_ID_BYTES        128
-#define INSTANCE_BYTES       128
-
-/** One contact of a phone (RFC 3261 section 10). */
-struct binding_contact {
-    char uri[SIP_URI_BYTES];
-    uint16_t q_thousandths;
-    uint64_t expires_at_wall_ms;
-    char call_id[CALL_ID_BYTES];
-    uint32_t cseq;
-    char instance[INSTANCE_BYTES]; /* +sip.instance, without quotes; "" if none */
-    uint8_t is_on_connection;      /* reachable only over the connection it registered on */
-};
-/** KIND_BINDING: what one serving peer has of one AOR. */
-struct binding_record {
-    char aor[AOR_BYTES];
-    uint8_t contact_count;
-    struct binding_contact contact[BINDING_CONTACTS_MAX];
-    char path[SIP_URI_BYTES]; /* the serving peer's SIP address (peer-listen) */
-};
-NODISCARD enum status binding_record_read(struct slice in, struct binding_record *ret);
-void binding_record_write(struct writer *w, const struct binding_record *b);
 
 /** KIND_ACTIVE_GATEWAY, key = its Node-ID. */
 struct gateway_record {

@@ -1,65 +1,7 @@
 /* The values of our own kinds: docs/protocol.md. */
-#include <assert.h>
-
 #include "peer-protocol/message/private.h"
 #include "peer-protocol/message/private_ref.h"
 #include "peer-protocol/message/wire.h"
-
-#define Q_MAX 1000 /* thousandths, RFC 3261 section 20.10 */
-
-static void
-contact_read(struct reader *r, struct binding_contact *c)
-{
-    wire_text_read(r, c->uri, sizeof(c->uri));
-    c->q_thousandths = wire_number_read(r, Q_MAX);
-    c->expires_at_wall_ms = reader_u64(r);
-    wire_text_read(r, c->call_id, sizeof(c->call_id));
-    c->cseq = reader_u32(r);
-    wire_text_read(r, c->instance, sizeof(c->instance));
-    c->is_on_connection = reader_bool(r);
-}
-
-static void
-contact_write(struct writer *w, const struct binding_contact *c)
-{
-    wire_text_write(w, c->uri, sizeof(c->uri));
-    writer_u16(w, c->q_thousandths);
-    writer_u64(w, c->expires_at_wall_ms);
-    wire_text_write(w, c->call_id, sizeof(c->call_id));
-    writer_u32(w, c->cseq);
-    wire_text_write(w, c->instance, sizeof(c->instance));
-    writer_bool(w, c->is_on_connection);
-}
-
-enum status
-binding_record_read(struct slice in, struct binding_record *ret)
-{
-    struct binding_record b = {0};
-    struct reader r;
-
-    reader_init(&r, in);
-    wire_text_read(&r, b.aor, sizeof(b.aor));
-    b.contact_count = reader_u8(&r);
-    if (b.contact_count > BINDING_CONTACTS_MAX)
-        reader_fail(&r);
-    for (uint8_t i = 0; i < b.contact_count && !r.failed; i++)
-        contact_read(&r, &b.contact[i]);
-    wire_text_read(&r, b.path, sizeof(b.path));
-    if (reader_is_done(&r))
-        *ret = b;
-    return wire_end(&r);
-}
-
-void
-binding_record_write(struct writer *w, const struct binding_record *b)
-{
-    assert(b->contact_count <= BINDING_CONTACTS_MAX);
-    wire_text_write(w, b->aor, sizeof(b->aor));
-    writer_u8(w, b->contact_count);
-    for (uint8_t i = 0; i < b->contact_count; i++)
-        contact_write(w, &b->contact[i]);
-    wire_text_write(w, b->path, sizeof(b->path));
-}
 
 enum status
 gateway_record_read(struct slice in, struct gateway_record *ret)

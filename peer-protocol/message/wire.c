@@ -55,6 +55,16 @@ is_printable(struct slice text)
     return true;
 }
 
+struct slice
+wire_slice_read(struct reader *r, unsigned prefix)
+{
+    struct slice text = reader_opaque(r, prefix);
+
+    if (!r->failed && !is_printable(text))
+        reader_fail(r);
+    return text;
+}
+
 void
 wire_text_read(struct reader *r, char *out, size_t out_bytes)
 {

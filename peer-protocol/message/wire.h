@@ -31,6 +31,9 @@ struct slice wire_nodes_read(struct reader *r);
  */
 void wire_text_read(struct reader *r, char *out, size_t out_bytes);
 
+/** wire_slice_read - the same, left where it lies: opaque with a length of @prefix bytes. */
+struct slice wire_slice_read(struct reader *r, unsigned prefix);
+
 /** wire_text_write - the way back; at most @cap - 1 bytes of @text, so an array's size will do. */
 void wire_text_write(struct writer *w, const char *text, size_t cap);
 

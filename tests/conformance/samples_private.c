@@ -1,4 +1,5 @@
 /* Examples of our own requests and records. */
+#include "peer-protocol/message/binding.h"
 #include "tests/conformance/samples.h"
 
 static struct node_ref
@@ -11,22 +12,30 @@ ref(uint8_t first)
 void
 sample_binding_record(struct writer *w)
 {
-    static const struct binding_record b = {
-        .aor = "alice@site.pastry",
-        .contact_count = 2,
-        .contact = {{.uri = "sip:alice@127.0.0.1:5070",
-                     .q_thousandths = 1000,
-                     .expires_at_wall_ms = 1700000003600,
-                     .call_id = "a84b4c76e66710",
-                     .cseq = 314159,
-                     .instance = "<urn:uuid:00000000-0000-1000-8000-000A95A0E128>"},
-                    {.uri = "sip:alice@127.0.0.1:40000;transport=tcp",
-                     .q_thousandths = 500,
-                     .expires_at_wall_ms = 1700000001800,
-                     .call_id = "b84b4c76e66710",
-                     .cseq = 2,
-                     .is_on_connection = 1}},
-        .path = "sip:127.1.0.1:5062;transport=tls"};
+    static struct binding_superseded superseded[] = {
+        {.token = "*", .call_id = "c84b", .cseq = 9, .at_wall_ms = 1699999990000}};
+    static struct binding_contact contact[] = {
+        {.uri = "sip:alice@127.0.0.1:5070",
+         .q_thousandths = 1000,
+         .expires_at_wall_ms = 1700000003600,
+         .call_id = "a84b4c76e66710",
+         .cseq = 314159,
+         .instance = "<urn:uuid:00000000-0000-1000-8000-000A95A0E128>",
+         .token = "aaaaaaaabbbbbbbbccccccccddddddddeeeeeeee"},
+        {.uri = "sip:alice@127.0.0.1:40000;transport=tcp",
+         .q_thousandths = 500,
+         .expires_at_wall_ms = 1700000001800,
+         .call_id = "b84b4c76e66710",
+         .cseq = 2,
+         .instance = "",
+         .token = "aaaaaaaabbbbbbbbccccccccddddddddffffffff",
+         .is_on_connection = 1}};
+    static const struct binding_record b = {.aor = "alice@site.pastry",
+                                            .path = "sip:127.1.0.1:5062;transport=tls",
+                                            .contact_count = 2,
+                                            .superseded_count = 1,
+                                            .contact = contact,
+                                            .superseded = superseded};
 
     binding_record_write(w, &b);
 }

@@ -76,16 +76,16 @@ bind_aor(struct node *n, const struct binding_record *b)
 
     for (;; i = (i + 1) % BINDINGS_MAX) {
         if (!stored[i].record) {
-            stored[i].record = malloc(sizeof(*b));
             stored[i].node = n;
             break;
         }
         if (stored[i].node == n && strcmp(stored[i].record->aor, b->aor) == 0)
             break;
     }
+    binding_record_free(stored[i].record);
+    stored[i].record = binding_record_copy(b);
     if (!stored[i].record)
         abort();
-    *stored[i].record = *b;
 }
 
 static size_t
@@ -107,10 +107,10 @@ lookup(const struct node *n, const struct bridge_message *m)
     const struct binding_record *found[BRIDGE_BINDINGS_MAX];
     size_t count = find_aor(n, m->name, found);
     struct bridge_message *a =
-        bridge_new(BRIDGE_BINDINGS, m->token, count, sizeof(struct binding_record));
+        bridge_new(BRIDGE_BINDINGS, m->token, count, sizeof(struct binding_record *));
 
     for (size_t i = 0; i < count; i++)
-        a->binding[i] = *found[i];
+        a->binding[i] = binding_record_copy(found[i]);
     a->status = count ? ST_OK : ST_NOT_FOUND;
     a->lifetime_ms = count ? CACHE_MS : 0;
     memcpy(a->name, m->name, sizeof(a->name));
@@ -217,7 +217,7 @@ upward_post(void *ctx, struct bridge_message *m)
         a = lookup(n, m);
         break;
     case BRIDGE_BIND:
-        bind_aor(n, m->binding);
+        bind_aor(n, m->binding[0]);
         a = bridge_new(BRIDGE_BOUND, m->token, 0, 0);
         break;
     case BRIDGE_RESOLVE:

@@ -159,8 +159,8 @@ START_TEST(registrations_and_calls_come_from_the_sip_thread)
     q[0].method = q[1].method = "GET";
     q[0].path = "/v1/registrations";
     q[1].path = "/v1/calls";
-    snprintf(m->registration[0].aor, AOR_BYTES, "alice@site.pastry");
-    m->registration[0].expires_s = 3600;
+    m->registration[0] = (struct bridge_registration){
+        .aor = "alice@site.pastry", .contact = "", .path = "", .expires_s = 3600};
     report_to(&q[0], m);
     ck_assert_int_eq(played.query_what, BRIDGE_QUERY_REGISTRATIONS);
     json_t *line = json_array_get(q[0].answer.body, 0);
@@ -229,21 +229,22 @@ resolve_begins(struct question *q, const char *path)
 START_TEST(a_local_uri_resolves_to_contacts_and_hops)
 {
     struct question *q = calloc(1, sizeof(*q));
-    struct binding_record *binding = calloc(1, sizeof(*binding));
+    struct binding_contact contact[] = {
+        {.uri = "sip:alice@10.0.0.1", .call_id = "", .instance = "", .token = "t1"},
+        {.uri = "sip:old@10.0.0.1", .call_id = "", .instance = "", .token = "t2"}};
+    const struct binding_record binding = {.aor = "Al ice@site.pastry",
+                                           .path = "sip:127.1.0.1:5062;transport=tls",
+                                           .contact_count = 2,
+                                           .contact = contact};
     struct peer_hop hop = {.rtt_us = 1500};
     struct peer_datum datum = {.exists = true};
     struct writer w;
 
     played_open();
-    snprintf(binding->aor, sizeof(binding->aor), "Al ice@site.pastry");
-    binding->contact_count = 2;
-    snprintf(binding->contact[0].uri, SIP_URI_BYTES, "sip:alice@10.0.0.1");
-    binding->contact[0].expires_at_wall_ms = played.now_is.wall_ms + 60000;
-    snprintf(binding->contact[1].uri, SIP_URI_BYTES, "sip:old@10.0.0.1");
-    binding->contact[1].expires_at_wall_ms = played.now_is.wall_ms - 1;
-    snprintf(binding->path, sizeof(binding->path), "sip:127.1.0.1:5062;transport=tls");
+    contact[0].expires_at_wall_ms = played.now_is.wall_ms + 60000;
+    contact[1].expires_at_wall_ms = played.now_is.wall_ms - 1;
     writer_init(&w, 65536);
-    binding_record_write(&w, binding);
+    binding_record_write(&w, &binding);
     ck_assert_int_eq(w.failed, ST_OK);
     datum.value = writer_slice(&w);
 
@@ -265,7 +266,6 @@ START_TEST(a_local_uri_resolves_to_contacts_and_hops)
     ck_assert_double_eq(json_real_value(json_object_get(first, "rtt_ms")), 1.5);
     json_decref(body);
     writer_done(&w);
-    free(binding);
     free(q);
 }
 END_TEST

@@ -37,7 +37,7 @@ on_answer(void *ctx, const struct answer *answer)
     a->status = answer->status;
     a->count = answer->count;
     if (answer->count && answer->binding)
-        memcpy(a->first, answer->binding[0].contact[0].uri, sizeof(a->first));
+        memcpy(a->first, answer->binding[0]->contact[0].uri, sizeof("sip:x@y"));
     if (a->cancels)
         ask_cancel(&a->cancels->ask);
 }
@@ -60,16 +60,17 @@ look_up(struct asker *a, const char *aor)
 static void
 answer(size_t i, enum status st, size_t count, uint32_t lifetime_ms)
 {
+    struct binding_contact contact = {.uri = "sip:x@y", .call_id = "", .instance = "", .token = ""};
+    const struct binding_record bound = {
+        .aor = posted[i]->name, .path = "", .contact_count = 1, .contact = &contact};
     struct bridge_message *m =
-        bridge_new(BRIDGE_BINDINGS, posted[i]->token, count, sizeof(struct binding_record));
+        bridge_new(BRIDGE_BINDINGS, posted[i]->token, count, sizeof(struct binding_record *));
 
     memcpy(m->name, posted[i]->name, sizeof(m->name));
     m->status = st;
     m->lifetime_ms = lifetime_ms;
-    for (size_t k = 0; k < count; k++) {
-        m->binding[k].contact_count = 1;
-        memcpy(m->binding[k].contact[0].uri, "sip:x@y", sizeof("sip:x@y"));
-    }
+    for (size_t k = 0; k < count; k++)
+        m->binding[k] = binding_record_copy(&bound);
     ask_on_message(sip, m);
 }
 
@@ -119,7 +120,7 @@ START_TEST(an_answer_lives_as_long_as_it_says)
     struct asker a = asker_of();
     struct asker b = asker_of();
     struct asker c = asker_of();
-    struct binding_record record = {.aor = "a@pastry"};
+    struct binding_record record = {.aor = "a@pastry", .path = ""};
 
     look_up(&a, "a@pastry");
     answer(0, ST_OK, 2, 1000);
@@ -129,7 +130,7 @@ START_TEST(an_answer_lives_as_long_as_it_says)
     ck_assert_uint_eq(b.count, 2);
     ask_bind(sip, &record, &b.ask); /* its own change makes the copy void */
     ck_assert_int_eq(posted[1]->type, BRIDGE_BIND);
-    ck_assert_str_eq(posted[1]->binding[0].aor, "a@pastry");
+    ck_assert_str_eq(posted[1]->binding[0]->aor, "a@pastry");
     look_up(&a, "a@pastry");
     ck_assert_uint_eq(posted_count, 3);
     answer(2, ST_OK, 1, 1000);
@@ -137,6 +138,7 @@ START_TEST(an_answer_lives_as_long_as_it_says)
     look_up(&c, "a@pastry");
     ck_assert_uint_eq(posted_count, 4);
     ask_cancel(&c.ask);
+    ask_cancel(&b.ask);
 }
 END_TEST
 
