@@ -66,6 +66,7 @@ struct config_sip {
     char peer_listen[64];
     char authentication[16]; /* "none" */
     uint32_t min_expires_s, default_expires_s, max_expires_s;
+    uint32_t ring_timeout_s;
     uint32_t max_connections, max_requests_per_source, max_pending_per_destination;
     uint32_t max_unacknowledged, max_calls, max_registrations;
 };

@@ -150,6 +150,7 @@ const struct option schema[] = {
     NUMBER(SECTION_SIP, "min-expires", sip.min_expires_s, 1, 3600, "s", "60"),
     NUMBER(SECTION_SIP, "default-expires", sip.default_expires_s, 1, 604800, "s", "3600"),
     NUMBER(SECTION_SIP, "max-expires", sip.max_expires_s, 1, 604800, "s", "7200"),
+    NUMBER(SECTION_SIP, "ring-timeout", sip.ring_timeout_s, 181, 3600, "s", "185"),
     NUMBER(SECTION_SIP, "max-connections", sip.max_connections, 1, 1000000, "", "1024"),
     NUMBER(SECTION_SIP, "max-requests-per-source", sip.max_requests_per_source, 1, 1000000, "/s",
            "200"),

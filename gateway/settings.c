@@ -162,6 +162,7 @@ settings_sip(const struct config *c, struct identity *const identity[NODE_OVERLA
     ret->min_expires_s = c->sip.min_expires_s;
     ret->default_expires_s = c->sip.default_expires_s;
     ret->max_expires_s = c->sip.max_expires_s;
+    ret->ring_timeout_s = c->sip.ring_timeout_s;
     ret->limits.connections = c->sip.max_connections;
     ret->limits.requests_per_source_s = c->sip.max_requests_per_source;
     ret->limits.pending_per_destination = c->sip.max_pending_per_destination;

@@ -40,7 +40,7 @@ void
 call_settle(struct call *c, struct moment now)
 {
     check_invariants(c);
-    if (c->branches && !call_initial_is_open(c) && c->state >= CALL_CONFIRMED) {
+    if (c->branches && call_initial_is_over(c) && c->state >= CALL_CONFIRMED) {
         free(c->branches);
         c->branches = NULL;
     }
@@ -75,8 +75,6 @@ call_new(enum call_kind kind, const struct call_conf *conf, const struct call_ou
     c->branches->hop_deadline_ms = MOMENT_NEVER;
     c->branches->doubt_at_ms = MOMENT_NEVER;
     c->branches->search_at_ms = MOMENT_NEVER;
-    c->branches->answer_deadline_ms =
-        kind == CALL_SESSION ? now.mono_ms + conf->answer_ms : MOMENT_NEVER;
     return c;
 }
 
@@ -108,6 +106,12 @@ call_state_name(enum call_state state)
                                        "confirmed", "ending", "ended"};
 
     return name[state];
+}
+
+bool
+call_is_initial_over(const struct call *c)
+{
+    return !c->branches;
 }
 
 uint8_t

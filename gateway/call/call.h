@@ -88,9 +88,10 @@ struct call_conf {
     uint32_t doubt_ms;  /* before that: is another in its place by now?  Asked after doubt_ms of
                            silence and each doubt_again_ms from then on; 0: never */
     uint32_t doubt_again_ms;
-    uint32_t answer_ms;     /* no final answer to an INVITE: 408; at least 30,000 */
-    uint32_t ack_ms;        /* a 2xx waits this long for its ACK: 64*T1 */
-    uint32_t ending_ms;     /* cancelled branches and open exchanges may take this long */
+    uint32_t answer_ms; /* timer C: a branch of an INVITE without a final response so long after it
+                           was sent, or after its last 101 to 199, is called off: 408 */
+    uint32_t ack_ms;    /* a 2xx waits this long for its ACK: 64*T1 */
+    uint32_t ending_ms; /* cancelled branches and open exchanges may take this long */
     int unreachable_status; /* when no target could be reached: 503 or 480 */
     unsigned searches;      /* how often the overlay is asked once more, past its cache, when none
                                could: at once, then each time search_pause_ms later, for a gateway
@@ -154,6 +155,9 @@ enum call_invite {
     CALL_INVITE_ACKNOWLEDGED
 };
 enum call_invite call_invite_state(const struct call *c, unsigned invite);
+
+/** call_is_initial_over - is nothing of the initial request under way any more? */
+bool call_is_initial_over(const struct call *c);
 
 /** call_winner - the dialog that was confirmed, CALL_NO_DIALOG before that. */
 uint8_t call_winner(const struct call *c);

@@ -17,20 +17,39 @@ call_initial_is_open(const struct call *c)
     return false;
 }
 
+bool
+call_initial_is_over(const struct call *c)
+{
+    for (size_t i = 0; c->branches && i < c->branches->count; i++)
+        if (c->branches->branch[i].state == BRANCH_GIVEN_UP)
+            return false;
+    return !call_initial_is_open(c);
+}
+
+/** Its transaction goes on until it is quiet. */
 static void
-cancel_branches(struct call *c)
+give_up(struct call *c, struct moment now, unsigned index)
+{
+    struct branch *branch = &c->branches->branch[index];
+
+    branch->state = BRANCH_DONE;
+    if (c->kind != CALL_SESSION) /* RFC 3261 section 9.1: only INVITE */
+        return;
+    branch->state = BRANCH_GIVEN_UP;
+    branch->deadline_ms = now.mono_ms + c->conf->ending_ms;
+    c->out->cancel(c->ctx, index);
+}
+
+static void
+cancel_branches(struct call *c, struct moment now)
 {
     struct branches *b = c->branches;
 
     for (size_t i = 0; b && i < b->count; i++) {
         if (b->branch[i].state == BRANCH_WAITING)
             b->branch[i].state = BRANCH_DONE;
-        if (b->branch[i].state == BRANCH_SENT || b->branch[i].state == BRANCH_HEARD) {
-            if (c->kind == CALL_SESSION)
-                c->out->cancel(c->ctx, (unsigned)i);
-            else
-                b->branch[i].state = BRANCH_DONE; /* RFC 3261 section 9.1: only INVITE */
-        }
+        if (b->branch[i].state == BRANCH_SENT || b->branch[i].state == BRANCH_HEARD)
+            give_up(c, now, (unsigned)i);
     }
 }
 
@@ -42,11 +61,10 @@ call_finish(struct call *c, struct moment now, int status, const char *reason)
     c->branches->has_given_up = true;
     c->branches->hop_deadline_ms = MOMENT_NEVER;
     c->branches->doubt_at_ms = MOMENT_NEVER;
-    c->branches->answer_deadline_ms = MOMENT_NEVER;
     c->branches->search_at_ms = MOMENT_NEVER;
     c->invite[CALL_INITIAL].state = CALL_INVITE_NONE;
     c->out->finish(c->ctx, status);
-    cancel_branches(c);
+    cancel_branches(c, now);
     call_become(c, now, CALL_ENDING, reason);
 }
 
@@ -81,6 +99,8 @@ start_group(struct call *c, struct moment now, uint8_t group)
             continue;
         }
         branch->state = BRANCH_SENT;
+        branch->deadline_ms =
+            c->kind == CALL_SESSION ? now.mono_ms + c->conf->answer_ms : MOMENT_NEVER;
         if (!branch->is_hop)
             continue;
         b->hop_deadline_ms = now.mono_ms + c->conf->hop_ms;
@@ -128,6 +148,15 @@ search_again(struct call *c, struct moment now)
         c->out->search_again(c->ctx);
 }
 
+/** A 503 from downstream would say that we are out of order (section 16.7 step 6). */
+static int
+best_of(const struct branches *b)
+{
+    if (b->best == 503)
+        return 500;
+    return b->is_best_ours ? b->best : CALL_PASS;
+}
+
 /** No branch runs any more: on to the next group, to another search, or to the final answer. */
 static void
 go_on(struct call *c, struct moment now)
@@ -137,8 +166,7 @@ go_on(struct call *c, struct moment now)
 
     while (!b->has_given_up && c->state < CALL_CONFIRMED && !call_initial_is_open(c)) {
         if (is_anyone_reached(b)) {
-            /* a 503 from downstream would say that we are out of order (section 16.7 step 6) */
-            call_finish(c, now, b->best == 503 ? 500 : CALL_PASS, "refused");
+            call_finish(c, now, best_of(b), b->is_best_ours ? "no answer" : "refused");
         } else if (next_group(b, &group)) {
             start_group(c, now, group);
         } else if (b->searches < c->conf->searches) {
@@ -180,11 +208,8 @@ give_up_silent(struct call *c, struct moment now)
     for (size_t i = 0; i < b->count; i++) {
         if (b->branch[i].state != BRANCH_SENT || !b->branch[i].is_hop)
             continue;
-        /* its transaction goes on until it is quiet, but nothing of it counts any more */
-        if (c->kind == CALL_SESSION)
-            c->out->cancel(c->ctx, (unsigned)i);
+        give_up(c, now, (unsigned)i);
         c->out->forget(c->ctx, (unsigned)i);
-        b->branch[i].state = BRANCH_DONE;
     }
     go_on(c, now);
 }
@@ -220,10 +245,8 @@ call_on_no_target(struct call *c, struct moment now, int status, const char *rea
 {
     if (c->state != CALL_SEARCHING)
         return;
-    if (c->branches->best == 503)
-        status = 500;
-    else if (c->branches->best)
-        status = CALL_PASS;
+    if (c->branches->best)
+        status = best_of(c->branches);
     call_finish(c, now, status, reason);
     call_settle(c, now);
 }
@@ -247,6 +270,7 @@ on_final(struct call *c, struct moment now, unsigned index, const struct call_re
     }
     if (!is_silent && (b->best == 0 || rank(response->status) < rank(b->best))) {
         b->best = response->status;
+        b->is_best_ours = false;
         c->out->keep(c->ctx, index);
     }
     if (response->status >= 600) /* section 16.7 step 5 */
@@ -267,8 +291,7 @@ on_success(struct call *c, struct moment now, unsigned index, const struct call_
     }
     c->out->relay(c->ctx, index, response->dialog);
     b->hop_deadline_ms = MOMENT_NEVER;
-    b->answer_deadline_ms = MOMENT_NEVER;
-    cancel_branches(c);
+    cancel_branches(c, now);
     b->has_given_up = true;
     if (c->kind == CALL_SINGLE || response->dialog == CALL_NO_DIALOG) {
         c->invite[CALL_INITIAL].state = CALL_INVITE_NONE;
@@ -284,6 +307,16 @@ on_success(struct call *c, struct moment now, unsigned index, const struct call_
     call_become(c, now, CALL_CONFIRMED, "answered");
 }
 
+static void
+on_given_up(struct call *c, unsigned index, const struct call_response *response)
+{
+    if (response->status < 200)
+        return;
+    c->branches->branch[index].state = BRANCH_DONE;
+    if (response->status < 300 && response->dialog != c->winner)
+        c->out->refuse_dialog(c->ctx, response->dialog);
+}
+
 void
 call_on_response(struct call *c, struct moment now, unsigned branch,
                  const struct call_response *response)
@@ -296,9 +329,16 @@ call_on_response(struct call *c, struct moment now, unsigned branch,
             c->out->refuse_dialog(c->ctx, response->dialog);
         return;
     }
+    if (b->branch[branch].state == BRANCH_GIVEN_UP) {
+        on_given_up(c, branch, response);
+        call_settle(c, now);
+        return;
+    }
     if (response->status < 200) {
         b->branch[branch].state = BRANCH_HEARD;
         b->branch[branch].is_reached = true;
+        if (response->status > 100 && c->kind == CALL_SESSION) /* section 16.7 item 2 */
+            b->branch[branch].deadline_ms = now.mono_ms + c->conf->answer_ms;
         if (response->status > 100 && !b->has_given_up) {
             c->out->relay(c->ctx, branch, response->dialog);
             call_become(c, now, CALL_EARLY, "ringing");
@@ -315,6 +355,20 @@ call_on_response(struct call *c, struct moment now, unsigned branch,
 
 /* ---- time ---- */
 
+static uint64_t
+branches_deadline_ms(const struct branches *b)
+{
+    uint64_t at_ms = MOMENT_NEVER;
+
+    for (size_t i = 0; i < b->count; i++) {
+        const struct branch *branch = &b->branch[i];
+
+        if (branch->state != BRANCH_WAITING && branch->state != BRANCH_DONE)
+            at_ms = moment_earlier_ms(at_ms, branch->deadline_ms);
+    }
+    return at_ms;
+}
+
 static void
 doubt(struct call *c, struct moment now)
 {
@@ -326,6 +380,34 @@ doubt(struct call *c, struct moment now)
     if (c->conf->doubt_again_ms > 0)
         b->doubt_at_ms = now.mono_ms + c->conf->doubt_again_ms;
     c->out->doubt(c->ctx);
+}
+
+/** Timer C of each branch (sections 16.6 item 11 and 16.8). */
+static void
+call_off(struct call *c, struct moment now)
+{
+    struct branches *b = c->branches;
+    bool is_news = false;
+
+    for (unsigned i = 0; i < b->count; i++) {
+        struct branch *branch = &b->branch[i];
+
+        if (branch->deadline_ms > now.mono_ms)
+            continue;
+        if (branch->state == BRANCH_GIVEN_UP)
+            branch->state = BRANCH_DONE;
+        if (branch->state != BRANCH_SENT && branch->state != BRANCH_HEARD)
+            continue;
+        give_up(c, now, i);
+        branch->is_reached = true;
+        is_news = true;
+        if (b->best == 0 || rank(408) < rank(b->best)) {
+            b->best = 408;
+            b->is_best_ours = true;
+        }
+    }
+    if (is_news)
+        go_on(c, now);
 }
 
 void
@@ -341,8 +423,8 @@ call_initial_tick(struct call *c, struct moment now)
         b->search_at_ms = MOMENT_NEVER;
         c->out->search_again(c->ctx);
     }
-    if (b && b->answer_deadline_ms <= now.mono_ms)
-        call_finish(c, now, 408, "no answer");
+    if (b && branches_deadline_ms(b) <= now.mono_ms)
+        call_off(c, now);
 }
 
 uint64_t
@@ -353,7 +435,7 @@ call_initial_deadline_ms(const struct call *c)
 
     if (!b)
         return MOMENT_NEVER;
-    at_ms = moment_earlier_ms(b->hop_deadline_ms, b->answer_deadline_ms);
+    at_ms = moment_earlier_ms(b->hop_deadline_ms, branches_deadline_ms(b));
     at_ms = moment_earlier_ms(at_ms, b->doubt_at_ms);
     return moment_earlier_ms(at_ms, b->search_at_ms);
 }

@@ -9,26 +9,29 @@
 
 #include "gateway/call/call.h"
 
-enum branch_state { BRANCH_WAITING, BRANCH_SENT, BRANCH_HEARD, BRANCH_DONE };
+/** BRANCH_GIVEN_UP: called off before its end.  Nothing of it counts any more, but whoever picks up
+ *  behind it is told that it is over (RFC 3261 section 13.2.2.4). */
+enum branch_state { BRANCH_WAITING, BRANCH_SENT, BRANCH_HEARD, BRANCH_GIVEN_UP, BRANCH_DONE };
 
 struct branch {
     enum branch_state state;
     uint8_t group;
     bool is_hop;
-    bool is_reached; /* someone answered, be it with a refusal */
+    bool is_reached;      /* someone answered, be it with a refusal */
+    uint64_t deadline_ms; /* of its final response (timer C); once given up, of its end */
 };
 
 /** Branches matter until the initial request is settled; a call that is up has none. */
 struct branches {
     size_t count;
-    int best; /* status of the response kept, 0 for none */
+    int best;          /* status of the response kept, 0 for none */
+    bool is_best_ours; /* no response is kept: the status is our own */
     uint8_t group;
     unsigned searches;     /* after the first */
     uint64_t search_at_ms; /* the next; MOMENT_NEVER while none is waited for */
     bool has_given_up;     /* the caller has its answer: whatever comes is not for him */
     uint64_t hop_deadline_ms;
     uint64_t doubt_at_ms; /* the next; MOMENT_NEVER while nobody is silent */
-    uint64_t answer_deadline_ms;
     struct branch branch[CALL_BRANCHES_MAX];
 };
 
@@ -111,6 +114,9 @@ void call_finish(struct call *c, struct moment now, int status, const char *reas
 
 /** call_initial_is_open - is an answer of a branch still to come? */
 bool call_initial_is_open(const struct call *c);
+
+/** call_initial_is_over - may no response of any branch come that has to be dealt with? */
+bool call_initial_is_over(const struct call *c);
 
 void call_initial_tick(struct call *c, struct moment now);
 uint64_t call_initial_deadline_ms(const struct call *c);

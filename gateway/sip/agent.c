@@ -8,9 +8,10 @@
 
 #include "gateway/sip/dispatch.h"
 
-#define MESSAGE_BYTES_MAX 65536   /* a SIP message; more is answered 413 */
-#define UDP_BUFFER_BYTES  4194304 /* as much of it as the kernel allows: bursts */
-#define QUEUE_MESSAGES    1000    /* waiting in one connection; the library's most */
+#define MESSAGE_BYTES_MAX 65536    /* a SIP message; more is answered 413 */
+#define UDP_BUFFER_BYTES  4194304  /* as much of it as the kernel allows: bursts */
+#define TIMER_C_NEVER_MS  86400000 /* the proxy and the B2BUA have their own; 0 means 185 s here */
+#define QUEUE_MESSAGES    1000     /* waiting in one connection; the library's most */
 
 /* "udp:127.1.0.1:5060" in its parts. */
 static enum status
@@ -72,7 +73,8 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
         agent->nta = nta_agent_create(
             s->root, (url_string_t *)-1, dispatch_message, agent, NTATAG_UA(0),
             NTATAG_CANCEL_487(0), NTATAG_PASS_100(1), NTATAG_PASS_408(1), NTATAG_MERGE_482(0),
-            NTATAG_EXTRA_100(0), NTATAG_SERVER_RPORT(1), NTATAG_MAX_FORWARDS(70), NTATAG_TIMER_C(0),
+            NTATAG_EXTRA_100(0), NTATAG_SERVER_RPORT(1), NTATAG_MAX_FORWARDS(70),
+            NTATAG_TIMER_C(TIMER_C_NEVER_MS),
             /* a response whose Contact or Record-Route is malformed is judged by us: the library
                would discard it, and its sender would wait for ever */
             NTATAG_BAD_RESP_MASK(sip_mask_response), NTATAG_MAXSIZE(MESSAGE_BYTES_MAX), TAG_END());

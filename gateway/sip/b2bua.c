@@ -9,7 +9,6 @@
 #define TAGS_OF_A_CALL  4 /* on average at most: ours, and the early dialogs' */
 #define ACK_MS          32000
 #define ENDING_MS       40000
-#define ANSWER_S_LEAST  30
 #define SEARCH_PAUSE_MS 400
 #define SEARCH_SLACK_MS 1000 /* ask.h gives up by itself */
 
@@ -150,7 +149,8 @@ trim(struct b2bua_call *c)
 {
     uint8_t winner = call_winner(c->core);
 
-    if (c->initial && b2bua_initial_is_idle(c) && call_state(c->core) >= CALL_CONFIRMED)
+    if (c->initial && call_state(c->core) >= CALL_CONFIRMED &&
+        (b2bua_initial_is_idle(c) || call_is_initial_over(c->core)))
         b2bua_initial_free(c);
     if (call_state(c->core) != CALL_CONFIRMED || c->initial)
         return;
@@ -430,12 +430,9 @@ b2bua_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
 static void
 set_conf(struct b2bua *b, const struct sip_conf *conf)
 {
-    uint32_t answer_s =
-        conf->invite_timeout_s > ANSWER_S_LEAST ? conf->invite_timeout_s : ANSWER_S_LEAST;
-
     b->outward = (struct call_conf){.search_ms = ASK_TIMEOUT_MS + SEARCH_SLACK_MS,
                                     .hop_ms = conf->branch_timeout_ms,
-                                    .answer_ms = answer_s * 1000,
+                                    .answer_ms = sip_ring_ms(conf, SIP_RING_FAR),
                                     .ack_ms = ACK_MS,
                                     .ending_ms = ENDING_MS,
                                     .unreachable_status = 503,
@@ -446,6 +443,7 @@ set_conf(struct b2bua *b, const struct sip_conf *conf)
         b->outward.hop_ms = B2BUA_SILENCE_MS;
     b->outward.doubt_ms = B2BUA_DOUBT_MS;
     b->outward.doubt_again_ms = B2BUA_DOUBTS_MS;
+    b->inward.answer_ms = sip_ring_ms(conf, SIP_RING_PEER);
     b->inward.searches = 1;                                     /* bindings that were old */
     b->inward.search_ms = 2 * ASK_TIMEOUT_MS + SEARCH_SLACK_MS; /* From, then the bindings */
     b->inward.unreachable_status = 480;

@@ -7,6 +7,7 @@
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
 #include "gateway/sip/limits.h"
+#include "gateway/sip/orphan.h"
 
 static bool
 is_dialog_forming(const struct forward *f)
@@ -38,6 +39,7 @@ branch_drop(struct branch *b)
 {
     list_remove(&b->link);
     list_remove(&b->watch);
+    list_remove(&b->ring);
     if (b->destination[0])
         limits_end(b->forward->proxy->sip->limits, b->destination);
     if (b->orq)
@@ -66,6 +68,26 @@ branch_cancel(struct branch *b)
     proxy_arm(p);
 }
 
+void
+branch_give_up(struct branch *b, int status)
+{
+    struct forward *f = b->forward;
+
+    if (status && !f->is_answered)
+        forward_note(f, status, NULL);
+    list_remove(&b->watch);
+    list_remove(&b->ring);
+    b->is_given_up = true;
+    if (f->is_invite)
+        branch_cancel(b);
+    else
+        branch_drop(b);
+    if (f->is_answered)
+        forward_end(f);
+    else if (status)
+        forward_finish(f);
+}
+
 /* A transport error or a time-out is no answer of anybody: say what it means to the caller. */
 static int
 status_of_failure(const struct branch *b, int status)
@@ -89,10 +111,11 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
 {
     struct forward *f = b->forward;
 
-    if (f->is_answered) {
+    if (f->is_answered || b->is_given_up) {
         msg_destroy(msg);
         branch_drop(b);
-        forward_end(f);
+        if (f->is_answered)
+            forward_end(f);
         return;
     }
     if (is_other_gateway_worth_trying(b, status, is_ours)) {
@@ -111,6 +134,21 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     if (status >= 600)
         list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
     forward_finish(f);
+}
+
+/* Timer C starts, or starts anew. */
+static void
+watch_ringing(struct branch *b)
+{
+    static const enum sip_ring ring[] = {[BRANCH_TO_PHONE] = SIP_RING_PHONE,
+                                         [BRANCH_TO_PEER] = SIP_RING_PEER,
+                                         [BRANCH_TO_GATEWAY] = SIP_RING_GATEWAY};
+    struct proxy *p = b->forward->proxy;
+
+    b->ring_due_ms = sip_moment(p->sip).mono_ms + sip_ring_ms(&p->sip->conf, ring[b->to]);
+    list_remove(&b->ring);
+    list_append(&p->ring_watch[ring[b->to]], &b->ring);
+    proxy_arm(p);
 }
 
 /* The peer the answer came through; nothing for a phone's own. */
@@ -146,22 +184,19 @@ on_provisional(struct branch *b, int status, msg_t *msg)
         list_remove(&b->watch);
     if (b->is_cancel_due)
         branch_cancel(b);
-    if (f->is_answered || status == 100 || nta_incoming_status(f->irq) >= 200) {
+    if (f->is_answered || b->is_given_up || status == 100 || nta_incoming_status(f->irq) >= 200) {
         msg_destroy(msg);
         return;
     }
-    if (f->is_invite) { /* timer C starts anew (section 16.7 item 2) */
-        f->due_ms =
-            sip_moment(f->proxy->sip).mono_ms + f->proxy->sip->conf.invite_timeout_s * 1000ull;
-        list_remove(&f->watch);
-        list_append(&f->proxy->invite_watch, &f->watch);
+    if (f->is_invite) {
+        watch_ringing(b); /* section 16.7 item 2 */
         note_contact(b, sip_object(msg));
     }
     send_up(f, msg);
 }
 
 /* The first 2xx ends it; that of a branch that was cancelled too late goes up as any other, and the
- * caller hangs up (section 16.7 item 5). */
+ * caller hangs up (section 16.7 item 5), unless he has been told that nobody answers. */
 static void
 on_success(struct branch *b, msg_t *msg)
 {
@@ -170,6 +205,9 @@ on_success(struct branch *b, msg_t *msg)
     note_contact(b, sip_object(msg));
     if (!f->is_answered) {
         send_up(f, msg);
+    } else if (f->is_failed) {
+        orphan_hang_up(b->agent, b->orq, sip_object(msg));
+        msg_destroy(msg);
     } else {
         proxy_on_response(f->proxy->sip, msg, sip_object(msg), NULL);
     }
@@ -200,6 +238,8 @@ watch(struct branch *b)
 {
     struct proxy *p = b->forward->proxy;
 
+    if (b->forward->is_invite)
+        watch_ringing(b);
     if (b->to == BRANCH_TO_GATEWAY) {
         proxy_watch_gateway(p, b, !sip_gateway_of(p->sip, &b->gateway));
     } else if (b->to == BRANCH_TO_PEER) {
@@ -242,6 +282,7 @@ branch_start(struct forward *f, const struct sip_target *target, enum branch_to 
     b->agent = target->agent;
     b->sent_ms = sip_moment(f->proxy->sip).mono_ms;
     list_init(&b->watch);
+    list_init(&b->ring);
     list_append(&f->branches, &b->link);
     f->tried++;
     if (gateway)

@@ -57,6 +57,7 @@ send_best(struct forward *f)
     int status = f->best_status ? f->best_status : 480;
     msg_t *msg = f->best;
 
+    f->is_failed = true;
     f->best = NULL;
     if (nta_incoming_status(f->irq) >= 200) {
         msg_destroy(msg);
@@ -83,7 +84,6 @@ forward_free(struct forward *f)
     list_each(at, &f->branches) branch_drop(list_entry(at, struct branch, link));
     ask_cancel(&f->ask);
     list_remove(&f->link);
-    list_remove(&f->watch);
     list_remove(&f->trying);
     nta_incoming_destroy(f->irq);
     msg_destroy(f->best);
@@ -105,10 +105,11 @@ forward_end(struct forward *f)
     f->is_answered = true;
     ask_cancel(&f->ask);
     f->is_asking = false;
-    list_remove(&f->watch);
     list_remove(&f->trying);
-    nta_incoming_bind(f->irq, NULL, NULL);
-    nta_incoming_destroy(f->irq);
+    if (f->irq) {
+        nta_incoming_bind(f->irq, NULL, NULL);
+        nta_incoming_destroy(f->irq);
+    }
     f->irq = NULL;
 }
 
@@ -133,10 +134,21 @@ try_fresh(struct forward *f)
     return true;
 }
 
+bool
+forward_is_waiting(const struct forward *f)
+{
+    list_each(at, &f->branches)
+    {
+        if (!list_entry(at, struct branch, link)->is_given_up)
+            return true;
+    }
+    return false;
+}
+
 void
 forward_finish(struct forward *f)
 {
-    if (f->is_asking || !list_is_empty(&f->branches) || try_fresh(f))
+    if (f->is_answered || f->is_asking || forward_is_waiting(f) || try_fresh(f))
         return;
     send_best(f);
     forward_end(f);
@@ -314,6 +326,7 @@ take_as_gateway(struct forward *f)
 
     sender.tport = nta_incoming_transport(sender.nta, irq, f->msg);
     f->irq = NULL;
+    f->is_failed = true; /* what was given up is no answer to the caller any more */
     if (!b2bua_on_request(s, irq, f->request, &sender)) {
         sip_reply(irq, f->is_dialog ? 481 : 404, NULL, 0);
         nta_incoming_destroy(irq);
@@ -353,7 +366,7 @@ send_to_gateway(struct forward *f)
 
     bool is_former = g && g == sip_former_gateway(s, &g->node, NULL);
 
-    if (s->is_gateway && list_is_empty(&f->branches) && !is_former) {
+    if (s->is_gateway && !forward_is_waiting(f) && !is_former) {
         take_as_gateway(f); /* it has become ours */
         return;
     }
@@ -418,7 +431,7 @@ on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
         return 0;
     f->is_cancelled = true;
     list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
-    if (list_is_empty(&f->branches)) { /* still asking: nobody else will answer */
+    if (!forward_is_waiting(f)) { /* still asking: nobody else will answer */
         f->is_asking = false;
         forward_note(f, 487, NULL);
         forward_finish(f);
@@ -455,7 +468,6 @@ forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_s
     f->popped = route->popped;
     f->is_dialog = route->is_dialog;
     list_init(&f->branches);
-    list_init(&f->watch);
     list_init(&f->trying);
     list_append(&p->forwards, &f->link);
     snprintf(f->caller_protocol, sizeof(f->caller_protocol), "%s",
@@ -510,9 +522,6 @@ proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const sip_t *si
         return;
     }
     if (f->is_invite) {
-        f->due_ms = sip_moment(s).mono_ms + s->conf.invite_timeout_s * 1000ull;
-        list_append(&s->proxy->invite_watch, &f->watch);
-        proxy_arm(s->proxy);
         note_caller(s, sip, sender);
     }
     begin_trying(f);

@@ -19,8 +19,8 @@ struct proxy {
     struct list_node former_watch;  /* sent to one that is a gateway no more */
     struct list_node peer_watch;
     struct list_node cancel_watch;
-    struct list_node trying_watch; /* struct forward, by trying */
-    struct list_node invite_watch; /* struct forward */
+    struct list_node trying_watch;                     /* struct forward, by trying */
+    struct list_node ring_watch[SIP_RING_GATEWAY + 1]; /* struct branch, by ring: timer C */
     su_timer_t *timer;
     bool is_armed;
     struct ask locate; /* one for all whose gateway is silent */
@@ -32,6 +32,8 @@ enum branch_to { BRANCH_TO_PHONE, BRANCH_TO_PEER, BRANCH_TO_GATEWAY };
 struct branch {
     struct list_node link;  /* in the forward */
     struct list_node watch; /* in the proxy, or in no list */
+    struct list_node ring;  /* the same */
+    uint64_t ring_due_ms;
     struct forward *forward;
     uint64_t sent_ms;
     uint64_t due_ms;
@@ -42,17 +44,16 @@ struct branch {
     struct sip_agent *agent;
     bool is_cancel_due; /* CANCEL goes out with the first provisional answer (section 9.1) */
     bool is_cancelled;
+    bool is_given_up;                    /* nothing of it counts but a 2xx */
     bool is_overdue;                     /* BRANCH_TO_GATEWAY: silent once already */
     char destination[DESTINATION_BYTES]; /* counted by limits.h; "" if not */
 };
 
 struct forward {
     struct list_node link;
-    struct list_node watch;  /* timer C */
     struct list_node trying; /* a peer is owed a 100 */
     uint64_t trying_ms;
     struct proxy *proxy;
-    uint64_t due_ms;
     nta_incoming_t *irq;
     msg_t *msg; /* the request as it came, a reference */
     const sip_t *request;
@@ -60,6 +61,7 @@ struct forward {
     bool is_from_gateway;
     bool is_invite;
     bool is_answered; /* the server transaction is gone, only cancelled branches are left */
+    bool is_failed;   /* answered, and not with a 2xx of a branch */
     bool is_cancelled;
     bool is_asking;
     bool is_from_cache;           /* the bindings that are tried may be a little old */
@@ -107,6 +109,13 @@ const struct bridge_gateway *forward_gateway_of(const struct sip *s, const sip_t
 /** branch_start - send the request; notes a failure as an answer. */
 void branch_start(struct forward *f, const struct sip_target *target, enum branch_to to,
                   uint64_t flow, const struct id *gateway);
+
+/** branch_give_up - it is called off: @status is its answer, 0 for none. An INVITE stays,
+ * cancelled, until its transaction ends, for whoever picks up all the same. */
+void branch_give_up(struct branch *b, int status);
+
+/** forward_is_waiting - is a branch under way that was not given up? */
+bool forward_is_waiting(const struct forward *f);
 
 /** branch_drop - out of the lists and freed; its transaction is left to NTA. */
 void branch_drop(struct branch *b);

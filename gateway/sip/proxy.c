@@ -34,7 +34,8 @@ proxy_new(struct sip *s)
     list_init(&p->peer_watch);
     list_init(&p->cancel_watch);
     list_init(&p->trying_watch);
-    list_init(&p->invite_watch);
+    for (unsigned i = 0; i <= SIP_RING_GATEWAY; i++)
+        list_init(&p->ring_watch[i]);
     p->locate.done = on_located;
     p->timer = su_timer_create(su_root_task(s->root), TICK_MS);
     if (p->timer)
@@ -83,20 +84,6 @@ proxy_watch_gateway(struct proxy *p, struct branch *b, bool is_former)
     proxy_arm(p);
 }
 
-/* It was never heard of: nothing to cancel. */
-static void
-branch_give_up(struct branch *b, int status)
-{
-    struct forward *f = b->forward;
-
-    forward_note(f, status, NULL);
-    branch_drop(b);
-    if (f->is_answered)
-        forward_end(f);
-    else
-        forward_finish(f);
-}
-
 /* The gateway has said nothing: ask again who it is; if it is another one, send there. */
 static void
 on_gateway_silent(struct branch *b)
@@ -120,7 +107,7 @@ move_on(struct branch *b)
 {
     struct forward *f = b->forward;
 
-    branch_drop(b);
+    branch_give_up(b, 0);
     forward_to_gateway(f, true);
 }
 
@@ -144,12 +131,19 @@ on_peer_silent(struct branch *b)
         branch_give_up(b, 480);
 }
 
-/* Timer C (section 16.8): the answer is ours, what rings is cancelled. */
+/* Neither CANCEL nor the request itself has brought anything. */
 static void
-on_nobody_answers(struct forward *f)
+on_cancel_silent(struct branch *b)
 {
-    sip_reply(f->irq, 408, NULL, 0);
-    forward_end(f);
+    struct forward *f = b->forward;
+
+    if (!f->is_answered && !b->is_given_up)
+        forward_note(f, 487, NULL);
+    branch_drop(b);
+    if (f->is_answered)
+        forward_end(f);
+    else
+        forward_finish(f);
 }
 
 static void
@@ -167,20 +161,39 @@ send_trying(struct proxy *p, uint64_t now_ms)
 }
 
 /* The first entry of a list if its time has come, taken out of it. */
-static struct list_node *
-due(struct list_node *head, uint64_t now_ms, bool is_forward)
+static struct branch *
+due(struct list_node *head, uint64_t now_ms)
 {
-    struct list_node *first = head->next;
-    uint64_t due_ms;
+    struct branch *first = list_entry(head->next, struct branch, watch);
 
-    if (list_is_empty(head))
+    if (list_is_empty(head) || first->due_ms > now_ms)
         return NULL;
-    due_ms = is_forward ? list_entry(first, struct forward, watch)->due_ms
-                        : list_entry(first, struct branch, watch)->due_ms;
-    if (due_ms > now_ms)
-        return NULL;
-    list_remove(first);
+    list_remove(&first->watch);
     return first;
+}
+
+/* Timer C (section 16.8). */
+static void
+end_ringing(struct proxy *p, uint64_t now_ms)
+{
+    for (unsigned i = 0; i <= SIP_RING_GATEWAY; i++) {
+        struct list_node *head = &p->ring_watch[i];
+
+        while (!list_is_empty(head) &&
+               list_entry(head->next, struct branch, ring)->ring_due_ms <= now_ms)
+            branch_give_up(list_entry(head->next, struct branch, ring), 408);
+    }
+}
+
+static bool
+is_watching(const struct proxy *p)
+{
+    for (unsigned i = 0; i <= SIP_RING_GATEWAY; i++)
+        if (!list_is_empty(&p->ring_watch[i]))
+            return true;
+    return !list_is_empty(&p->trying_watch) || !list_is_empty(&p->gateway_watch) ||
+           !list_is_empty(&p->former_watch) || !list_is_empty(&p->peer_watch) ||
+           !list_is_empty(&p->cancel_watch);
 }
 
 static void
@@ -188,25 +201,22 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 {
     struct proxy *p = (struct proxy *)arg;
     uint64_t now_ms = sip_moment(p->sip).mono_ms;
-    struct list_node *at;
+    struct branch *b;
 
     (void)magic;
     (void)timer;
     p->is_armed = false;
     send_trying(p, now_ms);
-    while ((at = due(&p->gateway_watch, now_ms, false)))
-        on_gateway_silent(list_entry(at, struct branch, watch));
-    while ((at = due(&p->former_watch, now_ms, false)))
-        on_former_silent(list_entry(at, struct branch, watch));
-    while ((at = due(&p->peer_watch, now_ms, false)))
-        on_peer_silent(list_entry(at, struct branch, watch));
-    while ((at = due(&p->cancel_watch, now_ms, false)))
-        branch_give_up(list_entry(at, struct branch, watch), 487);
-    while ((at = due(&p->invite_watch, now_ms, true)))
-        on_nobody_answers(list_entry(at, struct forward, watch));
-    if (!list_is_empty(&p->trying_watch) || !list_is_empty(&p->gateway_watch) ||
-        !list_is_empty(&p->former_watch) || !list_is_empty(&p->peer_watch) ||
-        !list_is_empty(&p->cancel_watch) || !list_is_empty(&p->invite_watch))
+    while ((b = due(&p->gateway_watch, now_ms)))
+        on_gateway_silent(b);
+    while ((b = due(&p->former_watch, now_ms)))
+        on_former_silent(b);
+    while ((b = due(&p->peer_watch, now_ms)))
+        on_peer_silent(b);
+    while ((b = due(&p->cancel_watch, now_ms)))
+        on_cancel_silent(b);
+    end_ringing(p, now_ms);
+    if (is_watching(p))
         proxy_arm(p);
 }
 
@@ -217,8 +227,8 @@ wait_for_former(struct branch *b, uint64_t now_ms)
     struct forward *f = b->forward;
     struct proxy *p = f->proxy;
 
-    if (b->to != BRANCH_TO_GATEWAY || b->has_answer || f->is_cancelled || f->gateway_tries >= 2 ||
-        sip_gateway_of(p->sip, &b->gateway))
+    if (b->to != BRANCH_TO_GATEWAY || b->has_answer || b->is_given_up || f->is_cancelled ||
+        f->gateway_tries >= 2 || sip_gateway_of(p->sip, &b->gateway))
         return;
     if (now_ms - b->sent_ms >= PROXY_FORMER_MS) {
         move_on(b);
@@ -239,7 +249,7 @@ proxy_on_gateways(struct sip *s)
         struct forward *f = list_entry(at, struct forward, link);
 
         if (!f->is_answered && !list_is_empty(&f->branches))
-            wait_for_former(list_entry(f->branches.next, struct branch, link), now_ms);
+            wait_for_former(list_entry(f->branches.prev, struct branch, link), now_ms);
     }
 }
 

@@ -11,7 +11,7 @@
  *
  * Three things are watched by lists of equal delays: a gateway that does not answer
  * (peer_retry_ms), a serving peer that cannot be reached (branch_timeout_ms), and an INVITE nobody
- * answers (timer C, invite_timeout_s after the last provisional answer).
+ * answers (timer C, ring_timeout_s after the last provisional answer but 100).
  *
  * Once the final answer is sent nothing of it is kept here: NTA repeats it, and repeated 2xx pass
  * statelessly (section 16.11).

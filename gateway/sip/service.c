@@ -50,7 +50,7 @@ sip_conf_defaults(struct sip_conf *conf)
     conf->peer_retry_ms = 250;
     conf->fence_gap_ms = 200;
     conf->branch_timeout_ms = 2000;
-    conf->invite_timeout_s = 35;
+    conf->ring_timeout_s = 185;
     conf->limits = (struct sip_limits){.connections = 10000,
                                        .first_byte_ms = 10000,
                                        .requests_per_source_s = 20000,

@@ -184,6 +184,18 @@ uint64_t sip_random(void);
 /** sip_branch - a new "z9hG4bK..." from the CSPRNG. */
 void sip_branch(char out[SIP_BRANCH_BYTES]);
 
+/** Whose answer an INVITE waits for, from the phone outwards. */
+enum sip_ring { SIP_RING_PHONE, SIP_RING_PEER, SIP_RING_FAR, SIP_RING_GATEWAY };
+#define SIP_RING_STEP_MS 2000
+
+/** sip_ring_ms - timer C (RFC 3261 section 16.6 item 11): the further from the phone the later, so
+ *  that whoever is next to it says how the ringing ends, and nobody gives up before. */
+static inline uint32_t
+sip_ring_ms(const struct sip_conf *conf, enum sip_ring who)
+{
+    return conf->ring_timeout_s * 1000 + (uint32_t)who * SIP_RING_STEP_MS;
+}
+
 /** Where a request goes, in terms NTA takes.  The Request-URI is as long as a phone likes; what it
  * takes to get there is short. */
 struct sip_target {

@@ -41,7 +41,7 @@ struct sip_conf {
     uint32_t branch_timeout_ms; /* 2000: a branch to a serving peer that cannot be reached */
     uint32_t fence_gap_ms;      /* 200: a gateway without a turn for so long asks whether it is one;
                                    0: never */
-    uint32_t invite_timeout_s;  /* at least 30: no final answer to an INVITE -> 408 */
+    uint32_t ring_timeout_s;    /* 185: timer C towards a phone; 181 to 3600 */
     struct sip_limits limits;
 };
 void sip_conf_defaults(struct sip_conf *conf);

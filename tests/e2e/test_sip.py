@@ -428,7 +428,7 @@ def nobody_answers(nodes):
     callee.answer(invite, 180)
     while caller.receive().status != 180:
         pass
-    nodes.tell("advance 36000")
+    nodes.tell("advance 186000")
     assert caller.final().status == 408
     callee.answer(callee.incoming("CANCEL"), 200)
     callee.answer(invite, 487)

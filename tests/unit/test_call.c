@@ -28,7 +28,7 @@ START_TEST(next_gateway_when_one_is_dead)
     wait_until(3000); /* the second says nothing at all */
     expect("cancel 1\nforget 1\nsend 2\n");
     response(2, 486, 0);
-    expect("keep 2\nfinish 0\n-> ending: refused\n-> ended: all is quiet\n");
+    expect("keep 2\nfinish 0\n-> ending: refused\n");
 }
 END_TEST
 
@@ -173,9 +173,44 @@ START_TEST(nobody_answers)
     response(0, 180, 0);
     trace[0] = '\0';
     wait_until(61000);
-    expect("finish 408\ncancel 0\n-> ending: no answer\n");
+    expect("cancel 0\nfinish 408\n-> ending: no answer\n");
     wait_until(101000); /* nor the CANCEL */
     expect("-> ended: timed out\n");
+}
+END_TEST
+
+/* Timer C (sections 16.6 item 11, 16.7 item 2): anew with each 101 to 199 of its own branch. */
+START_TEST(ringing_may_take_long)
+{
+    targets(2, false);
+    response(0, 100, CALL_NO_DIALOG);
+    response(1, 100, CALL_NO_DIALOG);
+    now.mono_ms = 41000;
+    response(0, 183, 0);
+    response(1, 100, CALL_NO_DIALOG); /* counts for nothing */
+    trace[0] = '\0';
+    wait_until(61000);
+    expect("cancel 1\n");
+    now.mono_ms = 100000;
+    response(0, 180, 0);
+    response(1, 487, CALL_NO_DIALOG);
+    expect("relay 0 dialog 0\n");
+    ck_assert_uint_eq(call_deadline_ms(call), 160000);
+    response(0, 200, 0);
+    expect("relay 0 dialog 0\n-> confirmed: answered\n");
+}
+END_TEST
+
+START_TEST(a_refusal_says_more_than_nobody_answers)
+{
+    targets(2, false);
+    response(0, 486, CALL_NO_DIALOG);
+    trace[0] = '\0';
+    response(1, 180, 1);
+    wait_until(61000);
+    expect("relay 1 dialog 1\n-> early: ringing\ncancel 1\nfinish 0\n-> ending: refused\n");
+    response(1, 200, 1); /* CANCEL and 2xx cross */
+    expect("refuse dialog 1\n-> ended: all is quiet\n");
 }
 END_TEST
 
@@ -630,6 +665,8 @@ main(void)
     tcase_add_test(tc, a_6xx_ends_it_everywhere);
     tcase_add_test(tc, cancel_and_its_crossing);
     tcase_add_test(tc, nobody_answers);
+    tcase_add_test(tc, ringing_may_take_long);
+    tcase_add_test(tc, a_refusal_says_more_than_nobody_answers);
     tcase_add_test(tc, missing_ack_hangs_up);
     tcase_add_test(tc, repeated_2xx_is_acknowledged_from_here);
     tcase_add_test(tc, invites_of_both_directions_overlap);

@@ -54,8 +54,43 @@ START_TEST(who_has_gone_without_a_successor_is_given_up)
     expect("-> trying: sent on\nsend 0\ndoubt\ncancel 0\nforget 0\nsend 1\n");
     ck_assert_uint_eq(call_deadline_ms(call), 1500);
     call_on_successors(call, now, NULL, 0);
-    expect("cancel 1\nforget 1\nfinish 503\n-> ending: nobody could be reached\n"
-           "-> ended: all is quiet\n");
+    expect("cancel 1\nforget 1\nfinish 503\n-> ending: nobody could be reached\n");
+    failure(0, 408);
+    response(1, 200, 1); /* it had only been slow, and nobody waits for it any more */
+    expect("refuse dialog 1\n-> ended: all is quiet\n");
+}
+END_TEST
+
+/* The call is up through the successor; whoever picks up behind the one that was given up is told.
+ */
+START_TEST(who_was_given_up_is_told_when_he_answers)
+{
+    call_free(call);
+    call = call_new(CALL_SESSION, &doubtful, &out, NULL, now);
+    targets(2, true);
+    wait_until(2000);
+    response(1, 180, 1);
+    response(1, 200, 1);
+    trace[0] = '\0';
+    ck_assert(!call_is_initial_over(call));
+    response(0, 180, 0);
+    expect("");
+    response(0, 200, 0);
+    expect("refuse dialog 0\n");
+    ck_assert(call_is_initial_over(call));
+}
+END_TEST
+
+START_TEST(who_was_given_up_may_stay_silent)
+{
+    call_free(call);
+    call = call_new(CALL_SESSION, &doubtful, &out, NULL, now);
+    targets(2, true);
+    wait_until(2000);
+    response(1, 200, 1);
+    ck_assert(!call_is_initial_over(call));
+    wait_until(45000);
+    ck_assert(call_is_initial_over(call));
 }
 END_TEST
 
@@ -71,6 +106,8 @@ main(void)
     tcase_add_test(tc, a_silent_gateway_is_doubted_until_another_has_its_place);
     tcase_add_test(tc, who_says_trying_is_not_doubted);
     tcase_add_test(tc, who_has_gone_without_a_successor_is_given_up);
+    tcase_add_test(tc, who_was_given_up_is_told_when_he_answers);
+    tcase_add_test(tc, who_was_given_up_may_stay_silent);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
