@@ -53,10 +53,16 @@ publish_claim(struct election *e)
     e->env.publish_ring(e->env.ctx, e->term, e->conf.priority, gateways_weight(e->claim_score));
 }
 
-static uint32_t
-next_term(const struct election *e)
+static void
+note_last_term(struct election *e, const struct id *replaced)
 {
-    return e->highest_term < UINT32_MAX ? e->highest_term + 1 : UINT32_MAX;
+    if (e->highest_term < ELECTION_TERM_MAX)
+        return;
+    if (!id_is_zero(replaced))
+        gateways_refute(e, replaced, ELECTION_TERM_MAX);
+    log_to(&e->env.log, LOG_LEVEL_ERROR,
+           "election: %s: the terms are used up: ringwayctl election reset-term on the gateway",
+           e->conf.overlay);
 }
 
 void
@@ -64,7 +70,7 @@ claim_make(struct election *e, const struct id *replaces, const char *reason)
 {
     struct election_gateway set[ELECTION_GATEWAYS_MAX];
     uint16_t score = election_own(e);
-    uint32_t term = next_term(e);
+    uint32_t term = term_next(e);
     size_t count = 0;
 
     e->claim_score = score > 0 ? score : 1;
@@ -77,7 +83,8 @@ claim_make(struct election *e, const struct id *replaces, const char *reason)
     if (count == e->conf.gateways)
         count--; /* in order: the last is the least wanted */
     e->term = term;
-    election_saw_term(e, term);
+    term_learn(e, term);
+    note_last_term(e, &e->replaces);
     set[count++] = gateways_self(e);
     election_become(e, ELECTION_ACTIVE, "%s", reason);
     gateways_set(e, term, set, count);
@@ -104,34 +111,13 @@ raise(struct election *e, const struct id *without, const char *reason)
     size_t count = e->gateway_count;
 
     e->replaces = without ? *without : (struct id){0};
-    e->term = next_term(e);
-    election_saw_term(e, e->term);
+    e->term = term_next(e);
+    term_learn(e, e->term);
     memcpy(set, e->gateway, count * sizeof(set[0]));
     election_become(e, ELECTION_ACTIVE, "%s", reason);
     gateways_set(e, e->term, set, count);
     publish_claim(e);
     claim_tell_all(e);
-}
-
-void
-claim_was_told(struct election *e, uint32_t term)
-{
-    if (e->role != ELECTION_ACTIVE)
-        return;
-    if (e->told_term <= e->term)
-        e->told_ms = e->now.mono_ms;
-    if (term > e->told_term)
-        e->told_term = term;
-}
-
-void
-claim_on_read(struct election *e)
-{
-    if (e->role != ELECTION_ACTIVE || e->told_term <= e->term ||
-        e->now.mono_ms < e->told_ms + REMEMBER_MS)
-        return;
-    election_saw_term(e, e->told_term);
-    raise(e, NULL, "a higher term is remembered");
 }
 
 static void
@@ -203,6 +189,7 @@ take_in(struct election *e, const struct claim_req *claim)
     if (is_raised)
         count = gateways_arrange(set, count, e->conf.gateways - 1);
     set[count++] = gateway_of_claim(e, claim);
+    note_last_term(e, &claim->replaces);
     gateways_set(e, claim->term, set, count);
     if (gateways_has(e, &claim->ref.node))
         hello_trust(e, &claim->ref.node);
@@ -232,26 +219,39 @@ accept(struct election *e, const struct claim_req *claim)
         claim_tell_all(e); /* we won: whoever followed the loser must hear it */
 }
 
+static void
+take_claim(struct election *e, const struct claim_req *claim)
+{
+    struct election_gateway by = gateway_of_claim(e, claim);
+
+    term_learn(e, claim->term);
+    ranking_learn(e, &claim->ref, claim->score);
+    if (claim->term >= e->term)
+        accept(e, claim);
+    else if (term_is_given_back(e, &claim->ref.node, claim->term))
+        term_give_back(e, &by, claim->term);
+    else if (e->role == ELECTION_ACTIVE)
+        claim_tell(e, &claim->ref.node);
+}
+
 void
 claim_on_request(struct election *e, const struct election_event *ev)
 {
     const struct claim_req *claim = ev->request.claim;
     const struct id *from = &ev->request.from;
+    char name[NODE_NAME_BYTES];
 
     /* A claim that names somebody else than its signer is nobody's. */
     if (!id_equal(from, &claim->ref.node) || id_equal(from, &e->conf.self.node) ||
         claim->term == 0 || !score_is_good(claim->score)) {
-        log_to(&e->env.log, LOG_LEVEL_REMOTE, "election: %s: a claim that is none",
-               e->conf.overlay);
-        hello_answer(e, ev->request.handle);
-        return;
+        log_to(&e->env.log, LOG_LEVEL_REMOTE, "election: %s: CLAIM of %s rejected: malformed",
+               e->conf.overlay, election_name(e, from, name));
+    } else if (!term_is_plausible(e, claim->term)) {
+        term_refuse(e, from, "CLAIM", claim->term);
+        record_read_gateways(e); /* who was away for long finds out by the records */
+    } else {
+        take_claim(e, claim);
     }
-    election_saw_term(e, claim->term);
-    ranking_learn(e, &claim->ref, claim->score);
-    if (claim->term >= e->term)
-        accept(e, claim);
-    else if (e->role == ELECTION_ACTIVE)
-        claim_tell(e, from);
     hello_answer(e, ev->request.handle);
 }
 
@@ -282,14 +282,11 @@ claim_on_answer(struct election *e, const struct election_event *ev)
 
     if (ev->answer.st != ST_OK)
         return; /* it learns by its next HELLO or read */
-    election_saw_term(e, ans->term);
     if (e->role != ELECTION_ACTIVE)
         return;
     steps_note(e, STEP_ANSWERED);
     tell_newcomers(e, ans);
-    if (ans->term > e->term && id_is_zero(&ans->active))
-        raise(e, NULL, "a higher term is remembered");
-    else if (ans->term > e->term)
+    if (ans->term > e->term)
         record_read_gateways(e);
 }
 
@@ -306,11 +303,13 @@ claim_on_ring(struct election *e, enum status st, uint32_t term)
     }
     e->ring.read_ms = e->ring.sent_ms;
     e->ring.at_ms = MOMENT_NEVER;
-    election_saw_term(e, term);
+    e->ring_term = term;
+    if (term > e->highest_term && e->highest_term > 0 && !term_is_plausible(e, term))
+        term_refuse(e, NULL, "entry", term);
     if (e->role != ELECTION_ACTIVE || !e->is_blind)
         return;
     e->is_blind = false;
-    if (term < e->term)
+    if (term < e->term || !term_is_plausible(e, term))
         return;
     snprintf(reason, sizeof(reason), "the ring remembers term %u", term);
     raise(e, NULL, reason);

@@ -84,6 +84,7 @@ election_new(const struct election_conf *conf, const struct election_env *env, s
         e->conf.hello_max_ms = 10 * conf->hello_ms;
     e->env = *env;
     e->now = now;
+    term_begin(e);
     steps_clear(&e->next_steps);
     e->deadline_ms = MOMENT_NEVER;
     e->overlay = PEER_DOWN;
@@ -120,13 +121,6 @@ election_token(struct election *e)
     if (++e->next_token == 0)
         e->next_token = 1; /* 0 marks an empty slot */
     return e->next_token;
-}
-
-void
-election_saw_term(struct election *e, uint32_t term)
-{
-    if (term > e->highest_term)
-        e->highest_term = term;
 }
 
 uint64_t
@@ -497,6 +491,19 @@ election_handover(struct election *e, struct moment now, const char *node, struc
     e->now = now;
     notice_sleep(e);
     st = leave_hand_over_to(e, node, why);
+    settle(e);
+    return st;
+}
+
+enum status
+election_reset_term(struct election *e, struct moment now, struct why *why)
+{
+    enum status st;
+
+    assert(now.mono_ms >= e->now.mono_ms);
+    e->now = now;
+    notice_sleep(e);
+    st = term_reset(e, why);
     settle(e);
     return st;
 }

@@ -27,7 +27,16 @@
  * random; each rank behind them half as often, down to conf.hello_max_ms; other gateways every
  * hello_ms.
  *
- * Terms: a claim names a term, one more than the highest that was ever seen, the ring's included.
+ * Terms: a claim names a term, one more than the highest that is proven, the ring's included.  A
+ * term is proven by a gateway's record, a CLAIM or the answer of a gateway, whose certificate was
+ * checked; a HELLO, or what others say of a gateway, proves nothing and is a reason to read the
+ * records.  Terms are bounded: none is over ELECTION_TERM_MAX, and none is believed that is more
+ * than ELECTION_TERM_STEP, and one for each second since the last was learnt, over the highest
+ * proven: so no single word uses the numbers up.  Who knows nothing yet, or finds no record within
+ * that bound and hears no gateway it knows, goes by the lowest record.  A gateway that goes back by
+ * ELECTION_TERM_STEP or more has reset its term (election_reset_term): who follows it goes back
+ * too.
+ *
  * A term names the active set of up to conf.gateways nodes.  Among claims the highest (term, score
  * at the claim, Node-ID) wins; the loser steps down and the winner announces itself anew to all it
  * knows. A claim without `replaces` in an overlay of one gateway replaces whoever is active.
@@ -66,6 +75,8 @@
 #include "election/score.h"
 #include "local-overlays/peer.h"
 
+#define ELECTION_TERM_MAX       TERM_MAX
+#define ELECTION_TERM_STEP      1024
 #define ELECTION_GATEWAYS_MAX   8
 #define ELECTION_CANDIDATES_MAX 128 /* the best; the rest of the list is not looked at */
 #define ELECTION_FOLLOWERS_MAX  256 /* peers with calls, the last heard */
@@ -321,6 +332,14 @@ uint64_t election_deadline_ms(const struct election *e);
  */
 NODISCARD enum status election_handover(struct election *e, struct moment now, const char *node,
                                         struct why *why);
+
+/**
+ * election_reset_term - the way back from a term that is far too high: this gateway goes on as the
+ *                       gateway of term 1, and all that follow it go back with it
+ * Returns: ST_OK; ST_STATE if this node is not active, or its term is no higher than
+ *          ELECTION_TERM_STEP.
+ */
+NODISCARD enum status election_reset_term(struct election *e, struct moment now, struct why *why);
 
 /* ---- what may be looked at ------------------------------------------------------------------- */
 enum election_role election_role(const struct election *e);

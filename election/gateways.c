@@ -153,7 +153,7 @@ gateways_set(struct election *e, uint32_t term, const struct election_gateway *g
     memcpy(e->gateway, next, next_count * sizeof(next[0]));
     e->gateway_count = next_count;
     e->term = term;
-    election_saw_term(e, term);
+    term_learn(e, term);
     note_vacancy(e);
     if (changed)
         e->env.gateways_changed(e->env.ctx, e->gateway, e->gateway_count);

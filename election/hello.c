@@ -218,10 +218,8 @@ hello_on_request(struct election *e, const struct election_event *ev)
     const struct hello_req *req = ev->request.hello;
 
     ranking_on_hello(e, &ev->request.from, req);
-    if (req->term > e->term) { /* it knows of a later claim: a word is no proof, a record is */
+    if (req->term > e->term) /* it knows of a later claim: a word is no proof, a record is */
         record_read_gateways(e);
-        claim_was_told(e, req->term);
-    }
     hello_answer(e, ev->request.handle);
 }
 
@@ -252,7 +250,7 @@ follow_lead(struct election *e, const struct id *from, const struct hello_ans *a
         return;
     if (c)
         lead.ref = c->record.ref;
-    gateways_set(e, ans->term, &lead, 1);
+    gateways_set(e, e->term, &lead, 1);
 }
 
 static void
@@ -264,6 +262,16 @@ on_active_answer(struct election *e, struct watched *w, const struct hello_ans *
     /* Of several gateways the first one's list is the one that all candidates go by. */
     if (at == 0 || !e->watched[0].is_heard || e->watched[0].trust != TRUST_OK)
         ranking_heard(e, ans);
+    if (!term_is_plausible(e, ans->term)) {
+        term_refuse(e, &w->node, "HELLO answer", ans->term);
+        record_read_gateways(e);
+        return;
+    }
+    if (term_is_given_back(e, &w->node, ans->term)) {
+        struct election_gateway by = e->gateway[at];
+        term_give_back(e, &by, ans->term);
+        return;
+    }
     if (ans->term <= e->term && e->gateway[at].score == ans->score)
         return;
     if (e->role == ELECTION_ACTIVE) { /* of a set of several: let the records tell */
@@ -297,7 +305,6 @@ hello_on_answer(struct election *e, const struct election_event *ev)
     if (slot == ELECTION_SENT_MAX)
         return; /* too old to tell us anything */
     measure(w, e->now.mono_ms, (uint32_t)(e->now.mono_ms - w->sent[slot].at_ms));
-    election_saw_term(e, ans->term);
     if (ans->is_active)
         on_active_answer(e, w, ans);
     else

@@ -8,6 +8,7 @@
  *     suspicion.c  silence, suspicion, indirect probe, verdict
  *     claim.c      when to claim, claims and conflicts, preemption
  *     steps.c      how a change came about, for the history
+ *     term.c       which terms are believed, and how one is given back
  *     leave.c      hand-over, planned or before a leave
  *     record.c     what is read from the overlay and kept in it
  *
@@ -24,7 +25,6 @@
 #define ELECTION_SENT_MAX  16  /* HELLOs whose tokens are remembered, for the RTT */
 #define SETTLE_HELLOS      10  /* no claim before the overlay was up for so many intervals */
 #define FIRST_ANSWER_MS    333 /* the interval assumed for a gateway never heard, its RTT unknown */
-#define REMEMBER_MS        2000 /* so long a term that is told may still show up in a record */
 #define RETRY_MS           500
 #define RECORD_GRACE_MS    2000 /* a claim is heard, and only then its record can be read */
 #define READ_LOST_MS       10000
@@ -127,13 +127,13 @@ struct election {
 
     enum election_role role;
     uint32_t term;         /* of the active set */
-    uint32_t highest_term; /* ever seen, anywhere */
-    uint16_t claim_score;  /* ACTIVE: frozen */
+    uint32_t highest_term; /* proven: claimed by us, or in a record or CLAIM that was checked */
+    uint32_t ring_term;    /* of the ring's entries; judged against highest_term at a claim */
+    uint32_t credit;       /* how far over highest_term a term may be; grows with time */
+    uint64_t credit_wall_ms;
+    uint16_t claim_score; /* ACTIVE: frozen */
     uint64_t claimed_wall_ms;
     bool is_blind;      /* claimed without having heard the ring */
-    uint32_t told_term; /* ACTIVE: somebody remembers it; over ours, and no record has it */
-    uint64_t told_ms;   /* when it was first told */
-    bool is_behind;     /* OBSERVER: who had our term is gone, and we follow a lower one */
     struct id replaces; /* in our claim; zero for none */
 
     enum peer_state overlay;
@@ -207,8 +207,6 @@ uint16_t election_own(const struct election *e);
 /** election_is_settled - has the overlay been joined or alone for the settling time? */
 bool election_is_settled(const struct election *e);
 uint64_t election_settle_ms(const struct election *e);
-/** election_saw_term - remember the highest. */
-void election_saw_term(struct election *e, uint32_t term);
 /** election_name - what a log line calls a node: its name, or the head of its Node-ID. */
 const char *election_name(const struct election *e, const struct id *node,
                           char out[NODE_NAME_BYTES]);
@@ -318,15 +316,30 @@ void claim_restate(struct election *e);
 /** claim_go_on_without - of several, one is silent and no candidate is left to replace it: what is
  *  still read of it is outranked.  It may join again where it is alive. */
 void claim_go_on_without(struct election *e, const struct id *silent);
-/** claim_was_told - somebody remembers @term, which is higher than ours. */
-void claim_was_told(struct election *e, uint32_t term);
-/** claim_on_read - the records were read, and what was told is in none of them: claim over it. */
-void claim_on_read(struct election *e);
 /** claim_step_down - active no more; another gateway is, or we leave. */
 void claim_step_down(struct election *e, enum election_role to, const char *reason);
 void claim_on_ring(struct election *e, enum status st, uint32_t term);
 /** claim_stagger_ms - how much later the next in rank claims. */
 uint32_t claim_stagger_ms(const struct election *e);
+
+/* ---- term.c -----------------------------------------------------------------------------------
+ */
+void term_begin(struct election *e);
+/** term_is_plausible - may the election have come to @term since highest_term was proven? */
+bool term_is_plausible(const struct election *e, uint32_t term);
+/** term_learn - @term is proven and plausible, or our own. */
+void term_learn(struct election *e, uint32_t term);
+/** term_refuse - tell the log; @from NULL: the ring. */
+void term_refuse(struct election *e, const struct id *from, const char *way, uint32_t term);
+/** term_next - the term of a claim of ours. */
+uint32_t term_next(const struct election *e);
+/** term_limit - of the records that were read, those over it do not count. */
+uint32_t term_limit(const struct election *e, const struct gateway_record *record, size_t count);
+/** term_is_given_back - does the gateway @node, whose term we have, go far back to @term? */
+bool term_is_given_back(const struct election *e, const struct id *node, uint32_t term);
+void term_give_back(struct election *e, const struct election_gateway *by, uint32_t term);
+/** term_reset - the operator's way back: ST_STATE where this node is not active or has no need. */
+enum status term_reset(struct election *e, struct why *why);
 
 /* ---- leave.c --------------------------------------------------------------------------------- */
 void leave_run(struct election *e);

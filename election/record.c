@@ -90,7 +90,7 @@ plan_gateways(struct election *e, bool has_failed)
     has_failed = has_failed || may_be_replaced(e);
     if (e->role == ELECTION_OBSERVER)
         period_ms *= OBSERVER_SLOWER;
-    if ((e->gateway_count == 0 || e->is_behind) && period_ms > NO_GATEWAY_RETRY_MS)
+    if (e->gateway_count == 0 && period_ms > NO_GATEWAY_RETRY_MS)
         period_ms = NO_GATEWAY_RETRY_MS;
     for (size_t i = 0; i < e->gateway_count; i++)
         if (!e->gateway[i].sip_uri[0])
@@ -146,9 +146,18 @@ gateway_of_record(const struct gateway_record *r)
     return g;
 }
 
+/* With the last term of all a claim cannot outrank the one it replaces: that one's record counts no
+ * more, however long it is still there. */
+static bool
+is_outranked(const struct election *e, const struct gateway_record *r)
+{
+    return r->term == ELECTION_TERM_MAX ? gateways_was_refuted(e, &r->ref.node, r->term)
+                                        : gateways_is_refuted(e, &r->ref.node, r->term);
+}
+
 /* The records that count: of the highest term, not our own, not of one that says it is none. */
 static size_t
-pick(const struct election *e, const struct gateway_record *record, size_t count,
+pick(const struct election *e, const struct gateway_record *record, size_t count, uint32_t limit,
      struct election_gateway *ret, uint32_t *ret_term)
 {
     size_t picked = 0;
@@ -156,8 +165,8 @@ pick(const struct election *e, const struct gateway_record *record, size_t count
     *ret_term = 0;
     for (size_t i = 0; i < count; i++) {
         const struct gateway_record *r = &record[i];
-        if (id_equal(&r->ref.node, &e->conf.self.node) || r->term < *ret_term ||
-            gateways_is_refuted(e, &r->ref.node, r->term))
+        if (id_equal(&r->ref.node, &e->conf.self.node) || r->term < *ret_term || r->term > limit ||
+            is_outranked(e, r))
             continue;
         if (r->term > *ret_term)
             picked = 0;
@@ -230,39 +239,61 @@ tell_losers(struct election *e, const struct gateway_record *record, size_t coun
 }
 
 /*
- * Who had the highest term is gone without a successor that knew of it: this node alone remembers.
- * It follows whoever there is, and tells it, so that it claims over that term.
+ * Who had the highest term is gone without a successor that knew of it: this node alone remembers,
+ * and a memory is no proof.  It follows whoever there is, under the term that has a record.
  */
 static void
-follow_lower(struct election *e, const struct election_gateway *found, size_t count)
+follow_lower(struct election *e, uint32_t term, const struct election_gateway *found, size_t count)
 {
     for (size_t i = 0; i < e->gateway_count; i++)
         if (gateways_is_lively(e, i))
             return;
-    e->is_behind = true;
-    gateways_set(e, e->term, found, count);
-    for (size_t i = 0; i < e->gateway_count; i++)
-        hello_tell(e, &e->gateway[i].ref.node);
+    gateways_set(e, term, found, count);
+}
+
+/* A gateway's own record goes far back: its operator reset the term. */
+static void
+take_back(struct election *e, const struct gateway_record *record, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (term_is_given_back(e, &record[i].ref.node, record[i].term)) {
+            struct election_gateway by = gateway_of_record(&record[i]);
+            term_give_back(e, &by, record[i].term);
+            return;
+        }
+}
+
+/* Records over the limit are told of, and do not count. */
+static uint32_t
+judge_terms(struct election *e, const struct gateway_record *record, size_t count)
+{
+    uint32_t limit = term_limit(e, record, count);
+
+    for (size_t i = 0; i < count; i++) {
+        if (record[i].term > limit)
+            term_refuse(e, &record[i].ref.node, "record", record[i].term);
+        /* Of an earlier life of this node, or a removal that got lost: nobody may follow it. */
+        if (e->role != ELECTION_ACTIVE && id_equal(&record[i].ref.node, &e->conf.self.node))
+            e->env.withdraw(e->env.ctx, ELECTION_RECORD_GATEWAY);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (record[i].term <= limit)
+            term_learn(e, record[i].term);
+    return limit;
 }
 
 static void
 take_records(struct election *e, const struct gateway_record *record, size_t count)
 {
     struct election_gateway found[ELECTION_GATEWAYS_MAX];
-    uint32_t term = 0;
+    uint32_t term = 0, limit;
     size_t picked;
 
-    for (size_t i = 0; i < count; i++) {
-        election_saw_term(e, record[i].term);
-        /* Of an earlier life of this node, or a removal that got lost: nobody may follow it. */
-        if (e->role != ELECTION_ACTIVE && id_equal(&record[i].ref.node, &e->conf.self.node))
-            e->env.withdraw(e->env.ctx, ELECTION_RECORD_GATEWAY);
-    }
-    picked = pick(e, record, count, found, &term);
-    if (term >= e->term)
-        e->is_behind = false;
-    else if (picked > 0 && e->role == ELECTION_OBSERVER)
-        follow_lower(e, found, picked);
+    take_back(e, record, count);
+    limit = judge_terms(e, record, count);
+    picked = pick(e, record, count, limit, found, &term);
+    if (picked > 0 && term < e->term && e->role == ELECTION_OBSERVER)
+        follow_lower(e, term, found, picked);
     if (picked > 0 && term >= e->term) {
         if (e->role == ELECTION_ACTIVE) {
             meet_as_active(e, term, found, picked);
@@ -280,10 +311,8 @@ void
 record_on_gateways(struct election *e, const struct election_event *ev)
 {
     ended(&e->gateways, ev->gateways.st);
-    if (ev->gateways.st == ST_OK) {
+    if (ev->gateways.st == ST_OK)
         take_records(e, ev->gateways.record, ev->gateways.count);
-        claim_on_read(e);
-    }
     plan_gateways(e, ev->gateways.st != ST_OK);
 }
 

@@ -61,7 +61,7 @@ read_gateway(struct slice value, struct directory_gateway *ret)
     if (sip_registration_read(value, &r) != ST_OK || r.type != SIP_REGISTRATION_URI ||
         slice_to_text(r.uri, ret->uri, sizeof(ret->uri)) != ST_OK || !is_uri(ret->uri))
         return false;
-    if (!read_parameter(ret->uri, "term", UINT32_MAX, &is_there, &ret->term) || !is_there)
+    if (!read_parameter(ret->uri, "term", TERM_MAX, &is_there, &ret->term) || !is_there)
         return false;
     if (!read_parameter(ret->uri, "priority", UINT16_MAX, &is_there, &number))
         return false;

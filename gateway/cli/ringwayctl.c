@@ -33,6 +33,7 @@ static const char usage[] =
     "  election history            changes of this node's role, with reasons and the time they "
     "took\n"
     "  election handover [NODE]    the gateway hands over to NODE, or to its first candidate\n"
+    "  election reset-term         the gateway goes back to term 1, and the overlay with it\n"
     "  overlay local|global        neighbours, routing table, records held\n"
     "  resolve URI                 contacts, overlay, hops and the time it took\n"
     "  registrations               phones this node serves\n"
@@ -209,6 +210,18 @@ handover(const struct call *call, const char *node)
 }
 
 static int
+reset_term(const struct call *call)
+{
+    json_t *body = json_object();
+    int status = EXIT_USAGE;
+
+    if (body)
+        status = post(call, "/v1/election/reset-term", body, "the term is 1");
+    json_decref(body);
+    return status;
+}
+
+static int
 election(const struct call *call, int argc, char **argv)
 {
     if (argc == 1)
@@ -217,7 +230,9 @@ election(const struct call *call, int argc, char **argv)
         return get(call, "/v1/election/history", show_history);
     if (strcmp(argv[1], "handover") == 0 && argc <= 3)
         return handover(call, argc == 3 ? argv[2] : NULL);
-    return complain("election: allowed are [--watch], history and handover [NODE]");
+    if (strcmp(argv[1], "reset-term") == 0 && argc == 2)
+        return reset_term(call);
+    return complain("election: allowed are [--watch], history, handover [NODE] and reset-term");
 }
 
 /* ---- the other commands -----------------------------------------------------------------------

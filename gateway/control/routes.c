@@ -253,6 +253,17 @@ post_handover(struct control *c, struct evhttp_request *request)
 }
 
 static void
+post_reset_term(struct control *c, struct evhttp_request *request)
+{
+    struct why why = {""};
+    enum status st =
+        election_reset_term(node_election(c->source.node), c->source.now(c->source.ctx), &why);
+
+    c->source.touched(c->source.ctx);
+    answer_done(request, st, &why);
+}
+
+static void
 do_request(struct control *c, struct evhttp_request *request,
            enum status (*act)(void *ctx, struct why *why), bool *is_done)
 {
@@ -296,6 +307,7 @@ static const struct route {
     {"/v1/election", false, get_election},
     {"/v1/election/history", false, get_history},
     {"/v1/election/handover", true, post_handover},
+    {"/v1/election/reset-term", true, post_reset_term},
     {"/v1/overlay/local", false, get_local},
     {"/v1/overlay/global", false, get_global},
     {"/v1/resolve", false, get_resolve},

@@ -43,6 +43,7 @@ NODISCARD enum status private_read(struct slice in, uint16_t *ret_subtype, struc
 #define OVERLAY_NAME_BYTES 128
 #define AOR_BYTES          256 /* "alice@site.pastry" */
 
+#define TERM_MAX             0x7fffffffu /* of an election; a higher one is not believed */
 #define HELLO_CANDIDATES_MAX 16
 #define RING_NEIGHBOURS_MAX  8
 

@@ -107,7 +107,10 @@ after_step(struct world_node *n)
     struct world *w = n->world;
     uint32_t term = election_term(n->election);
 
-    if (term < n->term_before)
+    /* What an observer remembers is no proof: it follows whoever is left.  A reset goes far back.
+     */
+    if (term < n->term_before && election_role(n->election) != ELECTION_OBSERVER &&
+        n->term_before - term < ELECTION_TERM_STEP)
         world_break(w, "%c's term fell from %u to %u", n->name, n->term_before, term);
     n->term_before = term;
     if (election_deadline_ms(n->election) <= w->now_ms)
@@ -508,6 +511,16 @@ world_handover(struct world *w, char from, const char *to)
 {
     struct world_node *n = node_of(w, from);
     enum status st = election_handover(n->election, world_moment(n), to, NULL);
+
+    after_step(n);
+    return st;
+}
+
+enum status
+world_reset_term(struct world *w, char name)
+{
+    struct world_node *n = node_of(w, name);
+    enum status st = election_reset_term(n->election, world_moment(n), NULL);
 
     after_step(n);
     return st;

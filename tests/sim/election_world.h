@@ -4,9 +4,9 @@
  * Up to WORLD_NODES nodes named a, b, c, ...; one clock, one network with a latency, losses and two
  * sides that a partition can cut apart; each side's copy of the overlay's records; one global ring.
  * The trace holds each change of role.  After every event the world checks that no node's term runs
- * back, that each claim has a higher term than the node's last, that nobody knows more gateways
- * than are configured, and that one side has no two gateways too many for longer than
- * WORLD_HEAL_MS.
+ * back (an observer's may, and a reset), that each claim has a higher term than the node's last,
+ * that nobody knows more gateways than are configured, and that one side has no two gateways too
+ * many for longer than WORLD_HEAL_MS.
  */
 #ifndef TESTS_SIM_ELECTION_WORLD_H
 #define TESTS_SIM_ELECTION_WORLD_H
@@ -114,6 +114,7 @@ void world_set_score(struct world *w, char name, uint16_t score);
 void world_set_calls(struct world *w, char name, uint32_t calls);
 void world_leave(struct world *w, char name);
 enum status world_handover(struct world *w, char from, const char *to);
+enum status world_reset_term(struct world *w, char name);
 void world_step(struct world *w, char name, const struct election_event *ev);
 
 /** world_expect - compare the trace since the last call. */

@@ -272,6 +272,14 @@ election_handover(struct election *e, struct moment now, const char *node, struc
                : why_set(why, played.handover_status, "not the gateway");
 }
 
+enum status
+election_reset_term(struct election *e, struct moment now, struct why *why)
+{
+    (void)e;
+    (void)now;
+    return why_set(why, ST_STATE, "not the gateway");
+}
+
 /* ---- the daemon that is played --------------------------------------------------------------- */
 
 static char folder[] = "/tmp/test_control.XXXXXX";

@@ -595,7 +595,10 @@ START_TEST(odd_claims_are_nobodys)
     world_step(&w, 'a', &ev);
     ck_assert_uint_eq(election_term(world_election(&w, 'a')), 1);
     expect_followed('a');
-    claim.term = UINT32_MAX; /* the last term there is still has one winner */
+    claim.term = UINT32_MAX; /* no election came so far */
+    world_step(&w, 'a', &ev);
+    expect_followed('a');
+    claim.term = 9;
     world_step(&w, 'a', &ev);
     ck_assert_int_eq(world_gateway(&w, 'a'), 'c');
     world_run_until(&w, 12000);
