@@ -87,6 +87,14 @@ on_node_disconnect(void *ctx, enum node_overlay which, const struct id *node)
     links_close(d->links[which], node);
 }
 
+static const char *
+on_node_link_user(void *ctx, enum node_overlay which, const struct id *node)
+{
+    struct daemon *d = ctx;
+
+    return links_user(d->links[which], node);
+}
+
 static uint64_t
 on_node_random(void *ctx)
 {
@@ -190,6 +198,16 @@ on_message(void *ctx, const struct id *from, struct slice message)
     daemon_settle(side->daemon);
 }
 
+/* Its link is older than the one that was refused: if nobody is there, a Ping shows it. */
+static void
+on_rival(void *ctx, const struct id *node)
+{
+    struct daemon_side *side = ctx;
+
+    node_on_link_rival(side->daemon->node, daemon_now(), side->which, node);
+    daemon_settle(side->daemon);
+}
+
 static enum status
 open_links(struct daemon *d, enum node_overlay which, struct why *why)
 {
@@ -199,7 +217,8 @@ open_links(struct daemon *d, enum node_overlay which, struct why *why)
                                     .on_suspect = on_suspect,
                                     .on_down = on_down,
                                     .on_connect_failed = on_connect_failed,
-                                    .on_message = on_message};
+                                    .on_message = on_message,
+                                    .on_rival = on_rival};
 
     d->side[which] = (struct daemon_side){d, which};
     settings_links(&d->config, which, &conf);
@@ -339,6 +358,7 @@ make_node(struct daemon *d, struct why *why)
                            .send = on_node_send,
                            .connect = on_node_connect,
                            .disconnect = on_node_disconnect,
+                           .link_user = on_node_link_user,
                            .random = on_node_random,
                            .links_show_certificates = true,
                            .check_gateway = on_node_check_gateway,

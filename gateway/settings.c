@@ -74,6 +74,7 @@ settings_peer(const struct config *c, const struct config_overlay *o,
     peer_conf_defaults(ret);
     copy(ret->overlay, sizeof(ret->overlay), o->name);
     ret->self.node = *identity_node(identity);
+    copy(ret->address, sizeof(ret->address), c->node.address);
     copy(ret->self.name, sizeof(ret->self.name), c->node.name);
     copy(ret->self.address, sizeof(ret->self.address), o->listen);
     copy(ret->parameters, sizeof(ret->parameters), o->parameters);

@@ -39,6 +39,7 @@ peer_conf_defaults(struct peer_conf *conf)
                                .max_records = 200000,
                                .max_record_bytes = (size_t)256 << 20,
                                .max_transactions = 4096};
+    conf->max_bad_signatures = 3;
 }
 
 const struct topology_ops *
@@ -198,6 +199,7 @@ destroy(struct peer *p)
     map_free(p->link_by_id);
     transactions_free(p->transactions);
     duplicates_free(p->duplicates);
+    replays_free(p->replays);
     reassembly_free(p->reassembly);
     storage_free(p->storage);
     free(p);

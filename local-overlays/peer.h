@@ -53,6 +53,8 @@ enum peer_aim { PEER_AIM_NOTHING, PEER_AIM_CLIENT, PEER_AIM_MEMBER };
 struct peer_conf {
     char overlay[OVERLAY_NAME_BYTES]; /* "pastry", "p2psip.global" */
     struct node_ref self;             /* Node-ID, name, "IP:PORT" of its listening port */
+    char address[NODE_ADDRESS_BYTES]; /* our Node-ID is its hash, as everybody's is of his; "": not
+                                       */
     const struct topology_ops *topology;
     char parameters[TOPOLOGY_PARAMETER_BYTES];
     char bootstrap[PEER_BOOTSTRAP_MAX][NODE_ADDRESS_BYTES]; /* "IP:PORT"; own address is skipped */
@@ -69,6 +71,7 @@ struct peer_conf {
     size_t max_records;               /* values held, all kinds; default 200000 */
     size_t max_record_bytes;          /* of all values held; default 256 MiB */
     size_t max_transactions;          /* requests under way; default 4096 */
+    uint32_t max_bad_signatures; /* over one link, then it is closed; default 3; 0: any number */
 };
 /** peer_conf_defaults - fill in every default; the caller sets overlay, self, topology, bootstrap.
  */
@@ -95,6 +98,9 @@ struct peer_env {
     /** A link comes up only after both ends have verified each other's certificate, and @keys
      *  remembers it: what goes straight to the other end need not bring ours once more. */
     bool links_show_certificates;
+    /** link_user - the user name of the certificate of a link that is up, "" if none.  May be NULL.
+     */
+    const char *(*link_user)(void *ctx, const struct id *node);
     /** on_state - the state, or the number of neighbours, changed. */
     void (*on_state)(void *ctx, enum peer_state state, const char *reason);
     /** on_request - one of our private requests came for this node; answer by peer_answer(), at
@@ -128,6 +134,9 @@ void peer_learn(struct peer *p, struct moment now, const struct node_ref *ref);
 void peer_on_link_up(struct peer *p, struct moment now, const struct id *node, const char *address);
 void peer_on_link_suspect(struct peer *p, struct moment now, const struct id *node,
                           bool is_suspect);
+/** peer_on_link_rival - another with the same Node-ID was refused: is the one that has the link
+ * there? */
+void peer_on_link_rival(struct peer *p, struct moment now, const struct id *node);
 void peer_on_link_down(struct peer *p, struct moment now, const struct id *node,
                        const char *reason);
 void peer_on_connect_failed(struct peer *p, struct moment now, const char *address,

@@ -82,7 +82,8 @@ answered(void *owner, void *ctx, struct moment now, const struct transaction_end
         return;
     }
     l = peer_link_make(p, &a->node);
-    if (l && read_candidate(body.candidates, address))
+    if (l && read_candidate(body.candidates, address) &&
+        peer_is_address_of(p, &a->node, address, e->answer->contents.extensions))
         note_address(l, address);
     if (l && l->is_up) {
         end(p, a, ST_OK);
@@ -107,6 +108,7 @@ send_attach(struct peer *p, const struct topology_target *to, struct attach *a, 
     body.candidates = writer_slice(&candidates);
     attach_write(&w, &body);
     peer_write_algorithm(p, &extensions);
+    peer_write_address(p, &extensions);
     if (!a->is_for_plugin) {
         struct extension link_only = {.type = EXTENSION_LINK_ONLY};
         extension_write(&extensions, &link_only);
@@ -268,6 +270,8 @@ check_attach(struct peer *p, struct incoming *in, bool is_for_plugin, struct att
         return why_set(why, ST_IN_PROGRESS, "not in the overlay");
     if (!read_candidate(ret->candidates, address))
         return why_set(why, ST_UNSUPPORTED, "no TLS-TCP-FH-NO-ICE host candidate");
+    if (!peer_is_address_of(p, &in->signer->node, address, in->message->contents.extensions))
+        return why_set(why, ST_FORBIDDEN, "%s is not the address of the certificate", address);
     if (p->links_connecting >= PEER_CONNECTING_MAX)
         return why_set(why, ST_LIMIT, "too many links being built");
     return ST_OK;
@@ -293,7 +297,7 @@ peer_on_attach_request(struct peer *p, struct incoming *in)
         peer_reply_error(p, &in->answer, ERROR_IN_PROGRESS, writer_slice(&info));
         writer_done(&info);
     } else {
-        if (st == ST_INCOMPATIBLE)
+        if (st == ST_INCOMPATIBLE || st == ST_FORBIDDEN)
             peer_refuse(p, &in->signer->node, why.text);
         peer_reply_text(p, &in->answer, st, why.text);
     }

@@ -33,6 +33,7 @@
 #include "local-overlays/peer.h"
 #include "peer-protocol/routing/duplicates.h"
 #include "peer-protocol/routing/envelope.h"
+#include "peer-protocol/routing/replays.h"
 #include "peer-protocol/routing/routing.h"
 #include "peer-protocol/routing/transactions.h"
 #include "peer-protocol/storage/storage.h"
@@ -40,6 +41,7 @@
 #define PEER_CONFIGURATION_SEQUENCE 1 /* until there is a configuration document */
 
 #define PEER_DUPLICATES_MAX        2048
+#define PEER_SHUT_OUT_MAX          16 /* nodes, the last ones */
 #define PEER_DUPLICATE_BYTES_MAX   (4u << 20)
 #define PEER_ANSWERS_MAX           1024   /* requests that wait for our own answer */
 #define PEER_CERTIFICATE_BYTES_MAX 60000u /* of others in one message, beside our own */
@@ -90,6 +92,7 @@ struct link {
     bool is_user_known;
     struct id user;   /* H(user name) of what it has signed, with is_user_known */
     uint64_t used_ms; /* up: last message; connecting: since when */
+    uint32_t bad_signatures;
 };
 
 enum entry_state { ENTRY_IDLE, ENTRY_CONNECTING, ENTRY_ASKING };
@@ -206,6 +209,13 @@ struct peer {
     struct list_node offers;
     struct transactions *transactions;
     struct duplicates *duplicates;
+    struct replays *replays; /* made with the first private request */
+    uint64_t sequence;       /* of our last private request */
+    struct shut_out {
+        struct id node;
+        uint64_t until_ms;
+    } shut_out[PEER_SHUT_OUT_MAX];
+    unsigned shut_out_next;
     struct reassembly *reassembly; /* made with the first fragment */
     struct storage *storage;
     struct list_node forwarded; /* oldest first */
@@ -308,6 +318,23 @@ struct incoming {
     struct answer_to answer;
 };
 void peer_on_request(struct peer *p, struct incoming *in);
+
+/* ---- peer_trust.c ---- */
+/** peer_bad_signature - @m came from @from and was refused with @st: too many end the link. */
+void peer_bad_signature(struct peer *p, const struct id *from, const struct message *m,
+                        enum status st);
+/** peer_is_shut_out - its link was ended for that lately. */
+bool peer_is_shut_out(const struct peer *p, const struct id *node);
+/** peer_write_fresh - what binds a request to this moment and to @to. */
+void peer_write_fresh(struct peer *p, const struct destination *to, struct writer *extensions);
+/** peer_check_fresh - is a private request no replay?  ST_OK; ST_FORBIDDEN, ST_MALFORMED with the
+ *  cause. */
+enum status peer_check_fresh(struct peer *p, const struct incoming *in, struct why *why);
+void peer_write_address(const struct peer *p, struct writer *extensions);
+/** peer_is_address_of - is @address ("IP:PORT") that of @node, as its Node-ID shows?  True where
+ *  Node-IDs are no hashes. */
+bool peer_is_address_of(const struct peer *p, const struct id *node, const char *address,
+                        struct slice extensions);
 
 /* ---- peer_link.c ---- */
 struct link *peer_link_find(const struct peer *p, const struct id *node);

@@ -255,8 +255,9 @@ peer_on_link_up(struct peer *p, struct moment now, const struct id *node, const 
     struct link *l;
 
     peer_enter(p, now);
-    l = p->state == PEER_DOWN || id_equal(node, &p->conf.self.node) ? NULL
-                                                                    : peer_link_make(p, node);
+    l = p->state == PEER_DOWN || id_equal(node, &p->conf.self.node) || peer_is_shut_out(p, node)
+            ? NULL
+            : peer_link_make(p, node);
     if (!l) {
         p->env.disconnect(p->env.ctx, node);
         peer_leave(p);
@@ -297,6 +298,18 @@ peer_on_link_suspect(struct peer *p, struct moment now, const struct id *node, b
         }
         transactions_run(p->transactions, now.mono_ms, p, peer_transmit, peer_expired);
     }
+    peer_leave(p);
+}
+
+void
+peer_on_link_rival(struct peer *p, struct moment now, const struct id *node)
+{
+    struct link *l;
+
+    peer_enter(p, now);
+    l = peer_link_find(p, node);
+    if (l)
+        peer_link_ask(p, l);
     peer_leave(p);
 }
 

@@ -81,11 +81,14 @@ take_answer(struct peer *p, const struct id *link, const struct message *m)
     struct error_body error = {0};
     struct signer signer;
     struct why why = {""};
+    enum status st;
 
     if (!tr)
         return; /* late, or to a request we never sent */
-    if (envelope_verify(&p->envelope, m, link, p->now.wall_ms, &signer, &why) != ST_OK) {
+    st = envelope_verify(&p->envelope, m, link, p->now.wall_ms, &signer, &why);
+    if (st != ST_OK) {
         peer_refuse(p, link, why.text);
+        peer_bad_signature(p, link, m, st);
         return;
     }
     if (m->contents.code == MESSAGE_ERROR) {
@@ -126,7 +129,8 @@ has_critical_extension(struct slice extensions)
 
     reader_init(&r, extensions);
     while (extension_read(&r, &e))
-        if (e.is_critical && e.type != EXTENSION_ALGORITHM && e.type != EXTENSION_LINK_ONLY)
+        if (e.is_critical && e.type != EXTENSION_ALGORITHM && e.type != EXTENSION_LINK_ONLY &&
+            e.type != EXTENSION_FRESH && e.type != EXTENSION_ADDRESS)
             return true;
     return false;
 }
@@ -188,6 +192,19 @@ answer_to(const struct message *m, const struct id *link, const struct signer *s
                               .options = writer_slice(options)};
 }
 
+static bool
+is_fresh(struct peer *p, struct incoming *in)
+{
+    struct why why = {""};
+    enum status st = peer_check_fresh(p, in, &why);
+
+    if (st == ST_OK)
+        return true;
+    peer_refuse(p, &in->signer->node, why.text);
+    peer_reply_text(p, &in->answer, st, why.text);
+    return false;
+}
+
 static void
 carry_out(struct peer *p, struct incoming *in)
 {
@@ -215,6 +232,8 @@ carry_out(struct peer *p, struct incoming *in)
             in->answer.is_remembered = true;
         }
     }
+    if (m->contents.code == MESSAGE_EXP_A_REQ && !is_fresh(p, in))
+        return;
     peer_on_request(p, in);
 }
 
@@ -226,9 +245,11 @@ take_request(struct peer *p, const struct id *link, const struct message *m,
     struct writer destinations, options;
     struct signer signer;
     struct why why = {""};
+    enum status st = envelope_verify(&p->envelope, m, link, p->now.wall_ms, &signer, &why);
 
-    if (envelope_verify(&p->envelope, m, link, p->now.wall_ms, &signer, &why) != ST_OK) {
+    if (st != ST_OK) {
         peer_refuse(p, link, why.text);
+        peer_bad_signature(p, link, m, st);
         return;
     }
     peer_link_learn_user(p, &signer);

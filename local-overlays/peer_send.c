@@ -188,16 +188,22 @@ fail_later(struct peer *p, const struct outgoing *o, enum status st)
 static enum status
 write_request(struct peer *p, const struct outgoing *o, uint64_t id, struct slice *ret)
 {
-    struct envelope_letter letter = {.transaction_id = id,
-                                     .code = o->code,
-                                     .body = o->body,
-                                     .extensions = o->extensions,
-                                     .certificates = o->certificates};
+    struct envelope_letter letter = {
+        .transaction_id = id, .code = o->code, .body = o->body, .certificates = o->certificates};
     struct forwarding h = envelope_header(&p->envelope, id);
-    struct writer destinations, message;
+    struct writer destinations, message, extensions;
     struct slice sealed;
-    enum status st = envelope_seal(&p->envelope, &letter, &sealed);
+    enum status st;
 
+    writer_init(&extensions, UINT16_MAX);
+    writer_bytes(&extensions, o->extensions);
+    if (o->code == MESSAGE_EXP_A_REQ)
+        peer_write_fresh(p, &o->to[o->count - 1], &extensions);
+    letter.extensions = writer_slice(&extensions);
+    st = extensions.failed;
+    if (st == ST_OK)
+        st = envelope_seal(&p->envelope, &letter, &sealed);
+    writer_done(&extensions);
     if (st != ST_OK)
         return st;
     writer_init(&destinations, UINT16_MAX);

@@ -180,6 +180,14 @@ node_settle(struct node *n, struct moment now)
     n->is_settling = false;
 }
 
+static const char *
+on_link_user(void *ctx, const struct id *node)
+{
+    struct node_side *side = ctx;
+
+    return side->node->env.link_user(side->node->env.ctx, side->which, node);
+}
+
 /* ---- birth and death
  * ------------------------------------------------------------------------------ */
 
@@ -194,6 +202,7 @@ new_peer(struct node *n, enum node_overlay which, struct moment now, struct why 
                            .random = on_random,
                            .keys = n->env.keys[which],
                            .links_show_certificates = n->env.links_show_certificates,
+                           .link_user = n->env.link_user ? on_link_user : NULL,
                            .on_state = on_state,
                            .on_request = on_request,
                            .on_link = on_link,
@@ -324,6 +333,14 @@ node_on_link_suspect(struct node *n, struct moment now, enum node_overlay which,
 {
     n->now = now;
     peer_on_link_suspect(n->peer[which], now, id, is_suspect);
+    node_settle(n, now);
+}
+
+void
+node_on_link_rival(struct node *n, struct moment now, enum node_overlay which, const struct id *id)
+{
+    n->now = now;
+    peer_on_link_rival(n->peer[which], now, id);
     node_settle(n, now);
 }
 

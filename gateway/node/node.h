@@ -43,6 +43,7 @@ struct node_env {
     void (*connect)(void *ctx, enum node_overlay which, const char *address,
                     const struct id *expected);
     void (*disconnect)(void *ctx, enum node_overlay which, const struct id *node);
+    const char *(*link_user)(void *ctx, enum node_overlay which, const struct id *node);
     uint64_t (*random)(void *ctx);
     struct keys keys[NODE_OVERLAYS];
     bool links_show_certificates; /* as peer.h has it */
@@ -98,6 +99,8 @@ void node_on_link_up(struct node *n, struct moment now, enum node_overlay which,
                      const struct id *id, const char *address);
 void node_on_link_suspect(struct node *n, struct moment now, enum node_overlay which,
                           const struct id *id, bool is_suspect);
+void node_on_link_rival(struct node *n, struct moment now, enum node_overlay which,
+                        const struct id *id);
 void node_on_link_down(struct node *n, struct moment now, enum node_overlay which,
                        const struct id *id, const char *reason);
 void node_on_connect_failed(struct node *n, struct moment now, enum node_overlay which,

@@ -70,6 +70,12 @@ NODISCARD enum status identity_check(struct identity *i, struct slice der, uint6
 NODISCARD enum status identity_of_tls(struct identity *i, struct ssl_st *ssl, struct signer *ret,
                                       struct why *why);
 
+#define IDENTITY_KEY_BYTES 32
+/** identity_key_of_tls - SHA-256 of the other end's public key: two certificates of one key are one
+ *  node's, old and renewed. */
+NODISCARD enum status identity_key_of_tls(const struct ssl_st *ssl,
+                                          uint8_t ret[IDENTITY_KEY_BYTES]);
+
 /** identity_set_limit - how many certificates of others are remembered at most; default 8192. */
 void identity_set_limit(struct identity *i, size_t certificates);
 

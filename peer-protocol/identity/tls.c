@@ -217,3 +217,14 @@ tls_peer(const SSL *ssl, struct slice *ret_der, struct why *why)
         return why_set(why, ST_SIGNATURE, "no certificate");
     return der_of(x, ret_der);
 }
+
+enum status
+identity_key_of_tls(const SSL *ssl, uint8_t ret[IDENTITY_KEY_BYTES])
+{
+    X509 *x = SSL_get0_peer_certificate(ssl);
+    unsigned len = 0;
+
+    if (!x || X509_pubkey_digest(x, EVP_sha256(), ret, &len) != 1 || len != IDENTITY_KEY_BYTES)
+        return ST_SIGNATURE;
+    return ST_OK;
+}

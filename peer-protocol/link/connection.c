@@ -48,7 +48,7 @@ connection_new(struct connection_env *env)
     c->fd = -1;
     c->begun_us = connection_now_us();
     list_init(&c->all);
-    struct connection_notice *notices[] = {&c->up, &c->suspect, &c->end};
+    struct connection_notice *notices[] = {&c->up, &c->suspect, &c->rival, &c->end};
     for (size_t i = 0; i < sizeof(notices) / sizeof(notices[0]); i++) {
         list_init(&notices[i]->queue);
         notices[i]->of = c;
@@ -79,6 +79,7 @@ connection_free(struct connection *c)
     list_remove(&c->all);
     list_remove(&c->up.queue);
     list_remove(&c->suspect.queue);
+    list_remove(&c->rival.queue);
     list_remove(&c->end.queue);
     close_socket(c);
     if (c->bev) {
@@ -273,11 +274,14 @@ on_handshake(struct connection *c)
     struct why why = {""};
 
     enum status st = identity_of_tls(c->env->identity, ssl, &signer, &why);
+    if (st == ST_OK)
+        st = identity_key_of_tls(ssl, c->key_hash);
     if (st != ST_OK) {
         connection_end(c, "certificate: %s", why.text[0] ? why.text : status_text(st));
         return;
     }
     c->node = signer.node;
+    memcpy(c->user, signer.user, sizeof(c->user));
     if (id_equal(&c->node, identity_node(c->env->identity))) {
         connection_end(c, "that is this node itself");
         return;

@@ -22,6 +22,7 @@
 
 #include "base/id.h"
 #include "base/list.h"
+#include "peer-protocol/identity/identity.h"
 #include "peer-protocol/link/acks.h"
 #include "peer-protocol/link/link.h"
 #include "peer-protocol/link/socket_address.h"
@@ -84,7 +85,9 @@ struct connection {
     in_port_t opener_port; /* the same at both ends */
     bool has_expected;
     struct id expected;
-    struct id node; /* from CONFIRMING on */
+    struct id node; /* from CONFIRMING on, and what its certificate says besides */
+    char user[USER_NAME_BYTES];
+    uint8_t key_hash[IDENTITY_KEY_BYTES];
     uint64_t begun_us;
     uint64_t up_us;
     int fd;                 /* CONNECTING; afterwards it is the bufferevent's, -1 here */
@@ -96,7 +99,7 @@ struct connection {
     struct frame_received received;
     uint64_t sent_messages, received_messages, sent_bytes, received_bytes;
     char reason[CONNECTION_REASON_BYTES];
-    struct connection_notice up, suspect, end;
+    struct connection_notice up, suspect, rival, end;
 };
 
 /** connection_now_us - the monotonic clock. */

@@ -12,8 +12,10 @@
  * One link a pair of nodes: of two connections that cross, the one opened by the node with the
  * higher Node-ID stays (both by the same: the one from the lower port); one that is opened later
  * than 500 ms after the old one came up replaces it (the other side restarted).  What loses still
- * delivers what is on its way, for a second.  The node stays up meanwhile: on_up is called again,
- * unless the old link was suspect, then on_down comes first.
+ * delivers what is on its way, for a second. A connection whose certificate has another key than
+ * the link's takes no part in that: while the link is up it is refused, and the handler is asked to
+ * send something over the link, which ends it if nobody is there.  The node stays up meanwhile:
+ * on_up is called again, unless the old link was suspect, then on_down comes first.
  *
  * Every data frame is acknowledged.  A period is max(suspect_min_ms, 4 RTT): one without any
  * acknowledgement while a frame waits for it makes the link SUSPECT, the next acknowledgement
@@ -63,6 +65,9 @@ struct links_handler {
     void (*on_connect_failed)(void *ctx, const char *address, const struct id *expected,
                               const char *reason);
     void (*on_message)(void *ctx, const struct id *from, struct slice message);
+    /** on_rival - somebody with another key came for this node, which has a link: he was refused.
+     *  Is that link alive?  Whatever is sent over it will show.  May be NULL. */
+    void (*on_rival)(void *ctx, const struct id *node);
 };
 
 void links_conf_defaults(struct links_conf *conf);
@@ -89,6 +94,8 @@ void links_connect(struct links *l, const char *address, const struct id *expect
  */
 NODISCARD enum status links_send(struct links *l, const struct id *to, struct slice message);
 void links_close(struct links *l, const struct id *node);
+/** links_user - the user name in the certificate of a link; "" without one. */
+const char *links_user(const struct links *l, const struct id *node);
 
 /** links_is_flushed - has everything queued been given to the kernel? */
 bool links_is_flushed(const struct links *l);

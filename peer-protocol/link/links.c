@@ -87,6 +87,13 @@ tell_suspect(struct links *l, struct connection *c)
 }
 
 static void
+tell_rival(struct links *l, struct connection *c)
+{
+    if (c->state == CONNECTION_UP && l->handler.on_rival)
+        l->handler.on_rival(l->handler.ctx, &c->node);
+}
+
+static void
 tell_end(struct links *l, struct connection *c)
 {
     char node[ID_TEXT_BYTES];
@@ -121,6 +128,8 @@ deliver_all(struct links *l)
         list_remove(&notice->queue);
         if (notice == &c->up)
             tell_up(l, c);
+        else if (notice == &c->rival)
+            tell_rival(l, c);
         else if (notice == &c->suspect)
             tell_suspect(l, c);
         else
@@ -231,6 +240,26 @@ answer(struct links *l, struct connection *c)
         tell(l, &c->up);
 }
 
+/* An address has one node at a time.  Whoever holds a second certificate for it does not get the
+ * first one's link, unless that is dead. */
+static bool
+is_rival(const struct connection *c, const struct connection *old)
+{
+    return memcmp(c->key_hash, old->key_hash, sizeof(c->key_hash)) != 0;
+}
+
+static void
+refuse_rival(struct links *l, struct connection *c, struct connection *old)
+{
+    char node[ID_TEXT_BYTES];
+
+    log_write(LOG_LEVEL_ERROR, "link",
+              "%s: two certificates for %s: %s at %s has the link, %s at %s is refused",
+              l->conf.overlay, id_text(&c->node, node), old->user, old->remote, c->user, c->remote);
+    connection_end(c, "another certificate of this node has the link");
+    tell(l, &old->rival);
+}
+
 static void
 on_secured(void *ctx, struct connection *c)
 {
@@ -239,6 +268,10 @@ on_secured(void *ctx, struct connection *c)
 
     if (!c->is_ours)
         l->half_open--;
+    if (old && is_rival(c, old)) {
+        refuse_rival(l, c, old);
+        return;
+    }
     if (old && !is_better(l, c, old)) {
         connection_drain(c);
         answer(l, c);
@@ -541,6 +574,14 @@ links_is_flushed(const struct links *l)
             return false;
     }
     return true;
+}
+
+const char *
+links_user(const struct links *l, const struct id *node)
+{
+    const struct connection *c = map_get(l->up, key_of(node));
+
+    return c ? c->user : "";
 }
 
 size_t

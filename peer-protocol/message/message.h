@@ -223,6 +223,8 @@ enum extension_type {
     EXTENSION_ALGORITHM = 0xf001,
     EXTENSION_LINK_ONLY = 0xf002, /* empty, not critical: an Attach for a link, not for a place in
                                      the other's topology tables */
+    EXTENSION_FRESH = 0xf003,     /* not critical: when, and to whom, a private request was sent */
+    EXTENSION_ADDRESS = 0xf004,   /* not critical: the address that the Node-ID is the hash of */
 };
 
 bool extension_read(struct reader *r, struct extension *ret);

@@ -375,14 +375,23 @@ lan_run_until(enum peer_state state, uint64_t limit_ms)
     return lan_all(state);
 }
 
-/** lan_aim - start @count hosts as members. */
+/** lan_begin - start all hosts as members. */
+static inline void
+lan_begin(void)
+{
+    for (unsigned i = 0; i < lan.count; i++)
+        lan_start(i);
+    for (unsigned i = 0; i < lan.count; i++)
+        peer_aim(lan_peer(i), lan_now(), PEER_AIM_MEMBER);
+}
+
+/** lan_members - start @count hosts as members. */
 static inline void
 lan_members(unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        lan_start(lan_add());
-    for (unsigned i = 0; i < count; i++)
-        peer_aim(lan_peer(i), lan_now(), PEER_AIM_MEMBER);
+        lan_add();
+    lan_begin();
 }
 
 #endif

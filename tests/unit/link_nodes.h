@@ -28,7 +28,7 @@
 /* ---- nodes that write down what they are told ----------------------------------------------- */
 
 struct told {
-    unsigned up, down, failed, messages, suspects;
+    unsigned up, down, failed, messages, suspects, rivals;
     bool is_suspect;
     struct id node;
     char address[64];
@@ -110,6 +110,16 @@ on_message(void *ctx, const struct id *from, struct slice message)
         links_close(n->links, from);
 }
 
+static inline void
+on_rival(void *ctx, const struct id *id)
+{
+    struct node *n = ctx;
+
+    ck_assert(id_equal(id, &n->told.node));
+    n->told.rivals++;
+    ck_assert_int_eq(links_send(n->links, id, slice_text("there?")), ST_OK);
+}
+
 /* Each test is a process: its addresses are its own, also beside another run of this program. */
 static inline void
 listen_text(unsigned index, char out[64])
@@ -135,7 +145,8 @@ start_as(struct node *n, const char *credentials, const struct links_conf *chang
                                     .on_suspect = on_suspect,
                                     .on_down = on_down,
                                     .on_connect_failed = on_connect_failed,
-                                    .on_message = on_message};
+                                    .on_message = on_message,
+                                    .on_rival = on_rival};
     struct links_conf conf;
     struct why why = {""};
 
@@ -418,6 +429,7 @@ make_credentials(void)
     credentials_init("other-ca", "pastry");
     credentials_issue("ca", "127.20.0.1", "a@pastry", KEY_ECDSA_P256, "a");
     credentials_issue("ca", "127.20.0.2", "b@pastry", KEY_ECDSA_P256, "b");
+    credentials_issue("ca", "127.20.0.2", "b-again@pastry", KEY_ECDSA_P256, "b-again");
     credentials_issue("ca", "127.20.0.3", "c@pastry", KEY_ECDSA_P256, "c");
     credentials_issue("ca", "127.20.0.4", "rsa@pastry", KEY_RSA_2048, "rsa");
     credentials_issue("other-ca", "127.20.0.2", "b@pastry", KEY_ECDSA_P256, "stranger");

@@ -284,6 +284,44 @@ START_TEST(test_suspect)
 }
 END_TEST
 
+/* A second certificate for b's address: who holds it gets nowhere while b is there. */
+START_TEST(test_second_certificate)
+{
+    start(0, "a");
+    start(1, "b");
+    links_connect(node[1].links, node[0].listen, NULL);
+    WAIT_FOR(node[0].told.up == 1 && node[1].told.up == 1);
+    run_for_ms(600); /* longer than connections cross */
+    for (unsigned i = 1; i <= 3; i++) {
+        struct raw r = raw_new(node[0].listen, "b-again/cert.pem", "b-again/key.pem",
+                               i == 1 ? TLS1_2_VERSION : 0);
+        WAIT_FOR(raw_handshake(&r));
+        WAIT_FOR(raw_is_closed(&r));
+        WAIT_FOR(node[0].told.rivals == i);
+        raw_free(&r);
+    }
+    WAIT_FOR(node[1].told.messages == 3);
+    ck_assert_uint_eq(node[0].told.up, 1);
+    ck_assert_uint_eq(node[0].told.down + node[1].told.down, 0);
+    ck_assert_str_eq(links_user(node[0].links, id_of(1)), "b@pastry");
+}
+END_TEST
+
+/* b has lost its power, and is there again with a new key. */
+START_TEST(test_second_certificate_of_a_dead_node)
+{
+    start(0, "a");
+    struct raw dead = raw_join("b/cert.pem", "b/key.pem");
+    struct raw r = raw_new(node[0].listen, "b-again/cert.pem", "b-again/key.pem", 0);
+    WAIT_FOR(raw_handshake(&r));
+    WAIT_FOR(node[0].told.down == 1);
+    raw_free(&r);
+    r = raw_join("b-again/cert.pem", "b-again/key.pem");
+    raw_free(&r);
+    raw_free(&dead);
+}
+END_TEST
+
 START_TEST(test_queue_full)
 {
     static uint8_t big[60000];
@@ -328,6 +366,8 @@ main(void)
     tcase_add_test(c, test_reset);
     tcase_add_test(c, test_sigpipe);
     tcase_add_test(c, test_suspect);
+    tcase_add_test(c, test_second_certificate);
+    tcase_add_test(c, test_second_certificate_of_a_dead_node);
     tcase_add_test(c, test_queue_full);
     return run_links(c, "link hostile");
 }
