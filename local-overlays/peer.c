@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "local-overlays/peer_internal.h"
+#include "local-overlays/peer_promise.h"
 
 const char *
 peer_state_name(enum peer_state state)
@@ -106,10 +106,11 @@ peer_leave(struct peer *p)
 {
     if (p->depth == 1) {
         do {
+            peer_promise_settle(p);
             run_later(p);
             peer_bootstrap_decide(p);
             peer_replica_pump(p);
-        } while (!list_is_empty(&p->later));
+        } while (peer_promise_settle(p) || !list_is_empty(&p->later));
         check_invariants(p);
     }
     p->depth--;
@@ -172,8 +173,12 @@ make_topology(struct peer *p, struct why *why)
 
     memcpy(conf.parameters, p->conf.parameters, sizeof(conf.parameters));
     p->topology = calloc(1, ops->state_bytes > 0 ? ops->state_bytes : 1);
-    if (!p->topology)
+    p->promise = calloc(1, sizeof(*p->promise));
+    if (!p->topology || !p->promise) {
+        free(p->topology);
+        p->topology = NULL;
         return ST_NOMEM;
+    }
     st = ops->create(p->topology, &conf, &env, why);
     if (st != ST_OK) {
         free(p->topology);
@@ -188,6 +193,7 @@ destroy(struct peer *p)
     if (p->topology)
         peer_ops(p)->destroy(p->topology);
     free(p->topology);
+    free(p->promise);
     peer_bootstrap_free(p);
     peer_attach_free(p);
     peer_watch_free(p);
@@ -315,8 +321,8 @@ peer_aim(struct peer *p, struct moment now, enum peer_aim aim)
 
     peer_enter(p, now);
     p->aim = aim;
-    p->is_stuck = false;
-    if (p->state == PEER_DOWN && aim != PEER_AIM_NOTHING) {
+    p->is_stuck = !peer_promise_is_kept(p);
+    if (p->state == PEER_DOWN && aim != PEER_AIM_NOTHING && !p->is_stuck) {
         peer_become(p, PEER_JOINING, aim == PEER_AIM_MEMBER ? "to be a member" : "to be a client");
         peer_bootstrap_start(p);
     } else if (p->state != PEER_LEAVING &&
@@ -376,7 +382,7 @@ peer_deadline_ms(const struct peer *p)
 {
     uint64_t at = transactions_deadline_ms(p->transactions);
 
-    if (!list_is_empty(&p->later))
+    if (!list_is_empty(&p->later) || (p->promise->is_broken && !p->promise->is_told))
         return p->now.mono_ms;
     if (p->is_engaged)
         at = moment_earlier_ms(at, peer_ops(p)->deadline_ms(p->topology));
@@ -409,7 +415,7 @@ peer_is_member(const struct peer *p)
 size_t
 peer_neighbour_count(const struct peer *p)
 {
-    return p->is_in ? peer_ops(p)->neighbour_count(p->topology) : peer_member_links(p);
+    return p->is_in ? peer_plugin_neighbour_count(p) : peer_member_links(p);
 }
 
 size_t
@@ -453,14 +459,14 @@ peer_counters_of(const struct peer *p)
 bool
 peer_is_responsible(const struct peer *p, const struct id *id)
 {
-    return p->is_in && peer_ops(p)->is_responsible(p->topology, id);
+    return p->is_in && peer_promise_is_kept(p) && peer_ops(p)->is_responsible(p->topology, id);
 }
 
 void
 peer_dump(const struct peer *p, void (*visit)(void *ctx, const struct topology_dump *line),
           void *ctx)
 {
-    peer_ops(p)->dump(p->topology, visit, ctx);
+    peer_plugin_dump(p, visit, ctx);
 }
 
 size_t

@@ -56,6 +56,7 @@ struct peer_conf {
     char address[NODE_ADDRESS_BYTES]; /* our Node-ID is its hash, as everybody's is of his; "": not
                                        */
     const struct topology_ops *topology;
+    uint64_t topology_version; /* tells two objects of one name and ABI apart; 0: built in */
     char parameters[TOPOLOGY_PARAMETER_BYTES];
     char bootstrap[PEER_BOOTSTRAP_MAX][NODE_ADDRESS_BYTES]; /* "IP:PORT"; own address is skipped */
     size_t bootstrap_count;

@@ -29,11 +29,12 @@ peer_send_answer(struct peer *p, const struct answer_to *a, struct slice sealed)
 
 static void
 reply(struct peer *p, const struct answer_to *a, uint16_t code, struct slice body,
-      struct slice certificates)
+      struct slice certificates, struct slice extensions)
 {
     struct envelope_letter letter = {.transaction_id = a->transaction_id,
                                      .code = code,
                                      .body = body,
+                                     .extensions = extensions,
                                      .certificates = certificates};
     struct slice sealed;
 
@@ -59,7 +60,14 @@ void
 peer_reply_body(struct peer *p, const struct answer_to *a, struct slice body,
                 struct slice certificates)
 {
-    reply(p, a, (uint16_t)(a->code + 1), body, certificates);
+    reply(p, a, (uint16_t)(a->code + 1), body, certificates, slice_of(NULL, 0));
+}
+
+void
+peer_reply_extended(struct peer *p, const struct answer_to *a, struct slice body,
+                    struct slice extensions)
+{
+    reply(p, a, (uint16_t)(a->code + 1), body, slice_of(NULL, 0), extensions);
 }
 
 void
@@ -70,7 +78,7 @@ peer_reply_error(struct peer *p, const struct answer_to *a, uint16_t code, struc
 
     writer_init(&body, p->envelope.max_bytes);
     error_body_write(&body, &error);
-    reply(p, a, MESSAGE_ERROR, writer_slice(&body), slice_of(NULL, 0));
+    reply(p, a, MESSAGE_ERROR, writer_slice(&body), slice_of(NULL, 0), slice_of(NULL, 0));
     writer_done(&body);
 }
 

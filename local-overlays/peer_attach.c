@@ -85,6 +85,8 @@ answered(void *owner, void *ctx, struct moment now, const struct transaction_end
     if (l && read_candidate(body.candidates, address) &&
         peer_is_address_of(p, &a->node, address, e->answer->contents.extensions))
         note_address(l, address);
+    if (l)
+        peer_note_version(p, &l->node, e->answer->contents.extensions);
     if (l && l->is_up) {
         end(p, a, ST_OK);
         return;
@@ -216,15 +218,19 @@ static void
 answer_attach(struct peer *p, struct incoming *in)
 {
     struct attach_body body = {.role = slice_text("active")};
-    struct writer candidates, w;
+    struct writer candidates, extensions, w;
 
     writer_init(&candidates, UINT16_MAX);
+    writer_init(&extensions, UINT16_MAX);
     writer_init(&w, UINT16_MAX);
     write_candidate(p, &candidates);
     body.candidates = writer_slice(&candidates);
     attach_write(&w, &body);
-    peer_reply_body(p, &in->answer, writer_slice(&w), slice_of(NULL, 0));
+    if (p->conf.topology_version != 0)
+        peer_write_algorithm(p, &extensions);
+    peer_reply_extended(p, &in->answer, writer_slice(&w), writer_slice(&extensions));
     writer_done(&candidates);
+    writer_done(&extensions);
     writer_done(&w);
 }
 
@@ -249,6 +255,7 @@ accept_attach(struct peer *p, struct incoming *in, const char *address, bool is_
         l->used_ms = p->now.mono_ms;
         p->env.connect(p->env.ctx, address, node);
     }
+    peer_note_version(p, node, in->message->contents.extensions);
     answer_attach(p, in);
     l = peer_link_find(p, node);
     if (l && l->is_up)

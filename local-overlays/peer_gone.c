@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "local-overlays/peer_internal.h"
+#include "local-overlays/peer_promise.h"
 
 /** Who has been told of one death. */
 struct gone {
@@ -78,7 +78,7 @@ nearest_of(const struct peer *p, const struct id *gone)
     struct gone_ans ans = {0};
 
     if (p->is_engaged)
-        peer_ops(p)->dump(p->topology, visit, &n);
+        peer_plugin_dump(p, visit, &n);
     for (size_t i = 0; i < GONE_NEIGHBOURS_MAX; i++)
         if (n.has[i])
             ans.neighbour[ans.count++] = n.node[i];

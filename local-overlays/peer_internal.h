@@ -9,6 +9,7 @@
  *   peer_request.c     requests that ended here, by code; those of the upper layers
  *   peer_link.c        the connection table and next hops
  *   peer_topology.c    the plug-in's host: its callbacks, its requests
+ *   peer_promise.c     what a plug-in has promised, and whether it keeps it
  *   peer_entry.c       whom to ask for the overlay
  *   peer_bootstrap.c   starting, clients
  *   peer_partition.c   two overlays of one name
@@ -89,6 +90,7 @@ struct link {
     bool wants_update;
     bool is_asked;     /* peer_link_ask() has no answer yet */
     bool is_forgetful; /* what went straight to it found no answer: our certificate comes along */
+    bool is_version_told; /* that it runs another version of the plug-in */
     bool is_user_known;
     struct id user;   /* H(user name) of what it has signed, with is_user_known */
     uint64_t used_ms; /* up: last message; connecting: since when */
@@ -174,6 +176,13 @@ struct offer {
     enum status st;
 };
 
+/** What a plug-in broke first; noted even where the peer is only asked. */
+struct promise {
+    bool is_broken;
+    bool is_told;
+    char text[120];
+};
+
 struct peer {
     struct peer_conf conf;
     struct peer_env env;
@@ -191,6 +200,7 @@ struct peer {
     size_t told_neighbours; /* by the last on_state */
 
     void *topology;
+    struct promise *promise;
     bool is_engaged; /* the plug-in forms, joins or is in */
     bool is_in;
     bool is_rejoining;        /* leaving for another overlay of the same name */
@@ -299,6 +309,8 @@ void peer_expired(void *owner, struct transaction *tr);
 
 void peer_reply_body(struct peer *p, const struct answer_to *a, struct slice body,
                      struct slice certificates);
+void peer_reply_extended(struct peer *p, const struct answer_to *a, struct slice body,
+                         struct slice extensions);
 void peer_reply_error(struct peer *p, const struct answer_to *a, uint16_t code, struct slice info);
 void peer_reply_text(struct peer *p, const struct answer_to *a, enum status st, const char *text);
 /** peer_send_answer - contents and security block as they were sealed. */
@@ -372,6 +384,8 @@ void peer_on_topology_request(struct peer *p, struct incoming *in);
 /** peer_check_algorithm - does the other side speak our plug-in?  (EXTENSION_ALGORITHM) */
 enum status peer_check_algorithm(const struct peer *p, struct slice extensions, struct why *why);
 void peer_write_algorithm(const struct peer *p, struct writer *extensions);
+/** peer_note_version - says once for each link that @node runs another version of our plug-in. */
+void peer_note_version(struct peer *p, const struct id *node, struct slice extensions);
 
 /* ---- peer_bootstrap.c, peer_entry.c, peer_partition.c ---- */
 void peer_bootstrap_start(struct peer *p);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "local-overlays/peer_internal.h"
+#include "local-overlays/peer_promise.h"
 
 static struct slice
 key_of(const struct id *node)
@@ -112,7 +112,7 @@ peer_next_hop(void *peer, const struct id *id, bool is_node, struct id *ret_next
         return ST_OK;
     }
     if (p->is_in)
-        st = peer_ops(p)->next_hop(p->topology, id, is_node, ret_next);
+        st = peer_plugin_next_hop(p, id, is_node, ret_next);
     else
         st = by_any_member(p, ret_next);
     if (st == ST_OK && !peer_link_is_up(p, ret_next))

@@ -8,7 +8,7 @@
  * moves, and nodes hear of it one after the other: a record goes to its owner by way of nodes that
  * know better than the last one, and copies that were refused there would be lost.
  */
-#include "local-overlays/peer_internal.h"
+#include "local-overlays/peer_promise.h"
 
 static bool
 is_responsible_or_replica(const struct peer *p, const struct id *resource, const struct id *node)
@@ -19,8 +19,7 @@ is_responsible_or_replica(const struct peer *p, const struct id *resource, const
     for (size_t i = 0; i < count; i++)
         if (id_equal(&replica[i], node))
             return true;
-    return peer_ops(p)->responsible_hint(p->topology, resource, &responsible) &&
-           id_equal(&responsible, node);
+    return peer_plugin_hint(p, resource, &responsible) && id_equal(&responsible, node);
 }
 
 bool
@@ -34,6 +33,5 @@ peer_may_copy(const struct peer *p, const struct incoming *in, const struct stor
     if (!p->is_in)
         return false;
     return id_equal(node, &p->conf.self.node) ||
-           is_responsible_or_replica(p, &request->resource, node) ||
-           topology_lists(peer_ops(p), p->topology, node);
+           is_responsible_or_replica(p, &request->resource, node) || peer_plugin_lists(p, node);
 }

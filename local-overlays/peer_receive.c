@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "local-overlays/peer_internal.h"
+#include "local-overlays/peer_promise.h"
 
 /* ---- counting ---- */
 
@@ -40,16 +40,16 @@ may_answer(struct peer *p, const struct transaction *tr, const struct id *from)
         return id_equal(from, target) || id_is_wildcard(target);
     if (!p->is_in || id_equal(from, &p->conf.self.node))
         return true;
-    if (peer_ops(p)->is_responsible(p->topology, target))
+    if (peer_is_responsible(p, target))
         return false;
     l = peer_link_find(p, from);
     if (!l || !l->is_up || !l->is_member)
         return true; /* not one of our neighbours: it may well be closer than all of them */
-    if (!peer_ops(p)->responsible_hint(p->topology, target, &best) || id_equal(&best, from) ||
+    if (!peer_plugin_hint(p, target, &best) || id_equal(&best, from) ||
         !peer_link_is_usable(p, &best))
         return true;
     /* A link alone says nothing: a bootstrap entry has one too. */
-    if (!topology_lists(peer_ops(p), p->topology, from))
+    if (!peer_plugin_lists(p, from))
         return true;
     peer_link_ask(p, peer_link_find(p, &best));
     return false;

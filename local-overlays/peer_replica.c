@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "local-overlays/peer_internal.h"
+#include "local-overlays/peer_promise.h"
 
 /** One copy under way. */
 struct copy {
@@ -27,15 +27,14 @@ peer_replica_set(const struct peer *p, const struct id *resource, struct id node
     size_t cap =
         p->conf.replica_count < PEER_REPLICAS_MAX ? p->conf.replica_count : PEER_REPLICAS_MAX;
 
-    return p->is_in && cap > 0 ? peer_ops(p)->replica_set(p->topology, resource, node, cap) : 0;
+    return p->is_in && cap > 0 ? peer_plugin_replica_set(p, resource, node, cap) : 0;
 }
 
 static bool
 belongs_to_another(const struct peer *p, const struct id *resource, struct id *ret_node)
 {
     return p->is_in && !peer_is_responsible(p, resource) &&
-           peer_ops(p)->responsible_hint(p->topology, resource, ret_node) &&
-           !id_equal(ret_node, &p->conf.self.node);
+           peer_plugin_hint(p, resource, ret_node) && !id_equal(ret_node, &p->conf.self.node);
 }
 
 /* ---- the end of a copy ---- */
@@ -362,7 +361,7 @@ peer_offer(struct peer *p, uint32_t token, const struct id *node)
     o->node = *node;
     list_append(&p->offers, &o->at);
     while (o->st == ST_OK && (r = storage_next(p->storage, &c)))
-        if (peer_ops(p)->responsible_hint(p->topology, storage_record_resource(r), &responsible) &&
+        if (peer_plugin_hint(p, storage_record_resource(r), &responsible) &&
             id_equal(&responsible, node))
             o->st = add_key(o, r, &cap);
     offer_pump(p, o);

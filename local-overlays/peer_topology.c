@@ -1,14 +1,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "local-overlays/peer_internal.h"
+#include "local-overlays/peer_promise.h"
 
 /* ---- which plug-in ---- */
 
 void
 peer_write_algorithm(const struct peer *p, struct writer *extensions)
 {
-    struct algorithm_extension a = {.abi = peer_ops(p)->abi};
+    struct algorithm_extension a = {.abi = peer_ops(p)->abi, .version = p->conf.topology_version};
     struct extension e = {.type = EXTENSION_ALGORITHM};
     struct writer contents;
 
@@ -45,12 +45,37 @@ peer_check_algorithm(const struct peer *p, struct slice extensions, struct why *
     return ST_OK;
 }
 
+/* Nodes may run two versions while an overlay is brought from one to the other, and whoever forgets
+ * one is told of it. */
+void
+peer_note_version(struct peer *p, const struct id *node, struct slice extensions)
+{
+    struct link *l = peer_link_find(p, node);
+    struct algorithm_extension a = {0};
+    struct extension e;
+    struct reader r;
+    char text[ID_TEXT_BYTES];
+
+    reader_init(&r, extensions);
+    while (extension_read(&r, &e))
+        if (e.type == EXTENSION_ALGORITHM && algorithm_extension_read(e.contents, &a) != ST_OK)
+            return;
+    if (!l || l->is_version_told || a.name[0] == '\0' || a.version == p->conf.topology_version)
+        return;
+    l->is_version_told = true;
+    log_to(&p->env.log, LOG_LEVEL_WARN,
+           "%s: node %s (%s) runs version %016llx of plug-in %s, this node %016llx",
+           p->conf.overlay, id_text(node, text), l->address, (unsigned long long)a.version,
+           peer_ops(p)->name, (unsigned long long)p->conf.topology_version);
+}
+
 /* ---- callbacks of the plug-in ---- */
 
 static void
 env_attach(void *ctx, uint32_t token, const struct topology_target *to, bool send_update)
 {
-    peer_attach(ctx, to, true, token, send_update);
+    if (peer_plugin_may_ask(ctx, "env.attach", to))
+        peer_attach(ctx, to, true, token, send_update);
 }
 
 /* The link stays: the other side may still need it.  It goes when nobody has used it for long. */
@@ -87,14 +112,19 @@ env_request(void *ctx, uint32_t token, const struct topology_target *to, uint16_
             struct slice body)
 {
     struct peer *p = ctx;
-    struct plugin_request *r = calloc(1, sizeof(*r));
+    struct plugin_request *r;
     struct writer extensions;
-    struct outgoing o = {
-        .to = to->to, .count = to->count, .code = code, .body = body, .done = answered, .ctx = r};
+    struct outgoing o = {.code = code, .body = body, .done = answered};
 
+    if (!peer_plugin_may_request(p, to, code, body))
+        return;
+    r = calloc(1, sizeof(*r));
     if (!r)
         return; /* the plug-in's own timers stand for the answer */
     r->token = token;
+    o.to = to->to;
+    o.count = to->count;
+    o.ctx = r;
     p->plugin_requests++;
     writer_init(&extensions, UINT16_MAX);
     if (code == MESSAGE_JOIN_REQ || !p->is_in) /* whatever a joiner asks first tells what it runs */
@@ -113,7 +143,8 @@ env_is_usable(void *ctx, const struct id *node)
 static void
 env_offer(void *ctx, uint32_t token, const struct id *node)
 {
-    peer_offer(ctx, token, node);
+    if (peer_plugin_may_offer(ctx, node))
+        peer_offer(ctx, token, node);
 }
 
 static void
@@ -122,6 +153,10 @@ env_joined(void *ctx)
     struct peer *p = ctx;
     bool is_alone = id_is_zero(&p->informant);
 
+    if (!p->is_engaged || p->is_in)
+        peer_promise_broken(p, "env.joined", "while it does not join");
+    if (!peer_promise_is_kept(p))
+        return;
     p->is_in = true;
     p->retry_refused_ms = PEER_RETRY_COPY_MS;
     peer_become(p, is_alone ? PEER_ALONE : PEER_JOINED,
@@ -160,15 +195,20 @@ static void
 env_join_failed(void *ctx, enum status st, const char *reason)
 {
     struct peer *p = ctx;
-    struct join_failed *f = calloc(1, sizeof(*f));
+    struct join_failed *f;
 
+    if (!p->is_engaged || p->is_in || st == ST_OK)
+        peer_promise_broken(p, "env.join_failed", "while it does not join, or without a failure");
+    if (!peer_promise_is_kept(p))
+        return;
+    f = calloc(1, sizeof(*f));
     p->is_engaged = false;
     p->is_in = false;
     if (!f)
         return;
     f->later.run = run_join_failed;
     f->st = st;
-    peer_copy_text(f->reason, sizeof(f->reason), reason);
+    peer_copy_text(f->reason, sizeof(f->reason), reason ? reason : "");
     peer_later(p, &f->later);
 }
 
@@ -196,7 +236,7 @@ env_log(void *ctx, enum log_level level, const char *text)
 {
     struct peer *p = ctx;
 
-    log_to(&p->env.log, level, "%s: %s: %s", p->conf.overlay, peer_ops(p)->name, text);
+    log_to(&p->env.log, level, "%s: %s: %s", p->conf.overlay, peer_ops(p)->name, text ? text : "");
 }
 
 struct topology_env
@@ -243,6 +283,7 @@ check_request(struct peer *p, const struct incoming *in, struct why *why)
             return why_set(why, ST_MALFORMED, "malformed Join");
         if (!id_equal(&join.joining_peer, &in->signer->node))
             return why_set(why, ST_FORBIDDEN, "a Join for somebody else");
+        peer_note_version(p, &in->signer->node, c->extensions);
         return peer_check_algorithm(p, c->extensions, why);
     }
     if (c->code == MESSAGE_LEAVE_REQ) {
@@ -276,7 +317,7 @@ peer_on_topology_request(struct peer *p, struct incoming *in)
     }
     writer_init(&body, UINT16_MAX);
     if (st == ST_OK)
-        st = peer_ops(p)->on_request(p->topology, p->now, &request, &body, &why);
+        st = peer_plugin_request(p, &request, &body, &why);
     if (st == ST_OK) {
         peer_reply_body(p, &in->answer, writer_slice(&body), slice_of(NULL, 0));
     } else {

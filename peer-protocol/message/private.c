@@ -67,6 +67,8 @@ algorithm_extension_read(struct slice in, struct algorithm_extension *ret)
     wire_text_read(&r, b.name, sizeof(b.name));
     b.abi = reader_u32(&r);
     wire_text_read(&r, b.parameters, sizeof(b.parameters));
+    if (reader_left(&r) > 0)
+        b.version = reader_u64(&r);
     if (reader_is_done(&r))
         *ret = b;
     return wire_end(&r);
@@ -78,6 +80,8 @@ algorithm_extension_write(struct writer *w, const struct algorithm_extension *b)
     wire_text_write(w, b->name, sizeof(b->name));
     writer_u32(w, b->abi);
     wire_text_write(w, b->parameters, sizeof(b->parameters));
+    if (b->version != 0)
+        writer_u64(w, b->version);
 }
 
 enum status

@@ -250,11 +250,12 @@ struct candidate_record {
 NODISCARD enum status candidate_record_read(struct slice in, struct candidate_record *ret);
 void candidate_record_write(struct writer *w, const struct candidate_record *b);
 
-/** EXTENSION_ALGORITHM: plug-in name, ABI and parameters. */
+/** EXTENSION_ALGORITHM: plug-in name, ABI and parameters; of a loaded one, which version it is. */
 struct algorithm_extension {
     char name[16];
     uint32_t abi;
     char parameters[64];
+    uint64_t version; /* 0: built in, or not told; on the wire only if it is not */
 };
 NODISCARD enum status algorithm_extension_read(struct slice in, struct algorithm_extension *ret);
 void algorithm_extension_write(struct writer *w, const struct algorithm_extension *b);

@@ -41,7 +41,8 @@ struct lan_host {
     unsigned links_up, links_down;
     unsigned remote_lines; /* of level REMOTE */
     char last_remote[256];
-    unsigned error_lines;
+    unsigned error_lines, warn_lines;
+    char last_error[512], last_warn[512];
     unsigned requests;
     struct peer_request last_request;
     char last_request_body[64];
@@ -203,7 +204,14 @@ lan_log(void *ctx, enum log_level level, const char *text)
         h->remote_lines++;
         snprintf(h->last_remote, sizeof(h->last_remote), "%s", text);
     }
-    h->error_lines += level == LOG_LEVEL_ERROR;
+    if (level == LOG_LEVEL_ERROR) {
+        h->error_lines++;
+        snprintf(h->last_error, sizeof(h->last_error), "%s", text);
+    }
+    if (level == LOG_LEVEL_WARN) {
+        h->warn_lines++;
+        snprintf(h->last_warn, sizeof(h->last_warn), "%s", text);
+    }
 }
 
 static inline const struct id *
