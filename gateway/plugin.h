@@ -4,7 +4,8 @@
  * An algorithm that is not built in is looked for as DIR/NAME.so, a shared object that defines one
  * const struct topology_ops ringway_topology.  It may call what base/ and peer-protocol/message/
  * declare: the daemon exports both.  A loaded one stays until the process ends; its code runs with
- * all rights of the daemon, so the folder must be writable by the administrator alone.
+ * all rights of the daemon (plugin_file.h says whose file it may be).  What it promises, the peer
+ * holds it to (local-overlays/peer_promise.h).
  *
  * Source: docs/plugins.md.
  */
@@ -26,6 +27,16 @@
  */
 NODISCARD enum status plugin_find(const char *dir, const char *name,
                                   const struct topology_ops **ret_ops, struct why *why);
+
+/** plugin_version - tells two objects of one name and ABI apart: a hash of the file; 0 built in. */
+uint64_t plugin_version(const struct topology_ops *ops);
+
+/**
+ * plugin_try - make one with these parameters, and forget it
+ * Returns: ST_OK; ST_CONFIG with what the plug-in says against them.
+ */
+NODISCARD enum status plugin_try(const struct topology_ops *ops, const struct topology_conf *conf,
+                                 struct why *why);
 
 /**
  * plugin_check - is this table one that the daemon can use under this name?

@@ -98,12 +98,23 @@ sip_uri(char out[SIP_URI_BYTES], const char *listen)
 enum status
 settings_topology(const struct config *c, const struct topology_ops **ret_ops, struct why *why)
 {
+    struct topology_conf conf = {0};
+    struct peer_conf peer;
     struct why cause = {""};
     enum status st = plugin_find(c->local.plugin_dir, c->local.algorithm, ret_ops, &cause);
 
     if (st != ST_OK)
-        return why_set(why, st, "%s:%d: local-overlay.algorithm: %s", c->file, c->local.line,
+        return why_set(why, ST_CONFIG, "%s:%d: local-overlay.algorithm: %s", c->file, c->local.line,
                        cause.text);
+    peer_conf_defaults(&peer);
+    conf.update_ms = c->local.update_ms;
+    conf.replica_count = peer.replica_count;
+    identity_node_of_address(c->node.address, &conf.self);
+    copy(conf.parameters, sizeof(conf.parameters), c->local.parameters);
+    st = plugin_try(*ret_ops, &conf, &cause);
+    if (st != ST_OK)
+        return why_set(why, ST_CONFIG, "%s:%d: local-overlay.parameters: %s", c->file,
+                       c->local.line, cause.text);
     return ST_OK;
 }
 
@@ -118,6 +129,7 @@ settings_node(const struct config *c, struct identity *const identity[NODE_OVERL
     st = settings_topology(c, &ret->local.topology, why);
     if (st != ST_OK)
         return st;
+    ret->local.topology_version = plugin_version(ret->local.topology);
     sip_uri(ret->peer_sip_uri, c->sip.peer_listen);
     settings_election(c, &ret->election);
     if (!c->global.is_set)
