@@ -240,6 +240,7 @@ START_TEST(test_what_it_asks)
         broken.tick = asks_too_much;
         breaks_with(said[asking]);
     }
+    ck_assert_uint_eq(asking, 6);
 }
 END_TEST
 
