@@ -50,6 +50,19 @@ peer_store_acknowledged(struct peer *p, const struct id *resource)
     }
 }
 
+/* A replica that will not have it is not waited for. */
+void
+peer_store_not_copied(struct peer *p, const struct id *resource)
+{
+    list_each(at, &p->waiting_stores)
+    {
+        struct waiting_store *w = list_entry(at, struct waiting_store, at);
+        if (id_equal(&w->resource, resource) && w->needed > 0)
+            w->needed--;
+    }
+    peer_store_acknowledged(p, resource);
+}
+
 /* The answer goes out once the replicas have acknowledged, or the timer has run out. */
 static void
 wait_for_replicas(struct peer *p, struct incoming *in, const struct store_req *request,

@@ -445,6 +445,7 @@ void peer_on_fetch_request(struct peer *p, struct incoming *in);
 void peer_on_find_request(struct peer *p, struct incoming *in);
 void peer_write_fetch(const struct id *resource, const struct kind *kind, struct writer *body);
 void peer_store_acknowledged(struct peer *p, const struct id *resource);
+void peer_store_not_copied(struct peer *p, const struct id *resource);
 void peer_store_tick(struct peer *p);
 uint64_t peer_store_deadline_ms(const struct peer *p);
 void peer_store_free(struct peer *p);

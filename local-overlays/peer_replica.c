@@ -147,7 +147,7 @@ acknowledged(struct peer *p, const struct copy *c, const struct transaction_end 
 /* Who has no room has none in a second either; who does not take us for a replica may be told of it
  * soon, or never. */
 static void
-retry(struct peer *p, enum status st)
+not_taken(struct peer *p, const struct copy *c, enum status st)
 {
     uint64_t after_ms = PEER_RETRY_COPY_MS;
 
@@ -156,6 +156,8 @@ retry(struct peer *p, enum status st)
     else if (st == ST_TOO_LARGE || st == ST_UNKNOWN_KIND)
         after_ms = PEER_RETRY_REFUSED_MS;
     p->remark_ms = moment_earlier_ms(p->remark_ms, p->now.mono_ms + after_ms);
+    if (st == ST_TOO_LARGE)
+        peer_store_not_copied(p, &c->resource);
 }
 
 static void
@@ -173,7 +175,7 @@ copied(void *owner, void *ctx, struct moment now, const struct transaction_end *
         else if (end->st == ST_TOO_OLD && end->from)
             fetch_newer(p, c, &end->from->node);
         else if (!o)
-            retry(p, end->st);
+            not_taken(p, c, end->st);
         if (o) {
             o->under_way--;
             if (end->st != ST_OK && end->st != ST_TOO_OLD)

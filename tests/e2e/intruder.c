@@ -173,6 +173,10 @@ static const struct {
     {"mutated-frames", intruder_mutated_frames},
     {"truncated", intruder_truncated},
     {"fragments", intruder_fragments},
+    {"store-copy", intruder_store_copy},
+    {"fill", intruder_fill},
+    {"rounds", intruder_rounds},
+    {"beginnings", intruder_beginnings},
 };
 
 static void

@@ -55,4 +55,7 @@ intruder_deed intruder_ping, intruder_no_certificate, intruder_no_tls, intruder_
     intruder_mutated, intruder_mutated_signed, intruder_mutated_frames, intruder_truncated,
     intruder_fragments;
 
+/* intruder_store.c: more than a share */
+intruder_deed intruder_store_copy, intruder_fill, intruder_rounds, intruder_beginnings;
+
 #endif

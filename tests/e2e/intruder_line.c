@@ -1,6 +1,8 @@
 #include "tests/e2e/intruder_line.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <poll.h>
 #include <stdio.h>
@@ -75,6 +77,7 @@ line_connect(struct line *l)
 {
     struct socket_address from, to;
     struct timeval most = {CONNECT_MS / 1000, 0};
+    int one = 1;
 
     hang_up(l);
     writer_reset(&l->input);
@@ -86,6 +89,7 @@ line_connect(struct line *l)
     if (l->fd < 0 || bind(l->fd, &from.any, from.len) != 0 ||
         setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most)) != 0 ||
         setsockopt(l->fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most)) != 0 ||
+        setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) != 0 ||
         connect(l->fd, &to.any, to.len) != 0)
         return broke(l, "connect");
     return true;

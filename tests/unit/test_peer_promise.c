@@ -154,9 +154,10 @@ visit_nothing(void *ctx, const struct topology_dump *line)
 }
 
 /* Three members, one of which runs the broken one and stores and asks until it shows. */
-static void
-breaks_with(const char *said)
+static const char *
+breaks_with(void)
 {
+    static char error[512];
     struct peer_reply done = {on_reply, &(struct result){0}};
     struct peer_value v = {
         .kind = KIND_BINDING, .exists = true, .lifetime_s = 60, .value = slice_text("x")};
@@ -180,10 +181,10 @@ breaks_with(const char *said)
         peer_dump(lan_peer(BROKEN), visit_nothing, NULL);
         lan_run_ms(30);
     }
-    ck_assert_msg(peer_state(lan_peer(BROKEN)) == PEER_DOWN, "%s: it goes on", said);
+    ck_assert_int_eq(peer_state(lan_peer(BROKEN)), PEER_DOWN);
     ck_assert_uint_eq(lan.host[BROKEN].error_lines, 1);
     ck_assert_ptr_nonnull(strstr(lan.host[BROKEN].last_error, "plug-in chord broke its contract"));
-    ck_assert_msg(strstr(lan.host[BROKEN].last_error, said), "%s", lan.host[BROKEN].last_error);
+    memcpy(error, lan.host[BROKEN].last_error, sizeof(error));
     peer_aim(lan_peer(BROKEN), lan_now(), PEER_AIM_MEMBER); /* it is not tried again */
     lan_run_ms(20000);
     ck_assert_int_eq(peer_state(lan_peer(BROKEN)), PEER_DOWN);
@@ -191,36 +192,45 @@ breaks_with(const char *said)
     ck_assert_uint_eq(peer_neighbour_count(lan_peer(0)), 1);
     lan_teardown();
     lan_setup();
+    return error;
 }
 
-#define BREAKS(function, with, said)                                                               \
-    broken = chord_topology;                                                                       \
-    broken.create = keep_env;                                                                      \
-    broken.function = with;                                                                        \
-    breaks_with(said)
+static bool
+says(const char *error, const char *said)
+{
+    if (!strstr(error, said))
+        fprintf(stderr, "%s, not %s\n", error, said);
+    return strstr(error, said) != NULL;
+}
+
+#define WITH(function, broken_one)                                                                 \
+    (broken = chord_topology, broken.create = keep_env, broken.function = broken_one, breaks_with())
 
 START_TEST(test_replica_set)
 {
-    BREAKS(replica_set, many_replicas, "replica_set: more replicas than were asked for");
-    BREAKS(replica_set, overflowing_replicas, "replica_set: more replicas than were asked for");
-    BREAKS(replica_set, zero_replicas, "replica_set: a replica that is no other node");
-    BREAKS(replica_set, double_replicas, "replica_set: one replica twice");
+    ck_assert(
+        says(WITH(replica_set, many_replicas), "replica_set: more replicas than were asked for"));
+    ck_assert(says(WITH(replica_set, overflowing_replicas),
+                   "replica_set: more replicas than were asked for"));
+    ck_assert(
+        says(WITH(replica_set, zero_replicas), "replica_set: a replica that is no other node"));
+    ck_assert(says(WITH(replica_set, double_replicas), "replica_set: one replica twice"));
 }
 END_TEST
 
 START_TEST(test_routes)
 {
-    BREAKS(next_hop, no_hop, "next_hop: no other node");
-    BREAKS(next_hop, odd_hop, "next_hop: a status");
-    BREAKS(responsible_hint, no_hint, "responsible_hint: no node");
+    ck_assert(says(WITH(next_hop, no_hop), "next_hop: no other node"));
+    ck_assert(says(WITH(next_hop, odd_hop), "next_hop: a status"));
+    ck_assert(says(WITH(responsible_hint, no_hint), "responsible_hint: no node"));
 }
 END_TEST
 
 START_TEST(test_tables)
 {
-    BREAKS(neighbour_count, many_neighbours, "neighbour_count: more");
-    BREAKS(dump, nameless_dump, "dump: a line without a table");
-    BREAKS(dump, endless_note, "dump: a note without an end");
+    ck_assert(says(WITH(neighbour_count, many_neighbours), "neighbour_count: more"));
+    ck_assert(says(WITH(dump, nameless_dump), "dump: a line without a table"));
+    ck_assert(says(WITH(dump, endless_note), "dump: a note without an end"));
 }
 END_TEST
 
@@ -238,7 +248,7 @@ START_TEST(test_what_it_asks)
         broken.create = keep_env;
         broken.deadline_ms = always_due;
         broken.tick = asks_too_much;
-        breaks_with(said[asking]);
+        ck_assert(says(breaks_with(), said[asking]));
     }
     ck_assert_uint_eq(asking, 6);
 }
