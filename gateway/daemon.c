@@ -376,6 +376,27 @@ make_node(struct daemon *d, struct why *why)
     return node_new(d->node_conf, &env, daemon_now(), &d->node, why);
 }
 
+/* An identity is used by one thread: SIP has its own. */
+static bool
+judge_sip(void *ctx, bool is_global, struct ssl_ctx_st *tls)
+{
+    struct daemon *d = ctx;
+
+    return identity_tls_judge(d->sip_identity[is_global ? NODE_GLOBAL : NODE_LOCAL], tls);
+}
+
+static void
+reread_sip(void *ctx)
+{
+    struct daemon *d = ctx;
+    struct why why = {""};
+
+    for (int which = 0; which < NODE_OVERLAYS; which++)
+        if (d->sip_identity[which] &&
+            identity_reread_revoked(d->sip_identity[which], &why) != ST_OK)
+            log_write(LOG_LEVEL_ERROR, "sip", "%s", why.text);
+}
+
 static enum status
 start_sip(struct daemon *d, struct why *why)
 {
@@ -385,6 +406,7 @@ start_sip(struct daemon *d, struct why *why)
     if (!conf)
         return ST_NOMEM;
     settings_sip(&d->config, d->identity, conf);
+    conf->tls = (struct sip_tls){d, judge_sip, reread_sip};
     enum status st = sip_start(conf, &upward, &d->sip, why);
     free(conf);
     return st;
@@ -422,6 +444,8 @@ daemon_new(const struct config *c, struct daemon **ret_daemon, struct why *why)
     if (!d->node_conf)
         goto fail;
     st = settings_identities(c, d->identity, why);
+    if (st == ST_OK)
+        st = settings_identities(c, d->sip_identity, why);
     if (st == ST_OK)
         st = settings_node(c, d->identity, d->node_conf, why);
     if (st == ST_OK)
@@ -476,6 +500,8 @@ daemon_free(struct daemon *d)
         event_base_free(d->base);
     for (int which = 0; which < NODE_OVERLAYS; which++)
         identity_free(d->identity[which]);
+    for (int which = 0; which < NODE_OVERLAYS; which++)
+        identity_free(d->sip_identity[which]);
     free(d->node_conf);
     free(d);
     libevent_global_shutdown();

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "gateway/daemon_internal.h"
 #include "gateway/version.h"
+#include "peer-protocol/identity/identity.h"
 
 static struct moment
 on_now(void *ctx)
@@ -156,6 +157,27 @@ tell_what_waits(const struct config *was, const struct config *is)
                       part[i].section);
 }
 
+/* The SIP thread reads what is known to be good. */
+static enum status
+reread_revoked(struct daemon *d, struct why *why)
+{
+    struct why cause = {""};
+    struct bridge_message *m;
+
+    for (int which = 0; which < NODE_OVERLAYS; which++) {
+        enum status st =
+            d->identity[which] ? identity_reread_revoked(d->identity[which], &cause) : ST_OK;
+        if (st != ST_OK) {
+            log_write(LOG_LEVEL_ERROR, "reload", "%s", cause.text);
+            return why_set(why, ST_CONFIG, "%s", cause.text);
+        }
+    }
+    m = bridge_new(BRIDGE_REREAD, 0, 0, 0);
+    if (m)
+        sip_post(d->sip, m);
+    return m ? ST_OK : ST_NOMEM;
+}
+
 enum status
 daemon_reload(struct daemon *d, struct why *why)
 {
@@ -170,6 +192,11 @@ daemon_reload(struct daemon *d, struct why *why)
         free(fresh);
         log_write(LOG_LEVEL_ERROR, "reload", "the configuration in force stays as it was");
         return why_set(why, ST_CONFIG, "%s", mistakes.first);
+    }
+    st = reread_revoked(d, why);
+    if (st != ST_OK) {
+        free(fresh);
+        return st;
     }
     tell_what_waits(&d->config, fresh);
     daemon_set_log_level(fresh->log_level);

@@ -26,6 +26,7 @@ struct daemon {
     struct config config;
     struct node_conf *node_conf;
     struct identity *identity[NODE_OVERLAYS];
+    struct identity *sip_identity[NODE_OVERLAYS]; /* the SIP thread's */
     struct links *links[NODE_OVERLAYS];
     struct daemon_side side[NODE_OVERLAYS];
     struct node *node;

@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "gateway/daemon.h"
@@ -97,6 +98,7 @@ main(int argc, char **argv)
         printf("%s: good\n", file);
         return EXIT_SUCCESS;
     }
+    umask(0077); /* whatever is written is this user's alone */
     heap_tune();
     return run(&config);
 }

@@ -40,6 +40,7 @@ enum bridge_type {
     BRIDGE_ROUTES,
     BRIDGE_GATEWAY, /* also unasked, at each change of the active set */
     BRIDGE_QUERY,   /* the control socket wants registrations or calls */
+    BRIDGE_REREAD,  /* the lists of revoked certificates were read again */
     BRIDGE_STOP,    /* drain or leave: refuse new calls and registrations with 503 */
     BRIDGE_CONFIRMED,
     BRIDGE_ADOPT,   /* these calls of another gateway, @node, are ours from now on */

@@ -7,6 +7,7 @@
 #include <sofia-sip/msg_addr.h>
 
 #include "gateway/sip/dispatch.h"
+#include "gateway/sip/tls_judge.h"
 
 #define MESSAGE_BYTES_MAX 65536    /* a SIP message; more is answered 413 */
 #define UDP_BUFFER_BYTES  4194304  /* as much of it as the kernel allows: bursts */
@@ -61,6 +62,7 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
     struct sip *s = agent->sip;
     unsigned verify = agent->side == SIP_PHONES ? TPTLS_VERIFY_NONE : TPTLS_VERIFY_ALL;
     bool is_tls = strcasecmp(a->protocol, "tls") == 0;
+    bool failed;
     char url[128];
 
     /* The library binds TLS for "sips" only; what others are told stays "sip" with its transport.
@@ -84,11 +86,14 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
                  a->protocol);
         snprintf(agent->host, sizeof(agent->host), "%s", a->host);
     }
-    if (nta_agent_add_tport(agent->nta, URL_STRING_MAKE(url),
-                            TPTAG_CERTIFICATE(credentials_of(s, agent->side)),
-                            TPTAG_TLS_VERIFY_POLICY(verify), TPTAG_TLS_VERIFY_DEPTH(4),
-                            TPTAG_QUEUESIZE(QUEUE_MESSAGES), TPTAG_UDP_RMEM(UDP_BUFFER_BYTES),
-                            TPTAG_UDP_WMEM(UDP_BUFFER_BYTES), TAG_END()) < 0)
+    tls_judge_begin(&s->conf.tls, agent->side == SIP_GATEWAYS);
+    failed = nta_agent_add_tport(agent->nta, URL_STRING_MAKE(url),
+                                 TPTAG_CERTIFICATE(credentials_of(s, agent->side)),
+                                 TPTAG_TLS_VERIFY_POLICY(verify), TPTAG_TLS_VERIFY_DEPTH(4),
+                                 TPTAG_QUEUESIZE(QUEUE_MESSAGES), TPTAG_UDP_RMEM(UDP_BUFFER_BYTES),
+                                 TPTAG_UDP_WMEM(UDP_BUFFER_BYTES), TAG_END()) < 0;
+    tls_judge_end();
+    if (failed)
         return why_set(why, ST_IO, "sip: %s:%s:%s: %s", a->protocol, a->host, a->port,
                        strerror(errno));
     return ST_OK;

@@ -182,6 +182,10 @@ on_mail(struct sip *s, struct bridge_message *m)
     case BRIDGE_CONFIRMED:
         fence_on_confirmed(s, m->token);
         break;
+    case BRIDGE_REREAD:
+        if (s->conf.tls.reread)
+            s->conf.tls.reread(s->conf.tls.ctx);
+        break;
     case BRIDGE_STOP:
         s->is_stopping = true;
         break;

@@ -25,7 +25,19 @@ struct sip_limits {
     uint32_t registrations;           /* AORs served by this node */
 };
 
+struct ssl_ctx_st; /* SSL_CTX */
+
+/** Who judges the certificates of nodes and gateways; called in the SIP thread alone. */
+struct sip_tls {
+    void *ctx;
+    /** judge - by the global identity, or the local one.  NULL: by the chain alone. */
+    bool (*judge)(void *ctx, bool is_global, struct ssl_ctx_st *tls);
+    /** reread - the lists of revoked certificates were read again by the daemon: so do you. */
+    void (*reread)(void *ctx);
+};
+
 struct sip_conf {
+    struct sip_tls tls;
     char node_name[NODE_NAME_BYTES];
     char address[NODE_ADDRESS_BYTES]; /* node.address */
     struct id node;

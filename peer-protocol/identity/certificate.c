@@ -7,12 +7,11 @@
 #include <strings.h>
 #include <time.h>
 
-#define URI_SCHEME     "reload:"
-#define URI_SCHEME_LEN (sizeof(URI_SCHEME) - 1)
-#define URI_START      "reload://0110"
-#define URI_START_LEN  (sizeof(URI_START) - 1)
-#define RSA_BITS_MIN   2048
-#define RSA_BITS_MAX   4096 /* more is a way to make us work */
+#define URI_SCHEME    "reload:"
+#define URI_START     "reload://0110"
+#define URI_START_LEN (sizeof(URI_START) - 1)
+#define RSA_BITS_MIN  2048
+#define RSA_BITS_MAX  4096 /* more is a way to make us work */
 
 static struct slice
 text_of(const ASN1_STRING *text)
@@ -46,20 +45,66 @@ read_uri(struct slice uri, const char *overlay, struct id *ret_node, struct why 
     return ST_OK;
 }
 
+static bool
+has_scheme(struct slice uri, const char *scheme)
+{
+    size_t len = strlen(scheme);
+
+    return uri.len >= len && strncasecmp((const char *)uri.data, scheme, len) == 0;
+}
+
+/* RFC 5922 section 7.1: the SIP domain a certificate speaks for; one, as it has one user name. */
+static enum status
+read_domain(struct slice uri, unsigned *domains, char out[USER_NAME_BYTES], struct why *why)
+{
+    struct slice name = slice_of(uri.data + 4, uri.len - 4);
+
+    if (++*domains > 1)
+        return why_set(why, ST_SIGNATURE, "more than one SIP domain");
+    if (name.len == 0 || slice_to_text(name, out, USER_NAME_BYTES) != ST_OK)
+        return why_set(why, ST_SIGNATURE, "the SIP domain is not valid");
+    return ST_OK;
+}
+
+/* What a certificate of an authority is for, and what it is not (RFC 5280
+ * sections 4.2.1.3, 4.2.1.9, 4.2.1.12): a node's key signs messages and serves both roles of TLS,
+ * and certifies nobody. */
+static enum status
+check_purpose(X509 *x, struct why *why)
+{
+    uint32_t extended = X509_get_extended_key_usage(x);
+    uint32_t usage = X509_get_key_usage(x);
+
+    if (X509_get_extension_flags(x) & (EXFLAG_CA | EXFLAG_INVALID))
+        return why_set(why, ST_SIGNATURE, "the certificate of an authority is no node's");
+    if (!(usage & KU_DIGITAL_SIGNATURE))
+        return why_set(why, ST_SIGNATURE, "the key is not for signatures");
+    if (usage != UINT32_MAX && (usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)))
+        return why_set(why, ST_SIGNATURE, "the key is an authority's");
+    if (!(extended & XKU_SSL_SERVER) || !(extended & XKU_SSL_CLIENT))
+        return why_set(why, ST_SIGNATURE, "the key is not for both ends of TLS");
+    return ST_OK;
+}
+
 /* RFC 6940 section 11.3: one Node-ID, exactly one user name; URIs of other schemes are not ours. */
 static enum status
 read_names(const GENERAL_NAMES *names, const char *overlay, struct signer *ret, struct why *why)
 {
     unsigned nodes = 0;
     unsigned users = 0;
+    unsigned domains = 0;
+    char domain[USER_NAME_BYTES] = "";
     enum status st = ST_OK;
 
     for (int i = 0; st == ST_OK && i < sk_GENERAL_NAME_num(names); i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
         if (name->type == GEN_URI) {
             struct slice uri = text_of(name->d.uniformResourceIdentifier);
-            if (uri.len < URI_SCHEME_LEN ||
-                strncasecmp((const char *)uri.data, URI_SCHEME, URI_SCHEME_LEN) != 0)
+            bool is_reload = has_scheme(uri, URI_SCHEME);
+            bool is_sip = has_scheme(uri, "sip:");
+            if (is_sip)
+                st = read_domain(uri, &domains, domain, why);
+            if (!is_reload)
                 continue;
             nodes++;
             st = read_uri(uri, overlay, &ret->node, why);
@@ -74,6 +119,9 @@ read_names(const GENERAL_NAMES *names, const char *overlay, struct signer *ret, 
         st = why_set(why, ST_SIGNATURE, nodes ? "more than one Node-ID" : "no Node-ID");
     if (st == ST_OK && users != 1)
         st = why_set(why, ST_SIGNATURE, users ? "more than one user name" : "no user name");
+    if (st == ST_OK && domains > 0 &&
+        (strncmp(ret->user, "overlay@", 8) != 0 || strcasecmp(ret->user + 8, domain) != 0))
+        st = why_set(why, ST_SIGNATURE, "its SIP domain %s is not that of its user name", domain);
     return st;
 }
 
@@ -82,8 +130,8 @@ read_signer(X509 *x, const char *overlay, struct signer *ret, struct why *why)
 {
     if (X509_NAME_entry_count(X509_get_subject_name(x)) != 0)
         return why_set(why, ST_SIGNATURE, "the subject is not empty");
-    if (!(X509_get_key_usage(x) & KU_DIGITAL_SIGNATURE))
-        return why_set(why, ST_SIGNATURE, "the key is not for signatures");
+    if (check_purpose(x, why) != ST_OK)
+        return ST_SIGNATURE;
     GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
     if (!names)
         return why_set(why, ST_SIGNATURE, "no subjectAltName, so no Node-ID");
@@ -219,6 +267,8 @@ certificate_new(struct slice der, X509_STORE *anchors, const char *overlay, uint
         st = verify_chain(c, x, anchors, at_wall_ms, ret_error, why);
     if (st == ST_OK)
         st = read_signer(x, overlay, &c->signer, why);
+    if (st == ST_OK)
+        c->serial = serial_of(x);
     if (st == ST_OK)
         st = read_key(c, x, why);
     if (st == ST_OK)

@@ -7,8 +7,7 @@
  * and again.
  *
  * Source: RFC 6940 sections 11.3, 14.15 and 6.3.4; RFC 5280 section 6.
- * Left out on purpose: revocation (an overlay has short-lived certificates), intermediate
- * authorities, certificates with more than one Node-ID.
+ * Left out on purpose: intermediate authorities, certificates with more than one Node-ID.
  */
 #ifndef PEER_PROTOCOL_IDENTITY_CERTIFICATE_H
 #define PEER_PROTOCOL_IDENTITY_CERTIFICATE_H
@@ -18,6 +17,7 @@
 
 #include "base/list.h"
 #include "peer-protocol/identity/openssl.h"
+#include "peer-protocol/identity/revoked.h"
 #include "peer-protocol/message/security.h"
 
 #define CERTIFICATE_MAX_BYTES 16384 /* longer ones are refused unread */
@@ -26,6 +26,7 @@ struct certificate {
     struct list_node used; /* for remembered.c */
     uint8_t hash[OPENSSL_SHA256_BYTES];
     struct signer signer;
+    struct serial serial;
     struct slice der;
     uint8_t algorithm; /* SIGNATURE_RSA or SIGNATURE_ECDSA */
     EVP_PKEY_CTX *verify;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,6 +25,9 @@ struct identity {
     struct certificate *own;
     X509_STORE *anchors;
     struct remembered remembered;
+    struct revoked revoked;
+    struct list_node connections; /* those whose certificate was good; tls.c */
+    char folder[PEM_PATH_BYTES];
     EVP_PKEY *key;
     EVP_PKEY_CTX *sign;
     EVP_MD *sha256; /* fetched once: doing so at each message costs as much as hashing it */
@@ -42,6 +46,21 @@ find(struct identity *i, struct slice hash)
     if (slice_equal(hash, slice_of(i->own->hash, sizeof(i->own->hash))))
         return i->own;
     return remembered_get(&i->remembered, hash);
+}
+
+/* Time goes on, and serial numbers are revoked: asked again at each use. */
+static enum status
+check_use(const struct identity *i, const struct certificate *c, uint64_t at_wall_ms,
+          int *ret_error, struct why *why)
+{
+    if (revoked_has(&i->revoked, &c->serial)) {
+        if (ret_error)
+            *ret_error = X509_V_ERR_CERT_REVOKED;
+        return why_set(why, ST_SIGNATURE, "the certificate of %s is revoked", c->signer.user);
+    }
+    if (ret_error)
+        *ret_error = X509_V_ERR_CERT_HAS_EXPIRED;
+    return certificate_check_time(c, at_wall_ms, why);
 }
 
 /* Check a certificate that is not remembered yet, and remember it. */
@@ -71,12 +90,11 @@ certificate_of(struct identity *i, struct slice der, uint64_t at_wall_ms, struct
         return st;
     struct certificate *c = find(i, slice_of(hash, sizeof(hash)));
     if (!c)
-        return admit(i, der, at_wall_ms, ret, ret_error, why);
-    st = certificate_check_time(c, at_wall_ms, why);
+        st = admit(i, der, at_wall_ms, &c, ret_error, why);
+    if (st == ST_OK)
+        st = check_use(i, c, at_wall_ms, ret_error, why);
     if (st == ST_OK)
         *ret = c;
-    else if (ret_error)
-        *ret_error = X509_V_ERR_CERT_HAS_EXPIRED;
     return st;
 }
 
@@ -190,8 +208,9 @@ verify(void *ctx, const struct signature *s, struct slice input, struct slice ce
                        s->identity_type == SIGNER_NONE ? "not signed"
                                                        : "the signer is not named by SHA-256");
     struct certificate *c = find(i, s->identity);
-    st = c ? certificate_check_time(c, at_wall_ms, why)
-           : find_among(i, certificates, s->identity, at_wall_ms, &c, why);
+    st = c ? ST_OK : find_among(i, certificates, s->identity, at_wall_ms, &c, why);
+    if (st == ST_OK)
+        st = check_use(i, c, at_wall_ms, NULL, why);
     if (st != ST_OK)
         return st;
     if (s->hash != HASH_SHA256 || s->algorithm != c->algorithm)
@@ -339,10 +358,12 @@ prepare(struct identity *i, struct why *why)
 static enum status
 load(struct identity *i, const char *folder, struct why *why)
 {
-    struct tls_check check = {i, check_tls};
+    struct tls_check check = {i, check_tls, &i->connections};
     X509 *x = NULL;
     enum status st = read_anchors(i, folder, why);
 
+    if (st == ST_OK)
+        st = revoked_read(folder, &i->revoked, why);
     if (st == ST_OK)
         st = pem_read_certificate(folder, "cert.pem", &x, why);
     if (st == ST_OK)
@@ -366,7 +387,9 @@ identity_load(const char *folder, const char *overlay, struct identity **ret_ide
     struct identity *i = calloc(1, sizeof(*i));
     if (!i)
         return ST_NOMEM;
+    list_init(&i->connections);
     memcpy(i->overlay, overlay, strlen(overlay) + 1);
+    snprintf(i->folder, sizeof(i->folder), "%s", folder);
     enum status st = load(i, folder, why);
     if (st != ST_OK) {
         identity_free(i);
@@ -382,7 +405,9 @@ identity_free(struct identity *i)
 {
     if (!i)
         return;
+    tls_forget(&i->connections);
     SSL_CTX_free(i->tls);
+    revoked_done(&i->revoked);
     remembered_done(&i->remembered);
     certificate_free(i->own);
     EVP_PKEY_CTX_free(i->sign);
@@ -415,6 +440,32 @@ SSL_CTX *
 identity_tls(struct identity *i)
 {
     return i->tls;
+}
+
+bool
+identity_tls_judge(struct identity *i, SSL_CTX *tls)
+{
+    struct tls_check check = {i, check_tls, &i->connections};
+
+    return tls_judge(tls, &check) == ST_OK;
+}
+
+enum status
+identity_reread_revoked(struct identity *i, struct why *why)
+{
+    struct revoked fresh;
+    enum status st = revoked_read(i->folder, &fresh, why);
+
+    if (st != ST_OK)
+        return st;
+    revoked_done(&i->revoked);
+    i->revoked = fresh;
+    unsigned ended = tls_end_revoked(&i->connections, &i->revoked);
+    if (i->revoked.count > 0 || ended > 0)
+        log_write(LOG_LEVEL_INFO, "identity",
+                  "%s/revoked: %zu serial numbers, %u connections ended", i->folder,
+                  i->revoked.count, ended);
+    return ST_OK;
 }
 
 void

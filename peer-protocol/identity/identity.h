@@ -13,7 +13,7 @@
  * that file: for laboratories that read captures; a warning says so once.
  *
  * Source: RFC 6940 sections 11.3 and 6.3.4.
- * Left out on purpose: revocation, intermediate authorities, threads (an identity is used by one).
+ * Left out on purpose: intermediate authorities, threads (an identity is used by one).
  */
 #ifndef PEER_PROTOCOL_IDENTITY_IDENTITY_H
 #define PEER_PROTOCOL_IDENTITY_IDENTITY_H
@@ -65,6 +65,21 @@ const char *identity_tls_refusal(const struct ssl_st *ssl);
  */
 NODISCARD enum status identity_check(struct identity *i, struct slice der, uint64_t at_wall_ms,
                                      struct signer *ret, struct why *why);
+
+/**
+ * identity_tls_judge - let this identity judge the certificates shown to an SSL_CTX of another
+ * library, as it does those of its own links Returns: false without memory.
+ */
+bool identity_tls_judge(struct identity *i, struct ssl_ctx_st *tls);
+
+/**
+ * identity_reread_revoked - read the folder's file "revoked" again (revoked.h has its form)
+ *
+ * Connections whose certificate it names end, those of identity_tls_judge() too; nothing that such
+ * a certificate signs counts from now on. Returns: ST_OK; else the cause, and what was in force
+ * stays.
+ */
+NODISCARD enum status identity_reread_revoked(struct identity *i, struct why *why);
 
 /** identity_of_tls - who is at the other end of a TLS link whose handshake is done. */
 NODISCARD enum status identity_of_tls(struct identity *i, struct ssl_st *ssl, struct signer *ret,

@@ -39,7 +39,7 @@ pem_make_folder(const char *folder, struct why *why)
         path[i] = folder[i];
         if (i > 0 && (folder[i] == '/' || folder[i] == '\0')) {
             path[i] = '\0';
-            if (mkdir(path, 0755) != 0 && errno != EEXIST)
+            if (mkdir(path, folder[i] == '\0' ? 0700 : 0755) != 0 && errno != EEXIST)
                 return why_set(why, ST_IO, "%s: %s", path, strerror(errno));
             path[i] = folder[i];
         }

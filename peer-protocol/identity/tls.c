@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -26,10 +27,18 @@ struct tls_mark {
     struct why refusal;
 };
 
+/** A connection whose certificate was good. */
+struct tls_shown {
+    struct list_node at;
+    SSL *ssl;
+    struct serial serial;
+};
+
 static struct {
     pthread_once_t once;
-    int tls;  /* index of struct tls on an SSL_CTX */
-    int mark; /* index of struct tls_mark on an SSL */
+    int tls;   /* index of struct tls on an SSL_CTX */
+    int mark;  /* index of struct tls_mark on an SSL */
+    int shown; /* index of struct tls_shown on an SSL */
 } slots = {.once = PTHREAD_ONCE_INIT};
 
 static void
@@ -59,8 +68,24 @@ free_mark(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long number,
 }
 
 static void
+free_shown(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long number, void *arg)
+{
+    struct tls_shown *shown = ptr;
+
+    (void)parent;
+    (void)data;
+    (void)index;
+    (void)number;
+    (void)arg;
+    if (shown)
+        list_remove(&shown->at);
+    free(shown);
+}
+
+static void
 make_slots(void)
 {
+    slots.shown = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_shown);
     slots.tls = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_tls);
     slots.mark = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_mark);
 }
@@ -104,6 +129,49 @@ der_of(X509 *x, struct slice *ret)
     return st;
 }
 
+static enum status
+keep_shown(const struct tls *t, SSL *ssl, const X509 *x)
+{
+    struct tls_shown *shown = SSL_get_ex_data(ssl, slots.shown);
+
+    if (!shown) {
+        shown = calloc(1, sizeof(*shown));
+        if (!shown)
+            return ST_NOMEM;
+        if (SSL_set_ex_data(ssl, slots.shown, shown) != 1) {
+            free(shown);
+            return ST_NOMEM;
+        }
+        list_append(t->check.connections, &shown->at);
+    }
+    shown->ssl = ssl;
+    shown->serial = serial_of(x);
+    return ST_OK;
+}
+
+unsigned
+tls_end_revoked(struct list_node *connections, const struct revoked *revoked)
+{
+    unsigned ended = 0;
+
+    list_each(at, connections)
+    {
+        struct tls_shown *shown = list_entry(at, struct tls_shown, at);
+        int fd = SSL_get_fd(shown->ssl);
+        if (fd < 0 || !revoked_has(revoked, &shown->serial))
+            continue;
+        shutdown(fd, SHUT_RDWR); /* its owner, whoever that is, sees the end */
+        ended++;
+    }
+    return ended;
+}
+
+void
+tls_forget(struct list_node *connections)
+{
+    list_each(at, connections) list_remove(at);
+}
+
 static int
 on_verify(X509_STORE_CTX *store, void *arg)
 {
@@ -118,9 +186,16 @@ on_verify(X509_STORE_CTX *store, void *arg)
     enum status st = x ? der_of(x, &der) : ST_SIGNATURE;
     if (st == ST_OK)
         st = t->check.check(t->check.ctx, der, &error, &why);
+    if (st == ST_OK && keep_shown(t, ssl, x) != ST_OK) {
+        st = ST_NOMEM;
+        error = X509_V_ERR_OUT_OF_MEM;
+    }
     slice_free(&der);
     if (mark)
         mark->refusal = why;
+    else if (st != ST_OK) /* a library's, which would say nothing of it */
+        log_write(LOG_LEVEL_REMOTE, "identity", "TLS: certificate rejected: %s",
+                  why.text[0] ? why.text : status_text(st));
     X509_STORE_CTX_set_error(store, st == ST_OK ? X509_V_OK : error);
     return st == ST_OK;
 }
@@ -206,6 +281,23 @@ fail:
     free(t);
     SSL_CTX_free(ctx);
     return st;
+}
+
+enum status
+tls_judge(SSL_CTX *ctx, const struct tls_check *check)
+{
+    pthread_once(&slots.once, make_slots);
+    struct tls *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return ST_NOMEM;
+    *t = (struct tls){.check = *check, .key_log = -1};
+    if (SSL_CTX_set_ex_data(ctx, slots.tls, t) != 1) {
+        free(t);
+        return ST_NOMEM;
+    }
+    SSL_CTX_set_cert_verify_callback(ctx, on_verify, t);
+    return ST_OK;
 }
 
 enum status

@@ -13,11 +13,14 @@
 #include <openssl/ssl.h>
 
 #include "base/bytes.h"
+#include "base/list.h"
+#include "peer-protocol/identity/revoked.h"
 
 /** Is the other side's certificate good?  @ret_error: the X509_V_ERR_ for the alert. */
 struct tls_check {
     void *ctx;
     enum status (*check)(void *ctx, struct slice der, int *ret_error, struct why *why);
+    struct list_node *connections; /* those that passed are kept here until they are freed */
 };
 
 /**
@@ -27,6 +30,14 @@ struct tls_check {
  */
 NODISCARD enum status tls_new(X509 *certificate, EVP_PKEY *key, const struct tls_check *check,
                               SSL_CTX **ret, struct why *why);
+
+/** tls_judge - have @check judge for a context that is not ours.  ST_OK; ST_NOMEM. */
+NODISCARD enum status tls_judge(SSL_CTX *ctx, const struct tls_check *check);
+
+/** tls_end_revoked - shut the sockets of connections whose certificate is revoked; how many. */
+unsigned tls_end_revoked(struct list_node *connections, const struct revoked *revoked);
+/** tls_forget - the list's owner goes; connections may outlive it. */
+void tls_forget(struct list_node *connections);
 
 /** tls_peer - the certificate of the other side, DER; the caller frees it by slice_free().
  *  Returns: ST_OK; ST_SIGNATURE if it showed none; ST_NOMEM. */

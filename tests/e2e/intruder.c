@@ -157,6 +157,8 @@ static const struct {
     {"claim", intruder_claim},
     {"claim-for-another", intruder_claim_for_another},
     {"handover", intruder_hand_over},
+    {"hello", intruder_hello},
+    {"broken-signatures", intruder_broken_signatures},
     {"broken-signature", intruder_broken_signature},
     {"unsigned", intruder_unsigned},
     {"wrong-node-id", intruder_wrong_node_id},

@@ -47,7 +47,8 @@ void intruder_ask(struct intruder *x, uint16_t code, struct slice body,
 intruder_deed intruder_store_foreign, intruder_store_foreign_copy, intruder_store_foreign_key,
     intruder_store_broken_value, intruder_store_gateway_record, intruder_join_for_another,
     intruder_leave_for_another, intruder_claim, intruder_claim_for_another, intruder_hand_over,
-    intruder_broken_signature, intruder_unsigned, intruder_wrong_node_id, intruder_wrong_overlay;
+    intruder_hello, intruder_broken_signatures, intruder_broken_signature, intruder_unsigned,
+    intruder_wrong_node_id, intruder_wrong_overlay;
 
 /* intruder_noise.c: links and frames */
 intruder_deed intruder_ping, intruder_no_certificate, intruder_no_tls, intruder_half_open,

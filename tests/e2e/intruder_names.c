@@ -234,6 +234,21 @@ intruder_hand_over(struct intruder *x)
     writer_done(&inner);
 }
 
+/* A HELLO of a candidate that says the term is count=. */
+void
+intruder_hello(struct intruder *x)
+{
+    const struct hello_req request = {.term = x->count, .score = 1000, .is_candidate = 1};
+    struct writer inner;
+
+    if (!intruder_open_line(x))
+        return;
+    writer_init(&inner, UINT16_MAX);
+    hello_req_write(&inner, &request);
+    ask_private(x, PRIVATE_HELLO, writer_slice(&inner));
+    writer_done(&inner);
+}
+
 /* ---- signatures of messages --------------------------------------------------------------------
  */
 
@@ -323,6 +338,16 @@ void
 intruder_broken_signature(struct intruder *x)
 {
     if (intruder_open_line(x))
+        ping_spoilt(x, SPOIL_VALUE);
+}
+
+/* count= of them over one link. */
+void
+intruder_broken_signatures(struct intruder *x)
+{
+    if (!intruder_open_line(x))
+        return;
+    for (unsigned i = 0; i < x->count; i++)
         ping_spoilt(x, SPOIL_VALUE);
 }
 

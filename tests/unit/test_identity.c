@@ -322,7 +322,7 @@ check_names(const struct authority_at_hand *at_hand, const char *names, struct w
 
 START_TEST(test_names)
 {
-    static const char *const good[] = {URI USER, URI USER ",URI:sip:pastry",
+    static const char *const good[] = {URI USER, URI ",email:overlay@pastry,URI:sip:pastry",
                                        "URI:RELOAD://0110" HEX "@PASTRY/" USER,
                                        URI USER ",DNS:pastry"};
     static const char *const bad[] = {
@@ -343,6 +343,10 @@ START_TEST(test_names)
         "URI:reload://0110ffffffffffffffffffffffffffffffff@pastry/" USER,
         "URI:reload:" USER,
         "URI:sip:pastry" USER,
+        URI USER ",URI:sip:pastry",
+        URI ",email:overlay@pastry,URI:sip:pastry,URI:sip:can",
+        URI ",email:overlay@pastry,URI:sip:can",
+        URI ",email:overlay@pastry,URI:sip:",
     };
     struct authority_at_hand at_hand = authority_at_hand();
     struct why why;
@@ -356,6 +360,124 @@ START_TEST(test_names)
         ck_assert_msg(why.text[0] != '\0', "%s", bad[i] ? bad[i] : "no names");
     }
     authority_away(&at_hand);
+}
+END_TEST
+
+/* One certificate of our authority with another value of one extension. */
+static enum status
+check_extension(const struct authority_at_hand *at_hand, int nid, const char *value)
+{
+    struct issuer_node node = {.overlay = "pastry", .user = "a@pastry", .days = 1};
+    struct why why = {""};
+    struct signer signer;
+    unsigned char *der = NULL;
+
+    node.node.bytes[0] = 1;
+    X509 *x = issuer_certificate(at_hand->root, at_hand->root_key, at_hand->key, &node);
+    ck_assert_ptr_nonnull(x);
+    X509_EXTENSION_free(X509_delete_ext(x, X509_get_ext_by_NID(x, nid, -1)));
+    if (value) {
+        X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+        ck_assert_ptr_nonnull(extension);
+        X509_add_ext(x, extension, -1);
+        X509_EXTENSION_free(extension);
+    }
+    ck_assert_int_gt(X509_sign(x, at_hand->root_key, EVP_sha256()), 0);
+    int len = i2d_X509(x, &der);
+    enum status st =
+        identity_check(a, slice_of(der, (size_t)len), openssl_wall_ms(), &signer, &why);
+    OPENSSL_free(der);
+    X509_free(x);
+    ck_assert(st == ST_OK || why.text[0]);
+    return st;
+}
+
+START_TEST(test_purpose)
+{
+    static const struct {
+        int nid;
+        const char *value;
+        enum status st;
+    } as[] = {
+        {NID_ext_key_usage, NULL, ST_OK}, /* RFC 5280 section 4.2.1.12: for anything */
+        {NID_ext_key_usage, "clientAuth,serverAuth,emailProtection", ST_OK},
+        {NID_ext_key_usage, "clientAuth", ST_SIGNATURE},
+        {NID_ext_key_usage, "serverAuth", ST_SIGNATURE},
+        {NID_ext_key_usage, "codeSigning", ST_SIGNATURE},
+        {NID_key_usage, "keyEncipherment", ST_SIGNATURE},
+        {NID_key_usage, "digitalSignature,keyCertSign", ST_SIGNATURE},
+        {NID_key_usage, "digitalSignature,cRLSign", ST_SIGNATURE},
+        {NID_basic_constraints, "CA:FALSE", ST_OK},
+        {NID_basic_constraints, "CA:TRUE", ST_SIGNATURE},
+        {NID_basic_constraints, "critical,CA:TRUE,pathlen:0", ST_SIGNATURE},
+    };
+    struct authority_at_hand at_hand = authority_at_hand();
+
+    for (size_t i = 0; i < sizeof(as) / sizeof(as[0]); i++)
+        ck_assert_msg(check_extension(&at_hand, as[i].nid, as[i].value) == as[i].st, "%s",
+                      as[i].value ? as[i].value : "none");
+    authority_away(&at_hand);
+}
+END_TEST
+
+static void
+write_revoked(const char *text)
+{
+    FILE *file = fopen(credentials_path("a/revoked"), "w");
+
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* b's serial number in the form that "openssl x509 -serial" prints, or with colons. */
+static void
+serial_text(char out[64], bool has_colons)
+{
+    const unsigned char *at = identity_certificate(b).data;
+    X509 *x = d2i_X509(NULL, &at, (long)identity_certificate(b).len);
+    const ASN1_INTEGER *number = X509_get0_serialNumber(x);
+    size_t len = 0;
+
+    for (int i = 0; i < ASN1_STRING_length(number); i++)
+        len += (size_t)snprintf(out + len, 64 - len, has_colons && i > 0 ? ":%02x" : "%02X",
+                                ASN1_STRING_get0_data(number)[i]);
+    X509_free(x);
+}
+
+START_TEST(test_revoked)
+{
+    struct slice der = identity_certificate(b);
+    struct why why = {""};
+    struct signer signer;
+    char serial[64], text[256];
+
+    ck_assert_int_eq(identity_check(a, der, openssl_wall_ms(), &signer, NULL), ST_OK);
+    for (int form = 0; form < 2; form++) {
+        serial_text(serial, form == 1);
+        snprintf(text, sizeof(text), "# who is out\n\n 01ff \n%s # b\n", serial);
+        write_revoked(text);
+        ck_assert_int_eq(identity_reread_revoked(a, &why), ST_OK);
+        ck_assert_int_eq(identity_check(a, der, openssl_wall_ms(), &signer, &why), ST_SIGNATURE);
+        ck_assert_ptr_nonnull(strstr(why.text, "is revoked"));
+        write_revoked("");
+        ck_assert_int_eq(identity_reread_revoked(a, &why), ST_OK);
+        ck_assert_int_eq(identity_check(a, der, openssl_wall_ms(), &signer, &why), ST_OK);
+    }
+    write_revoked(text);
+    ck_assert_int_eq(identity_reread_revoked(a, &why), ST_OK);
+    static const char *const bad[] = {
+        "00\nxyz\n", "01\n01 02\n", "\n:01\n",
+        "\n01:\n",   "\n1::2\n",    "\n0123456789012345678901234567890123456789ff\n"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        write_revoked(bad[i]);
+        ck_assert_int_eq(identity_reread_revoked(a, &why), ST_MALFORMED);
+        ck_assert_msg(strstr(why.text, "/revoked:2: expected") != NULL, "%s", why.text);
+        ck_assert_int_eq(identity_check(a, der, openssl_wall_ms(), &signer, &why), ST_SIGNATURE);
+    }
+    unlink(credentials_path("a/revoked"));
+    ck_assert_int_eq(identity_reread_revoked(a, &why), ST_OK);
+    ck_assert_int_eq(identity_check(a, der, openssl_wall_ms(), &signer, &why), ST_OK);
 }
 END_TEST
 
@@ -562,6 +684,8 @@ main(void)
     tcase_add_test(c, test_remembering_is_bounded);
     tcase_add_test(c, test_names);
     tcase_add_test(c, test_garbage);
+    tcase_add_test(c, test_purpose);
+    tcase_add_test(c, test_revoked);
     tcase_add_test(c, test_load_failures);
     tcase_add_test(c, test_open_key);
     tcase_add_test(c, test_tls);

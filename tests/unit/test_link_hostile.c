@@ -322,6 +322,36 @@ START_TEST(test_second_certificate_of_a_dead_node)
 }
 END_TEST
 
+/* A link ends when the certificate at its other end is revoked, and does not come back. */
+START_TEST(test_revoked_certificate)
+{
+    FILE *in, *out;
+    struct why why = {""};
+
+    join_two();
+    in = fopen(credentials_path("b/cert.pem"), "r");
+    X509 *x = PEM_read_X509(in, NULL, NULL, NULL);
+    fclose(in);
+    ck_assert_ptr_nonnull(x);
+    BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x), NULL);
+    char *text = BN_bn2hex(number);
+    out = fopen(credentials_path("a/revoked"), "w");
+    fprintf(out, "%s\n", text);
+    fclose(out);
+    OPENSSL_free(text);
+    BN_free(number);
+    X509_free(x);
+    ck_assert_int_eq(identity_reread_revoked(node[0].identity, &why), ST_OK);
+    WAIT_FOR(node[0].told.down == 1 && node[1].told.down == 1);
+    links_connect(node[1].links, node[0].listen, NULL);
+    WAIT_FOR(node[1].told.failed == 1);
+    links_connect(node[0].links, node[1].listen, NULL);
+    WAIT_FOR(node[0].told.failed == 1);
+    ck_assert_ptr_nonnull(strstr(node[0].told.reason, "is revoked"));
+    unlink(credentials_path("a/revoked"));
+}
+END_TEST
+
 START_TEST(test_queue_full)
 {
     static uint8_t big[60000];
@@ -368,6 +398,7 @@ main(void)
     tcase_add_test(c, test_suspect);
     tcase_add_test(c, test_second_certificate);
     tcase_add_test(c, test_second_certificate_of_a_dead_node);
+    tcase_add_test(c, test_revoked_certificate);
     tcase_add_test(c, test_queue_full);
     return run_links(c, "link hostile");
 }
