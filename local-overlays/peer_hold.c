@@ -116,8 +116,8 @@ refuse_store(struct peer *p, struct incoming *in, enum status st, struct slice a
         writer_bytes(&info, slice_text(why->text));
     if (is_against_the_rules(st)) {
         char text[ID_TEXT_BYTES];
-        log_to(&p->env.log, LOG_LEVEL_REMOTE, "%s: Store from %s (%s) refused: %s", p->conf.overlay,
-               id_text(&in->signer->node, text), in->signer->user, why->text);
+        log_to(&p->env.log, LOG_LEVEL_REMOTE, "%s: Store from %s refused: %s (sent by %s)",
+               p->conf.overlay, id_text(&in->signer->node, text), why->text, in->signer->user);
     }
     if (st == ST_SIGNATURE || st == ST_NOT_FOUND)
         st = ST_FORBIDDEN; /* section 7.4.1.1 for a value that does not verify */
