@@ -1,6 +1,7 @@
 /* One client transaction of the proxy: sending, its answers, giving it up. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <sofia-sip/sip_util.h>
 
@@ -18,6 +19,20 @@ is_dialog_forming(const struct forward *f)
                              method == sip_method_refer);
 }
 
+/* A phone may have no other transport than the one it uses: then the ends cannot send to each
+ * other's Contact (RFC 5658 section 3). */
+static bool
+differs_in_transport(const struct forward *f, const struct sip_target *target)
+{
+    const char *contact = target->request_uri;
+    const char *param = contact ? strcasestr(contact, ";transport=") : NULL;
+    const char *protocol = param ? param + 11 : "udp";
+
+    if (f->side != SIP_PHONES || !contact)
+        return false;
+    return strncasecmp(protocol, f->caller_protocol, strlen(f->caller_protocol)) != 0;
+}
+
 /* Design, Routes.  Between two serving peers the one records what the other does: phones hold no
  * certificate for the other's peer-listen. */
 static bool
@@ -27,6 +42,8 @@ is_to_be_recorded(const struct forward *f, const struct sip_target *target, enum
     if (!is_dialog_forming(f))
         return false;
     if (to == BRANCH_TO_GATEWAY || f->is_from_gateway || flow || f->caller_flow)
+        return true;
+    if (differs_in_transport(f, target))
         return true;
     if (to == BRANCH_TO_PEER)
         return is_on_connection;

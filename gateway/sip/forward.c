@@ -335,17 +335,37 @@ take_as_gateway(struct forward *f)
     forward_end(f);
 }
 
-const struct bridge_gateway *
-forward_gateway_of(const struct sip *s, const sip_t *sip)
+/* ":HOST:PORT;" of the Request-URI: in a dialog the Contact of the gateway that has the call. */
+static void
+address_of(const sip_t *sip, char out[DESTINATION_BYTES])
 {
     const url_t *url = sip->sip_request->rq_url;
+
+    snprintf(out, DESTINATION_BYTES, ":%s:%s;", url->url_host ? url->url_host : "",
+             url->url_port ? url->url_port : "5061");
+}
+
+static const struct bridge_gateway *
+addressed_gateway(const struct sip *s, const sip_t *sip)
+{
     char address[DESTINATION_BYTES];
 
-    snprintf(address, sizeof(address), ":%s:%s;", url->url_host ? url->url_host : "",
-             url->url_port ? url->url_port : "5061");
+    address_of(sip, address);
     for (size_t i = 0; i < s->gateway_count; i++)
         if (strcasestr(s->gateway[i].uri, address))
             return &s->gateway[i];
+    return NULL;
+}
+
+const struct bridge_gateway *
+forward_gateway_of(const struct sip *s, const sip_t *sip)
+{
+    const struct bridge_gateway *addressed = addressed_gateway(s, sip);
+    char address[DESTINATION_BYTES];
+
+    if (addressed)
+        return addressed;
+    address_of(sip, address);
     if (sip->sip_to
             ->a_tag) { /* it may be alive and have the call; if not, the active one is next */
         const struct bridge_gateway *former = sip_former_gateway(s, NULL, address);
@@ -363,10 +383,14 @@ send_to_gateway(struct forward *f)
                                          ? forward_gateway_of(s, f->request)
                                          : choose_gateway(s, &f->gateway_tried);
     struct sip_target target;
-
+    bool is_elsewhere = false;
     bool is_former = g && g == sip_former_gateway(s, &g->node, NULL);
 
-    if (s->is_gateway && !forward_is_waiting(f) && !is_former) {
+    /* Of several gateways another may have the call of a phone that this one serves. */
+    if (f->is_dialog && f->gateway_tries == 0 && g && !g->is_self &&
+        g == addressed_gateway(s, f->request))
+        is_elsewhere = true;
+    if (s->is_gateway && !forward_is_waiting(f) && !is_former && !is_elsewhere) {
         take_as_gateway(f); /* it has become ours */
         return;
     }
@@ -463,7 +487,9 @@ forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_s
     f->msg = msg_ref_create(msg);
     f->request = sip;
     f->side = sender->side;
-    f->is_from_gateway = sender->is_active_gateway;
+    /* The B2BUA's own requests begin there; what its node passes on as a proxy comes from further.
+     */
+    f->is_from_gateway = sender->is_active_gateway && !sip->sip_via->v_next;
     f->is_invite = sip->sip_request->rq_method == sip_method_invite;
     f->popped = route->popped;
     f->is_dialog = route->is_dialog;

@@ -182,11 +182,10 @@ class Phone:
 class Nodes:
     """The process under test."""
 
-    def __init__(self):
+    def __init__(self, nodes=(f"pastry@{GATEWAY}=gateway", f"pastry@{PEER}", f"chord@{FAR}=gateway")):
         self.folder = tempfile.TemporaryDirectory(prefix="ringway-sip-")
         self.process = subprocess.Popen(
-            [f"{BUILD}/tests/e2e/sip_nodes", self.folder.name, f"pastry@{GATEWAY}=gateway", f"pastry@{PEER}",
-             f"chord@{FAR}=gateway"],
+            [f"{BUILD}/tests/e2e/sip_nodes", self.folder.name, *nodes],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.folder.name + "/log", "w"), text=True)
         assert self.process.stdout.readline() == "ready\n", self.log()
 
