@@ -84,6 +84,8 @@ struct bridge_record {
 /** What the SIP side has counted since the daemon's start. */
 struct bridge_counters {
     uint64_t responses_lost; /* that could not be sent */
+    uint64_t finished;       /* now: transactions remembered for retransmissions */
+    uint64_t unacknowledged; /* now: finals of INVITEs that wait for their ACK */
     uint64_t unanswerable;   /* requests discarded, as no response could reach their sender */
 };
 

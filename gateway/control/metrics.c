@@ -201,6 +201,10 @@ metrics_write(const struct control *c, struct evbuffer *out)
           (double)report_uptime_s(c));
     gauge(out, "ringway_calls", "Calls up on this node.", c->calls);
     gauge(out, "ringway_registrations", "Addresses of record this node serves.", c->registrations);
+    gauge(out, "ringway_sip_finished", "Finished SIP transactions that are remembered.",
+          (double)c->counters.finished);
+    gauge(out, "ringway_sip_unacknowledged", "Final responses to INVITEs without an ACK so far.",
+          (double)c->counters.unacknowledged);
     counter(out, "ringway_sip_responses_lost_total", "SIP responses that could not be sent.",
             c->counters.responses_lost);
     counter(out, "ringway_sip_unanswerable_total",

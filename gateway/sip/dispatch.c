@@ -10,6 +10,7 @@
 
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/fence.h"
+#include "gateway/sip/finished.h"
 #include "gateway/sip/forward.h"
 #include "gateway/sip/inlet.h"
 #include "gateway/sip/limits.h"
@@ -179,7 +180,7 @@ on_request(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_sen
         refuse(agent, msg, sip, sender, &closing);
         return;
     }
-    irq = nta_incoming_create(agent->nta, NULL, msg, sip, NTATAG_TPORT(sender->tport), TAG_END());
+    irq = finished_create(agent, msg, sip, sender->tport);
     if (!irq)
         return;
     if (is_register && sender->side != SIP_GATEWAYS) {

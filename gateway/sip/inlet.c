@@ -12,7 +12,7 @@
 #include <sofia-sip/sip_util.h>
 #include <sofia-sip/tport.h>
 
-#include "base/log.h"
+#include "gateway/sip/finished.h"
 
 #define BRANCH_CHARS_MIN 7
 
@@ -171,6 +171,8 @@ look_at(const tport_t *transport, msg_t *msg)
         discarded++;
         return false;
     }
+    if (finished_on_request(sip))
+        return false;
     drop_maddr(via, from->su_family);
     take_at_its_place(transport, via);
     return true;

@@ -11,6 +11,7 @@
 #include <sofia-sip/tport.h>
 
 #include "base/log.h"
+#include "gateway/sip/finished.h"
 
 typedef tport_t *send_function(tport_t *, msg_t *, tp_name_t const *, tag_type_t, tag_value_t, ...);
 
@@ -73,6 +74,19 @@ note_lost(msg_t *msg, const tp_name_t *name)
               error ? strerror(error) : "no transport");
 }
 
+static tport_t *
+send_response(tport_t *self, msg_t *msg, const tp_name_t *name, const tagi_t *tags)
+{
+    const sip_t *sip = sip_object(msg);
+    enum finished_send how = finished_before(sip);
+
+    if (how == FINISHED_SUPPRESS)
+        return NULL;
+    if (!library_send()(self, msg, name, TAG_NEXT(tags)) && !send_again(self, msg, name, tags))
+        note_lost(msg, name);
+    return how == FINISHED_TAKE && !finished_after(sip) ? NULL : self;
+}
+
 tport_t *
 tport_tsend(tport_t *self, msg_t *msg, tp_name_t const *name, tag_type_t tag, tag_value_t value,
             ...)
@@ -81,13 +95,8 @@ tport_tsend(tport_t *self, msg_t *msg, tp_name_t const *name, tag_type_t tag, ta
     ta_list ta;
 
     ta_start(ta, tag, value);
-    sent = library_send()(self, msg, name, ta_tags(ta));
-    if (!sent && self && is_response(msg)) {
-        sent = send_again(self, msg, name, ta_args(ta));
-        if (!sent)
-            note_lost(msg, name);
-        sent = self;
-    }
+    sent = self && is_response(msg) ? send_response(self, msg, name, ta_args(ta))
+                                    : library_send()(self, msg, name, ta_tags(ta));
     ta_end(ta);
     return sent;
 }

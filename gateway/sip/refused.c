@@ -6,6 +6,8 @@
 
 #include <sys/socket.h>
 
+#include "gateway/sip/finished.h"
+
 static atomic_uint_least64_t count;
 
 uint64_t
@@ -27,6 +29,7 @@ sendmsg(int fd, const struct msghdr *message, int flags)
         found = at;
     }
     *(void **)&library_sendmsg = at; /* POSIX's way from an object pointer to a function */
+    finished_on_datagram(fd, message);
     sent = library_sendmsg(fd, message, flags);
     /* a socket that is told each destination is not connected: the error cannot be of this one */
     if (sent < 0 && errno == ECONNREFUSED && message->msg_name) {

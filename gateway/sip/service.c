@@ -15,6 +15,7 @@
 #include "gateway/sip/clock.h"
 #include "gateway/sip/family.h"
 #include "gateway/sip/fence.h"
+#include "gateway/sip/finished.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/inlet.h"
 #include "gateway/sip/limits.h"
@@ -282,11 +283,13 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 {
     struct sip *s = (struct sip *)arg;
     struct bridge_message *load = bridge_new(BRIDGE_LOAD, 0, 0, 0);
+    size_t unacknowledged;
 
     (void)magic;
     (void)timer;
     limits_tick(s->limits);
     flow_tick(s);
+    finished_tick(s->finished);
     location_tick(s);
     ask_tick(s);
     b2bua_tick(s);
@@ -296,6 +299,8 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     load->registrations = (uint32_t)location_count(s);
     load->counters.responses_lost = lost_count();
     load->counters.unanswerable = inlet_discarded();
+    load->counters.finished = finished_count(s->finished, &unacknowledged);
+    load->counters.unacknowledged = unacknowledged;
     s->upward.post(s->upward.ctx, load);
 }
 
@@ -304,6 +309,7 @@ open_parts(struct sip *s)
 {
     s->asks = ask_table_new(s);
     s->flows = flow_table_new(s);
+    s->finished = finished_new(s);
     s->limits = limits_new(s);
     s->location = location_new(s);
     s->noted = noted_new(s->seed);
@@ -312,8 +318,8 @@ open_parts(struct sip *s)
     s->strangers = strangers_new();
     s->second = su_timer_create(su_root_task(s->root), 1000);
     s->linger = su_timer_create(su_root_task(s->root), LINGER_TICK_MS);
-    if (!s->asks || !s->flows || !s->limits || !s->location || !s->noted || !s->proxy ||
-        !s->fence || !s->strangers || !s->second || !s->linger)
+    if (!s->asks || !s->flows || !s->finished || !s->limits || !s->location || !s->noted ||
+        !s->proxy || !s->fence || !s->strangers || !s->second || !s->linger)
         return ST_NOMEM;
     return b2bua_new(s, &s->b2bua);
 }
@@ -332,6 +338,7 @@ close_parts(struct sip *s)
     flow_table_free(s->flows);
     limits_free(s->limits);
     noted_free(s->noted);
+    finished_free(s->finished);
 }
 
 static enum status

@@ -49,6 +49,7 @@
 struct ask_table;
 struct b2bua;
 struct fence;
+struct finished;
 struct strangers;
 struct flow_table;
 struct limits;
@@ -103,6 +104,7 @@ struct sip {
     struct proxy *proxy;
     struct b2bua *b2bua;
     struct fence *fence;
+    struct finished *finished;
     struct strangers *strangers;
     su_timer_t *second;  /* once a second: expiry, limits, BRIDGE_LOAD */
     su_timer_t *linger;  /* quitting, and not quiet yet */
