@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/text.h"
+
 #define STAMP_BYTES 40
 #define LINE_BYTES  1024 /* holds a struct why with what stands before it */
 
@@ -130,9 +132,7 @@ log_write(enum log_level level, const char *area, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    for (char *c = text; *c; c++) /* what a stranger sent must not forge a line */
-        if ((unsigned char)*c < 0x20)
-            *c = '?';
+    text_make_printable(text); /* what a stranger sent must not forge a line */
     pthread_mutex_lock(&front.lock);
     if (level != LOG_LEVEL_REMOTE || admit_remote())
         put(level, area, text);

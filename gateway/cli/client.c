@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 #define ANSWER_LIMIT (16u << 20)
 #define TIMEOUT_S    15
 
@@ -131,6 +133,32 @@ read_answer(int fd, char **ret_text)
     text[len] = '\0';
     *ret_text = text;
     return ST_OK;
+}
+
+void
+client_make_printable(json_t *body)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    if (json_is_string(body)) {
+        char *text = strdup(json_string_value(body));
+
+        if (text) {
+            text_make_printable(text);
+            json_string_set(body, text);
+        }
+        free(text);
+    }
+    json_array_foreach(body, i, value)
+    {
+        client_make_printable(value);
+    }
+    json_object_foreach(body, key, value)
+    {
+        client_make_printable(value);
+    }
 }
 
 static enum status

@@ -30,4 +30,7 @@ NODISCARD enum status client_ask(const char *socket, const char *method, const c
 /** client_escape - percent-encode for a query; false if it does not fit. */
 bool client_escape(const char *text, char *out, size_t out_bytes);
 
+/** client_make_printable - what is in an answer may go to a terminal afterwards (base/text.h). */
+void client_make_printable(json_t *body);
+
 #endif

@@ -72,6 +72,8 @@ ask(const struct call *call, const char *method, const char *path, json_t *body,
         fprintf(stderr, "ringwayctl: %s\n", why.text);
         return st == ST_UNREACHABLE ? EXIT_NO_DAEMON : EXIT_REFUSED;
     }
+    if (!call->is_json || answer.code != 200)
+        client_make_printable(answer.body);
     if (answer.code != 200) {
         const char *error = json_string_value(json_object_get(answer.body, "error"));
 
@@ -83,10 +85,12 @@ ask(const struct call *call, const char *method, const char *path, json_t *body,
     return EXIT_DONE;
 }
 
+/* In ASCII: on a terminal a user's name must not be a command. */
 static void
 print_json(const json_t *body)
 {
-    json_dumpf(body, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
+    json_dumpf(body, stdout,
+               JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
     putchar('\n');
     fflush(stdout);
 }

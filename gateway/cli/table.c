@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 struct cell {
     enum colour colour;
     char text[TABLE_CELL_BYTES];
@@ -96,15 +98,6 @@ table_free(struct table *t)
     free(t);
 }
 
-/* What a stranger named must not steer the terminal. */
-static void
-make_printable(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '?';
-}
-
 void
 table_cell(struct table *t, enum colour colour, const char *fmt, ...)
 {
@@ -114,7 +107,7 @@ table_cell(struct table *t, enum colour colour, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(cell->text, sizeof(cell->text), fmt, ap);
     va_end(ap);
-    make_printable(cell->text);
+    text_make_printable(cell->text); /* what a stranger named must not steer the terminal */
 }
 
 /* Characters, not bytes: UTF-8 continuation bytes have no width. */

@@ -113,6 +113,9 @@ void resolve_begin(struct control *c, struct evhttp_request *request, const char
 #define REPORT_RECORDS_MAX   1000 /* lines of /v1/overlay/...; "records" says how many there are */
 #define REPORT_NEIGHBOUR_MAX 256
 
+/** text_json - text of others as JSON, which is UTF-8: what is none becomes "?". */
+json_t *text_json(const char *text);
+
 /** report_time - UTC, "2026-01-31T12:00:00.123Z". Returns @out. */
 char *report_time(uint64_t wall_ms, char out[REPORT_TIME_BYTES]);
 uint64_t report_uptime_s(const struct control *c);

@@ -1,5 +1,6 @@
 #include <event2/buffer.h>
 
+#include "base/text.h"
 #include "gateway/control/control_internal.h"
 
 /* Text format 0.0.4: every metric has its HELP and TYPE once, then its lines. */
@@ -17,7 +18,15 @@ gauge(struct evbuffer *out, const char *name, const char *help, double value)
     evbuffer_add_printf(out, "%s %.17g\n", name, value);
 }
 
-/* Names in labels are checked by the configuration: no quote, backslash or newline is in them. */
+#define LABEL_BYTES (2 * OVERLAY_NAME_BYTES)
+
+/* Names in labels are checked by the configuration; the format does not depend on that. */
+static const char *
+label(const char *text, char out[LABEL_BYTES])
+{
+    text_label(text, out, LABEL_BYTES);
+    return out;
+}
 
 /** One number for each overlay this node is in. */
 static void
@@ -27,9 +36,11 @@ of_overlays(const struct control *c, struct evbuffer *out, const char *name, con
     head(out, name, type, help);
     for (enum node_overlay which = NODE_LOCAL; which < NODE_OVERLAYS; which++) {
         const struct peer *p = node_peer(c->source.node, which);
+        char text[LABEL_BYTES];
 
         if (p)
-            evbuffer_add_printf(out, "%s{overlay=\"%s\"} %llu\n", name, peer_conf_of(p)->overlay,
+            evbuffer_add_printf(out, "%s{overlay=\"%s\"} %llu\n", name,
+                                label(peer_conf_of(p)->overlay, text),
                                 (unsigned long long)value(p));
     }
 }
@@ -116,11 +127,12 @@ messages(const struct control *c, struct evbuffer *out, const char *name, const 
         const struct peer *p = node_peer(c->source.node, which);
         const struct peer_counters *n = p ? peer_counters_of(p) : NULL;
         const uint64_t *by_code = n ? of(n) : NULL;
+        char text[LABEL_BYTES];
 
         for (size_t code = 0; n && code < sizeof(n->sent) / sizeof(n->sent[0]); code++)
             if (by_code[code] > 0)
                 evbuffer_add_printf(out, "%s{overlay=\"%s\",code=\"%zu\"} %llu\n", name,
-                                    peer_conf_of(p)->overlay, code,
+                                    label(peer_conf_of(p)->overlay, text), code,
                                     (unsigned long long)by_code[code]);
     }
 }
@@ -194,9 +206,11 @@ values_refused(const struct control *c, struct evbuffer *out)
 void
 metrics_write(const struct control *c, struct evbuffer *out)
 {
+    char text[LABEL_BYTES];
+
     head(out, "ringway_info", "gauge", "Name and version of this node.");
-    evbuffer_add_printf(out, "ringway_info{node=\"%s\",version=\"%s\"} 1\n", c->source.name,
-                        c->source.version);
+    evbuffer_add_printf(out, "ringway_info{node=\"%s\",version=\"%s\"} 1\n",
+                        label(c->source.name, text), c->source.version);
     gauge(out, "ringway_uptime_seconds", "Time since the daemon started.",
           (double)report_uptime_s(c));
     gauge(out, "ringway_calls", "Calls up on this node.", c->calls);

@@ -1,6 +1,11 @@
 #include <event2/buffer.h>
 
+#include <stdio.h>
+
+#include "base/text.h"
 #include "gateway/control/control_internal.h"
+
+#define PAGE_TEXT_BYTES 512
 
 static const char page_head[] =
     "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
@@ -13,15 +18,23 @@ static const char page_head[] =
 
 /* Text of others into the page. */
 static void
-add_escaped(struct evbuffer *out, const char *text)
+add_escaped(struct evbuffer *out, const char *of_others)
 {
-    for (; *text; text++) {
+    char shown[PAGE_TEXT_BYTES];
+
+    snprintf(shown, sizeof(shown), "%s", of_others);
+    text_make_printable(shown);
+    for (const char *text = shown; *text; text++) {
         if (*text == '<')
             evbuffer_add_printf(out, "&lt;");
         else if (*text == '&')
             evbuffer_add_printf(out, "&amp;");
         else if (*text == '"')
             evbuffer_add_printf(out, "&quot;");
+        else if (*text == '>')
+            evbuffer_add_printf(out, "&gt;");
+        else if (*text == '\'')
+            evbuffer_add_printf(out, "&#39;");
         else
             evbuffer_add(out, text, 1);
     }

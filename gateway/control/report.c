@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "gateway/control/control_internal.h"
 
 #define HISTORY_MAX   1000
@@ -37,12 +38,17 @@ id_json(const struct id *id)
     return json_string(id_text(id, text));
 }
 
-/* Others' names come from the network: what is no UTF-8 is not shown. */
-static json_t *
+json_t *
 text_json(const char *text)
 {
     json_t *json = json_string(text);
+    char *shown = json ? NULL : strdup(text);
 
+    if (shown) {
+        text_make_printable(shown);
+        json = json_string(shown);
+        free(shown);
+    }
     return json ? json : json_string("?");
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/aor.h"
 #include "gateway/control/control_internal.h"
 
 /** A question under way; lives in its struct waiting. */
@@ -128,7 +129,7 @@ on_resolved(void *ctx, struct moment now, enum status st, const struct directory
         r->is_found = true;
         snprintf(r->overlay, sizeof(r->overlay), "%s", answer->overlay);
         for (size_t i = 0; i < answer->gateway_count; i++)
-            json_array_append_new(r->contacts, json_string(answer->gateway[i].uri));
+            json_array_append_new(r->contacts, text_json(answer->gateway[i].uri));
         add_hops(r, answer->hop, answer->hop_count);
     }
     step_done(r, now);
@@ -158,10 +159,11 @@ add_binding(struct resolve *r, struct binding_record *const *all, size_t count, 
             !binding_path(all[at]->path, contact->token, path))
             continue;
         r->is_found = true;
-        json_array_append_new(r->contacts, json_string(contact->uri));
+        json_array_append_new(r->contacts, text_json(contact->uri));
         json_array_append_new(
             r->bindings,
-            json_pack("{s:s, s:s, s:I}", "contact", contact->uri, "path", path, "expires_s",
+            json_pack("{s:o, s:o, s:I}", "contact", text_json(contact->uri), "path",
+                      text_json(path), "expires_s",
                       (json_int_t)((contact->expires_at_wall_ms - now.wall_ms) / 1000)));
     }
 }
@@ -208,7 +210,7 @@ add_own_gateways(struct resolve *r)
     r->is_found = count > 0;
     r->st = ST_NOT_FOUND;
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(r->contacts, json_string(gateway[i].sip_uri));
+        json_array_append_new(r->contacts, text_json(gateway[i].sip_uri));
 }
 
 static void
@@ -230,30 +232,6 @@ begin_local(struct resolve *r, struct moment now)
 /* ---- the URI ----------------------------------------------------------------------------------
  */
 
-/* The user part, unescaped as RFC 7904 hashes it. */
-static bool
-unescape(const char *in, size_t len, char *out, size_t out_bytes)
-{
-    size_t used = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        char c = in[i];
-
-        if (c == '%' && i + 2 < len && isxdigit((unsigned char)in[i + 1]) &&
-            isxdigit((unsigned char)in[i + 2])) {
-            const char hex[3] = {in[i + 1], in[i + 2], '\0'};
-
-            c = (char)strtol(hex, NULL, 16);
-            i += 2;
-        }
-        if ((unsigned char)c <= ' ' || used + 1 >= out_bytes)
-            return false;
-        out[used++] = c;
-    }
-    out[used] = '\0';
-    return true;
-}
-
 static bool
 is_utf8(const char *text)
 {
@@ -269,7 +247,6 @@ static bool
 parse_uri(struct resolve *r, const char *uri)
 {
     const char *at, *host;
-    char user[AOR_BYTES] = "";
     size_t host_len;
 
     if (strlen(uri) >= sizeof(r->uri) || !is_utf8(uri))
@@ -291,9 +268,8 @@ parse_uri(struct resolve *r, const char *uri)
     }
     if (!at)
         return true;
-    if (at == uri || !unescape(uri, (size_t)(at - uri), user, sizeof(user)))
-        return false;
-    return snprintf(r->aor, sizeof(r->aor), "%s@%s", user, r->host) < (int)sizeof(r->aor);
+    return aor_of_parts(slice_of(uri, (size_t)(at - uri)), slice_text(r->host), r->aor,
+                        sizeof(r->aor)) == ST_OK;
 }
 
 static bool

@@ -23,6 +23,7 @@ int fuzz_bodies(const uint8_t *data, size_t len);
 int fuzz_frames(const uint8_t *data, size_t len);
 int fuzz_private(const uint8_t *data, size_t len);
 int fuzz_reassembly(const uint8_t *data, size_t len);
+int fuzz_aor(const uint8_t *data, size_t len);
 
 /** A decoder and its encoder: read @in, write it again. */
 typedef enum status (*fuzz_pair)(struct slice in, struct writer *w);

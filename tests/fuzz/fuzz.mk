@@ -5,7 +5,7 @@
 #   build/MODE/tests/fuzz/replay       the same groups over whole, cut and mutated examples
 
 FUZZ_S       ?= 60
-FUZZ_GROUPS  := message bodies frames private reassembly
+FUZZ_GROUPS  := message bodies frames private reassembly aor
 FUZZ_OBJECTS := $(FUZZ_GROUPS:%=$(OUT)/tests/fuzz/fuzz_%.o)
 FUZZ_SOURCES := $(wildcard base/*.c peer-protocol/message/*.c)
 FUZZ_CC      ?= clang

@@ -134,12 +134,31 @@ each_fragmented(const struct group *g, on_example each, void *ctx)
     writer_done(&message);
 }
 
+static void
+each_uri(const struct group *g, on_example each, void *ctx)
+{
+    static const char *const uris[] = {
+        "sip:alice@site.east",
+        "<sip:+49;ext=5@Site.EAST:5070;transport=tcp>",
+        "sip:joe%20b:secret@east.?Subject=x",
+        "sip:joe%3Bx%40y@[2001:db8::1]:5060;lr",
+        "sips:%e2%82%ac%c3%bc!~*'()&=+$,;?/@a-b.c_d",
+        "sip:a%0D%0AX-Evil:%20yes@east",
+        "sip:%00%7f%25%zz%4@east",
+        "\xe2\x80\xae gpj.exe \x1b[31m \xc2\x9b \xff \"\\\n",
+    };
+
+    for (size_t i = 0; i < sizeof(uris) / sizeof(uris[0]); i++)
+        each(ctx, g, slice_text(uris[i]));
+}
+
 static const struct group groups[] = {
     {"message", fuzz_message, each_message},
     {"bodies", fuzz_bodies, each_body},
     {"frames", fuzz_frames, each_frame},
     {"private", fuzz_private, each_private},
     {"reassembly", fuzz_reassembly, each_fragmented},
+    {"aor", fuzz_aor, each_uri},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 
