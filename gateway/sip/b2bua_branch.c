@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/header_policy.h"
 #include "gateway/sip/limits.h"
 
 #define SLACK_S 32 /* a refresh may be under way when the time is up */
@@ -339,6 +340,8 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
 
     b2bua_call_hold(c);
     c->in_hand = msg;
+    if (!is_ours)
+        headers_accept_response(b->target.agent, msg);
     if (!sip) {
         call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
     } else if (!is_ours && !verify(b, msg)) {

@@ -391,9 +391,6 @@ msg_t *b2bua_cancel_request(nta_outgoing_t *orq, const sip_t *reason);
 void b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog,
                          nta_incoming_t *irq, msg_t *in, const char *to_tag);
 
-/** b2bua_find_unknown - a header field sofia does not know, by its name; or NULL */
-const char *b2bua_find_unknown(const sip_t *sip, const char *name);
-
 /** b2bua_map_replaces - Replaces, in a header field or inside Refer-To, names the dialog as the
  * other end of the call it belongs to knows it (RFC 3891) */
 void b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/header_policy.h"
 
 /* ---- CANCEL and BYE of our own ---- */
 
@@ -400,6 +401,9 @@ on_exchange_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip
     } else if (is_ours || !is_answer_true(x, msg)) {
         step_exchange(x, &failed);
     } else {
+        const struct b2bua_peer *p = b2bua_peer_of(c, b2bua_other(x->from), x->dialog);
+
+        headers_accept_response(&c->b2bua->sip->agent[p ? p->side : SIP_PHONES], msg);
         on_real_response(x, sip);
     }
     c->in_hand = NULL;

@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/aor.h"
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/header_policy.h"
 
 /* ---- who is it for ---- */
 
@@ -272,31 +274,31 @@ look_up(struct b2bua_call *c)
 static bool
 is_header_true(const char *value, const char *aor)
 {
-    char text[AOR_BYTES + 16], said[AOR_BYTES];
-    url_t url[1];
-    size_t len;
+    char said[AOR_BYTES];
 
-    if (!value)
-        return false;
-    value += strspn(value, " <");
-    len = strcspn(value, ">; \t");
-    if (len >= sizeof(text))
-        return false;
-    memcpy(text, value, len);
-    text[len] = '\0';
-    return url_d(url, text) == 0 && sip_aor_of(url, said) == ST_OK && strcmp(said, aor) == 0;
+    return value && aor_of_uri(slice_text(value), said, sizeof(said)) == ST_OK &&
+           strcmp(said, aor) == 0;
+}
+
+/** Whose call the sender says it is: an anonymous caller's is in Node-ID alone. */
+static enum status
+caller_of(const sip_t *sip, char ret_aor[AOR_BYTES])
+{
+    const char *node_id = header_find(sip, HEADER_NODE_ID);
+
+    if (!header_is_anonymous(sip))
+        return sip_aor_of(sip->sip_from->a_url, ret_aor);
+    return node_id ? aor_of_uri(slice_text(node_id), ret_aor, AOR_BYTES) : ST_NOT_FOUND;
 }
 
 static bool
-is_sender_true(const sip_t *sip, const char *overlay)
+is_sender_true(const sip_t *sip, const char *overlay, const char *aor)
 {
-    char aor[AOR_BYTES], overlay_aor[AOR_BYTES];
+    char overlay_aor[AOR_BYTES];
 
-    if (sip_aor_of(sip->sip_from->a_url, aor) != ST_OK)
-        return false;
     snprintf(overlay_aor, sizeof(overlay_aor), "overlay@%s", overlay);
-    return is_header_true(b2bua_find_unknown(sip, "Overlay-ID"), overlay_aor) &&
-           is_header_true(b2bua_find_unknown(sip, "Node-ID"), aor);
+    return is_header_true(header_find(sip, HEADER_OVERLAY_ID), overlay_aor) &&
+           is_header_true(header_find(sip, HEADER_NODE_ID), aor) && strcmp(aor, overlay_aor) != 0;
 }
 
 static void
@@ -333,10 +335,11 @@ static void
 check_sender(struct b2bua_call *c)
 {
     const sip_t *sip = sip_object(c->initial->request);
-    const char *host = sip->sip_from->a_url->url_host;
+    char aor[AOR_BYTES];
+    const char *host = caller_of(sip, aor) == ST_OK ? strrchr(aor, '@') + 1 : NULL;
 
     if (!host || sip_domain_is_local(c->b2bua->sip, host) ||
-        !is_sender_true(sip, c->initial->from_overlay)) {
+        !is_sender_true(sip, c->initial->from_overlay, aor)) {
         refuse_sender(c, "From, Overlay-ID and certificate do not agree");
     } else if (strcasecmp(host, c->initial->from_overlay) == 0) {
         look_up(c); /* no longer name can fit */

@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/aor.h"
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/header_policy.h"
 #include "gateway/sip/send.h"
 
 /*
@@ -96,23 +98,13 @@ b2bua_set_contact(const struct b2bua_call *c, msg_t *msg, sip_t *sip, const stru
     return m->m_url->url_user && msg_header_insert(msg, (msg_pub_t *)sip, (msg_header_t *)m) >= 0;
 }
 
-const char *
-b2bua_find_unknown(const sip_t *sip, const char *name)
+/** Who calls: From, or whom the serving peer of an anonymous caller asserts (RFC 3325 section 5).
+ */
+static enum status
+caller_aor(const sip_t *sip, char ret_aor[AOR_BYTES])
 {
-    for (const sip_unknown_t *u = sip->sip_unknown; u; u = u->un_next)
-        if (strcasecmp(u->un_name, name) == 0)
-            return u->un_value;
-    return NULL;
-}
-
-static void
-strip_unknown(msg_t *msg, sip_t *sip, const char *name)
-{
-    for (sip_unknown_t *u = sip->sip_unknown, *next; u; u = next) {
-        next = u->un_next;
-        if (strcasecmp(u->un_name, name) == 0)
-            msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)u);
-    }
+    return header_is_anonymous(sip) ? header_asserted_aor(sip, ret_aor)
+                                    : sip_aor_of(sip->sip_from->a_url, ret_aor);
 }
 
 /** Who calls, for the far gateway to hold against its certificate (design, names). */
@@ -120,18 +112,20 @@ static bool
 set_overlay_headers(const struct b2bua_call *c, msg_t *msg, sip_t *sip, enum sip_side side)
 {
     char aor[AOR_BYTES];
+    char uri[AOR_URI_BYTES(AOR_BYTES)];
 
-    strip_unknown(msg, sip, "Overlay-ID");
-    strip_unknown(msg, sip, "Node-ID");
+    headers_release(msg, sip, side);
     if (side != SIP_GATEWAYS)
         return true;
-    if (sip_aor_of(sip->sip_from->a_url, aor) != ST_OK)
+    if (caller_aor(sip, aor))
+        return sip->sip_to->a_tag != NULL; /* a dialog that is known says who it is of */
+    if (aor_to_uri(aor, uri, sizeof(uri)))
         return false;
     return sip_add_make(msg, sip, sip_unknown_class,
-                        su_sprintf(msg_home(msg), "Overlay-ID: <sip:overlay@%s>",
+                        su_sprintf(msg_home(msg), HEADER_OVERLAY_ID ": <sip:overlay@%s>",
                                    c->b2bua->sip->conf.overlay)) >= 0 &&
            sip_add_make(msg, sip, sip_unknown_class,
-                        su_sprintf(msg_home(msg), "Node-ID: <sip:%s>", aor)) >= 0;
+                        su_sprintf(msg_home(msg), HEADER_NODE_ID ": <%s>", uri)) >= 0;
 }
 
 /** A copy of a request without what belongs to the leg it came from. */
@@ -388,6 +382,7 @@ b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, nta
         set_tag(msg, sip->sip_to, to_tag);
     if (status < 300 && (sip->sip_contact || is_answer) && p && !b2bua_set_contact(c, msg, sip, p))
         goto done;
+    headers_release(msg, sip, p ? p->side : SIP_PHONES);
     sip_pack(msg, p ? p->side : SIP_PHONES);
     nta_incoming_mreply(irq, msg);
     msg = NULL;

@@ -11,13 +11,13 @@
 
 #include "gateway/sip/b2bua_call.h"
 #include "gateway/sip/fence.h"
+#include "gateway/sip/header_policy.h"
 
 #define TICK_MS   20
 #define BURST     5   /* calls looked at in a tick: 250 a second */
 #define UNDER_WAY 200 /* requests at once */
 #define TRIES_MAX 4
 #define RETRY_MS  1000
-#define HEADER    "Gateway-Term"
 
 static int on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
 static void arm(struct b2bua *b);
@@ -26,7 +26,7 @@ bool
 b2bua_is_takeover(const sip_t *sip, const struct sip_sender *sender)
 {
     return sender->side == SIP_GATEWAYS && sip->sip_request->rq_method == sip_method_update &&
-           !sip->sip_payload && b2bua_find_unknown(sip, HEADER) != NULL;
+           !sip->sip_payload && header_find(sip, HEADER_GATEWAY_TERM) != NULL;
 }
 
 /* ---- the request ---- */
@@ -77,7 +77,7 @@ make_request(struct b2bua_refresh_leg *l, const struct b2bua_peer *p, uint32_t c
 
     if (is_made && p->side == SIP_GATEWAYS)
         is_made = sip_add_make(msg, sip, sip_unknown_class,
-                               su_sprintf(msg_home(msg), HEADER ": %u",
+                               su_sprintf(msg_home(msg), HEADER_GATEWAY_TERM ": %u",
                                           (unsigned)own_term(c->b2bua->sip))) >= 0;
     else if (is_made)
         is_made = add_timer(l, msg, sip) && (!l->is_invite || add_offer(l, msg, sip));

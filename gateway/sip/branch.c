@@ -7,6 +7,7 @@
 
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
+#include "gateway/sip/header_policy.h"
 #include "gateway/sip/limits.h"
 #include "gateway/sip/orphan.h"
 
@@ -187,6 +188,7 @@ send_up(struct forward *f, msg_t *msg)
 
     list_remove(&f->trying);
     sip_via_remove(msg, sip); /* section 16.7 item 3 */
+    headers_release(msg, sip, f->side);
     sip_pack(msg, f->side);
     nta_incoming_mreply(f->irq, msg);
 }
@@ -240,6 +242,8 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
     msg_t *msg = nta_outgoing_getresponse(orq);
     bool is_ours = !sip || nta_sip_is_internal(sip);
 
+    if (!is_ours)
+        headers_accept_response(b->agent, msg);
     if (status < 200 && !is_ours && msg) {
         on_provisional(b, status, msg);
     } else if (status < 300 && !is_ours && msg) {

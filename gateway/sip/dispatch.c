@@ -8,12 +8,15 @@
 #include <sofia-sip/sip_tag.h>
 #include <sofia-sip/sip_util.h>
 
+#include "base/aor.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/fence.h"
 #include "gateway/sip/finished.h"
 #include "gateway/sip/forward.h"
+#include "gateway/sip/header_policy.h"
 #include "gateway/sip/inlet.h"
 #include "gateway/sip/limits.h"
+#include "gateway/sip/location.h"
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/registrar.h"
 #include "gateway/sip/route.h"
@@ -66,7 +69,58 @@ may_send_from(const struct sip *s, const sip_t *sip, const struct sip_sender *se
         sip->sip_request->rq_method == sip_method_options)
         return true; /* a ping tells nothing of anybody */
     return (from->url_type == url_sip || from->url_type == url_sips) &&
-           sip_domain_is_local(s, from->url_host);
+           sip_domain_is_local(s, from->url_host) && !sip_is_reserved(s, from);
+}
+
+/* Is it known who an anonymous caller is: to a serving peer by what he is registered from, to
+ * others by that peer's word?  In a dialog it was asked before. */
+static bool
+is_caller_known(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
+{
+    char aor[AOR_BYTES];
+
+    if (sip->sip_to->a_tag)
+        return true;
+    if (sender->side == SIP_PHONES)
+        return location_user_at(s, sender) != NULL;
+    return header_asserted_aor(sip, aor) == ST_OK;
+}
+
+/* Each URI that is taken for a user's name somewhere: control characters are in none (base/aor.h).
+ */
+static bool
+has_control_character(const sip_t *sip)
+{
+    const url_t *const urls[] = {sip->sip_request->rq_url, sip->sip_from->a_url, sip->sip_to->a_url,
+                                 sip->sip_refer_to ? sip->sip_refer_to->r_url : NULL,
+                                 sip->sip_referred_by ? sip->sip_referred_by->b_url : NULL};
+
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
+        if (urls[i] &&
+            (aor_has_control(urls[i]->url_user) || aor_has_control(urls[i]->url_password) ||
+             aor_has_control(urls[i]->url_host)))
+            return true;
+    return false;
+}
+
+static struct refusal
+check_from(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
+{
+    bool is_register = sip->sip_request->rq_method == sip_method_register;
+
+    if (header_is_anonymous(sip) && !is_register &&
+        (sender->side == SIP_PHONES || (sender->side == SIP_PEERS && !sender->is_active_gateway))) {
+        if (is_caller_known(s, sip, sender))
+            return (struct refusal){0};
+        return (struct refusal){.status = 403,
+                                .phrase = "Anonymous caller is not one registered user",
+                                .is_stranger = sender->side == SIP_PEERS};
+    }
+    if (!may_send_from(s, sip, sender))
+        return (struct refusal){.status = 403,
+                                .phrase = "From is not of this overlay",
+                                .is_stranger = sender->side == SIP_PEERS};
+    return (struct refusal){0};
 }
 
 /* RFC 3261 section 16.3, in the order in which the torture tests ask. */
@@ -77,6 +131,8 @@ check_request(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
 
     if (has_bad_branch(sip))
         return (struct refusal){.status = 400, .phrase = "Bad Via branch"};
+    if (has_control_character(sip))
+        return (struct refusal){.status = 400, .phrase = "Control character in a URI"};
     if (url->url_type != url_sip && url->url_type != url_sips)
         return (struct refusal){.status = 416};
     if (sip->sip_max_forwards && sip->sip_max_forwards->mf_count == 0 && !is_for_server(s, sip))
@@ -85,11 +141,7 @@ check_request(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
         return (struct refusal){.status = 420};
     if (proxy_is_loop(s, sip))
         return (struct refusal){.status = 482};
-    if (!may_send_from(s, sip, sender))
-        return (struct refusal){.status = 403,
-                                .phrase = "From is not of this overlay",
-                                .is_stranger = sender->side == SIP_PEERS};
-    return (struct refusal){0};
+    return check_from(s, sip, sender);
 }
 
 /* Statelessly: a refusal must not cost more than the request. */
@@ -167,6 +219,37 @@ is_new_call(const sip_t *sip)
     return sip->sip_request->rq_method == sip_method_invite && !sip->sip_to->a_tag;
 }
 
+/* Events that an agent of the overlay would notify of; a phone has no state of them. */
+static bool
+is_of_agent(const sip_t *sip)
+{
+    const char *event = sip->sip_event ? sip->sip_event->o_type : NULL;
+    const char *template = event ? strrchr(event, '.') : NULL;
+
+    if (sip->sip_request->rq_method == sip_method_publish)
+        return true;
+    if (sip->sip_request->rq_method != sip_method_subscribe || !event)
+        return false;
+    return strcasecmp(event, "message-summary") == 0 || strcasecmp(event, "reg") == 0 ||
+           (template && strcasecmp(template, ".winfo") == 0);
+}
+
+/* A phone that publishes its state, or subscribes to its mailbox, does so at its own AOR, and means
+ * no phone that is registered there (RFC 3903 section 4, RFC 3842 section 2.1). */
+static bool
+is_for_missing_agent(const sip_t *sip, const struct sip_sender *sender, const struct route *route)
+{
+    char aor[AOR_BYTES];
+    enum status st;
+
+    if (sender->side != SIP_PHONES || route->kind != ROUTE_LOOKUP || route->is_dialog ||
+        !is_of_agent(sip))
+        return false;
+    st = header_is_anonymous(sip) ? header_asserted_aor(sip, aor)
+                                  : sip_aor_of(sip->sip_from->a_url, aor);
+    return st == ST_OK && strcmp(aor, route->aor) == 0;
+}
+
 static void
 on_request(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_sender *sender)
 {
@@ -192,9 +275,12 @@ on_request(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_sen
         return;
     }
     sip_route_decide(s, sip, sender, &route);
-    if (route.kind == ROUTE_B2BUA) {
+    if (is_for_missing_agent(sip, sender, &route)) {
+        sip_reply(irq, 489, NULL, 0);
+        nta_incoming_destroy(irq);
+    } else if (route.kind == ROUTE_B2BUA) {
         if (sender->side == SIP_PHONES)
-            request_strip(msg, sip, SIP_PHONES, route.popped);
+            request_pop_routes(msg, sip, route.popped);
         to_b2bua(s, irq, sip, sender);
     } else if (route.kind == ROUTE_SERVER) {
         answer_as_server(irq, sip, sender);
@@ -223,6 +309,7 @@ on_response(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_se
 {
     struct sip *s = agent->sip;
 
+    headers_accept(s, msg, sip, sender);
     if (sip->sip_via && !sip->sip_via->v_next) {
         if (!b2bua_on_response(s, msg, sip, sender))
             msg_destroy(msg);
@@ -257,6 +344,17 @@ dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *s
     return 0;
 }
 
+/* An anonymous caller's serving peer says who it is to those who may know (RFC 3325 section 5). */
+static bool
+assert_caller(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sender)
+{
+    const char *aor = NULL;
+
+    if (sender->side == SIP_PHONES && header_is_anonymous(sip))
+        aor = location_user_at(s, sender);
+    return !aor || header_assert(msg, sip, aor) == ST_OK;
+}
+
 void
 dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *sender, enum status st)
 {
@@ -264,6 +362,7 @@ dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *send
     sip_t *sip = sip_object(msg);
     struct refusal why = {0};
 
+    headers_accept(s, msg, sip, sender);
     if (st)
         why = (struct refusal){.status = 403, .phrase = "No certificate of this overlay"};
     else if (agent->side == SIP_PHONES && !limits_take(s->limits, msg_addr(msg)))
@@ -276,6 +375,8 @@ dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *send
         refuse(agent, msg, sip, sender, &why);
     else if (sip->sip_request->rq_method == sip_method_ack)
         on_ack(s, msg, sip, sender);
+    else if (!assert_caller(s, msg, sip, sender))
+        refuse(agent, msg, sip, sender, &(struct refusal){.status = 503});
     else
         on_request(agent, msg, sip, sender);
 }

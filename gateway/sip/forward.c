@@ -10,6 +10,7 @@
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
+#include "gateway/sip/header_policy.h"
 #include "gateway/sip/location.h"
 
 /* ---- the answer (RFC 3261 section 16.7)
@@ -65,6 +66,7 @@ send_best(struct forward *f)
     }
     if (msg && status != 503) {
         sip_via_remove(msg, sip_object(msg));
+        headers_release(msg, sip_object(msg), f->side);
         sip_pack(msg, f->side);
         nta_incoming_mreply(f->irq, msg);
         return;

@@ -134,8 +134,8 @@ void branch_cancel(struct branch *b);
 msg_t *request_copy(struct forward *f, const struct sip_target *target, bool is_recorded,
                     uint64_t callee_flow, unsigned callee_flags);
 
-/** request_strip - take the headers away that only gateways may set; popped Routes too. */
-void request_strip(msg_t *msg, sip_t *sip, enum sip_side side, unsigned popped);
+/** request_pop_routes - take the @popped Routes on top away, which named this node. */
+void request_pop_routes(msg_t *msg, sip_t *sip, unsigned popped);
 
 /** proxy_arm - a list has a new entry: see that the timer runs. */
 void proxy_arm(struct proxy *p);

@@ -7,6 +7,7 @@
 
 #include "gateway/sip/ask.h"
 #include "gateway/sip/flow.h"
+#include "gateway/sip/origin.h"
 #include "gateway/sip/token.h"
 
 #define CREDENTIALS_BYTES_MAX 65536
@@ -31,6 +32,7 @@ struct entry {
 struct location {
     struct map *entries;  /* by AOR */
     struct map *by_token; /* struct location_contact, those in force */
+    struct origins *origins;
     struct token_key key;
     uint32_t run; /* random: tokens of an earlier run of this node are known as such */
     uint32_t last_number;
@@ -73,7 +75,8 @@ location_new(struct sip *s)
     l->by_token = map_new(s->seed, limit ? limit * BINDING_CONTACTS_MAX : 0);
     l->run = (uint32_t)sip_random();
     key_init(s, &l->key);
-    if (l->entries && l->by_token)
+    l->origins = origins_new(s->seed, limit ? limit * BINDING_CONTACTS_MAX : 0);
+    if (l->entries && l->by_token && l->origins)
         return l;
     location_free(l);
     return NULL;
@@ -182,6 +185,10 @@ index_change(struct entry *e, bool is_in)
     for (size_t i = 0; i < e->count; i++) {
         struct slice key = slice_text(e->contact[i]->binding.token);
 
+        if (is_in)
+            origins_add(e->sip->location->origins, e->contact[i]->origin, e->aor);
+        else
+            origins_remove(e->sip->location->origins, e->contact[i]->origin, e->aor);
         if (!is_in)
             map_remove(index, key);
         else if (map_put(index, key, e->contact[i], NULL))
@@ -298,6 +305,7 @@ location_free(struct location *l)
         entry_free(c.value);
     map_free(l->entries);
     map_free(l->by_token);
+    origins_free(l->origins);
     free(l);
 }
 
@@ -463,6 +471,23 @@ location_find(struct sip *s, const char *aor, size_t *ret_count)
 
     *ret_count = e ? e->count : 0;
     return e ? e->contact : NULL;
+}
+
+const char *
+location_user_at(struct sip *s, const struct sip_sender *sender)
+{
+    uint64_t origin = origin_of(s, sender);
+    uint64_t wall_ms = sip_moment(s).wall_ms;
+    const char *aor;
+    const struct entry *e;
+
+    if (!origin || origins_find(s->location->origins, origin, &aor))
+        return NULL;
+    e = map_get(s->location->entries, slice_text(aor));
+    for (size_t i = 0; e && i < e->count; i++)
+        if (e->contact[i]->origin == origin && is_live(s, e->contact[i], wall_ms))
+            return e->aor;
+    return NULL;
 }
 
 size_t

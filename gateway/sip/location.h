@@ -25,7 +25,8 @@
 struct location_contact {
     unsigned holders;
     struct binding_contact binding;
-    uint64_t flow; /* 0: reached by its URI */
+    uint64_t flow;   /* 0: reached by its URI */
+    uint64_t origin; /* where it was registered from: origin.h; set before it is in force */
 };
 
 /** location_contact_new - held once by the caller. @binding: its texts are copied; NULL without
@@ -100,6 +101,10 @@ void location_token_new(struct sip *s, bool is_on_connection, char ret_token[BIN
 
 /** location_peer_uri - this node's SIP address as it stands in records. */
 const char *location_peer_uri(const struct sip *s);
+
+/** location_user_at - who is registered from where a message came (origin.h); NULL if nobody, or
+ *  several, are. Borrowed until the next call into this module. */
+const char *location_user_at(struct sip *s, const struct sip_sender *sender);
 
 size_t location_count(const struct sip *s);
 

@@ -1,9 +1,9 @@
 /* Identifiers from the CSPRNG; AORs and domains as the overlay keys them. */
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
 
+#include "base/aor.h"
 #include "gateway/sip/service.h"
 
 /* A pool, so that a call costs a fraction of a system call. One for each thread: a process may run
@@ -52,68 +52,39 @@ sip_branch(char out[SIP_BRANCH_BYTES])
     sip_random_text(out + 7, 20);
 }
 
-static int
-hex_of(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* The octet at @at, and how many characters stand for it. "%00" is left as it is written: it must
- * neither end the name nor vanish from it (RFC 4475 section 3.1.1.4). */
-static char
-unescaped(const char *at, size_t *ret_len)
-{
-    int high = at[0] == '%' ? hex_of(at[1]) : -1;
-    int low = high >= 0 ? hex_of(at[2]) : -1;
-
-    *ret_len = 1;
-    if (low < 0 || (high == 0 && low == 0))
-        return at[0];
-    *ret_len = 3;
-    return (char)(high * 16 + low);
-}
-
 enum status
 sip_aor_of(const url_t *url, char ret_aor[AOR_BYTES])
 {
-    char aor[AOR_BYTES];
-    size_t len = 0;
-    size_t step;
+    if (url->url_type != url_sip && url->url_type != url_sips)
+        return ST_RANGE;
+    return aor_of_parts(slice_text(url->url_user ? url->url_user : ""),
+                        slice_text(url->url_host ? url->url_host : ""), ret_aor, AOR_BYTES);
+}
 
-    if ((url->url_type != url_sip && url->url_type != url_sips) || !url->url_host)
-        return ST_RANGE;
-    if (!url->url_user || !url->url_user[0])
-        return ST_RANGE;
-    for (const char *at = url->url_user; *at; at += step) {
-        if (len + 1 >= sizeof(aor))
-            return ST_TOO_LARGE;
-        aor[len++] = unescaped(at, &step);
-    }
-    if (len + 1 + strlen(url->url_host) >= sizeof(aor))
-        return ST_TOO_LARGE;
-    aor[len++] = '@';
-    for (const char *at = url->url_host; *at; at++)
-        aor[len++] = (char)tolower((unsigned char)*at);
-    if (aor[len - 1] == '.') /* the same name with its root dot */
+bool
+sip_domain_is_of(const char *overlay, const char *host)
+{
+    size_t own = strlen(overlay);
+    size_t len = host ? strlen(host) : 0;
+
+    if (len > 0 && host[len - 1] == '.')
         len--;
-    aor[len] = '\0';
-    memcpy(ret_aor, aor, len + 1);
-    return ST_OK;
+    if (len < own || strncasecmp(host + len - own, overlay, own) != 0)
+        return false;
+    return len == own || host[len - own - 1] == '.';
 }
 
 bool
 sip_domain_is_local(const struct sip *s, const char *host)
 {
-    size_t own = strlen(s->conf.overlay);
-    size_t len = host ? strlen(host) : 0;
+    return sip_domain_is_of(s->conf.overlay, host);
+}
 
-    if (len > 0 && host[len - 1] == '.')
-        len--;
-    if (len < own || strncasecmp(host + len - own, s->conf.overlay, own) != 0)
-        return false;
-    return len == own || host[len - own - 1] == '.';
+bool
+sip_is_reserved(const struct sip *s, const url_t *url)
+{
+    char aor[AOR_BYTES];
+
+    return sip_aor_of(url, aor) == ST_OK && strncmp(aor, "overlay@", 8) == 0 &&
+           strcmp(aor + 8, s->conf.overlay) == 0;
 }

@@ -8,6 +8,7 @@
 #include <sofia-sip/sip_util.h>
 
 #include "gateway/sip/forward.h"
+#include "gateway/sip/header_policy.h"
 
 #define TICK_MS 50
 
@@ -349,7 +350,9 @@ proxy_on_ack(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sen
         return;
     }
     target.request_uri = NULL;
-    request_strip(msg, sip, sender->side, route->popped);
+    (void)sender;
+    request_pop_routes(msg, sip, route->popped);
+    headers_release(msg, sip, target.agent->side);
     sip_send_stateless(s, &target, msg);
 }
 
@@ -368,5 +371,6 @@ proxy_on_response(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender
     (void)sender;
     if (next->v_protocol == sip_transport_tls && s->agent[SIP_PEERS].nta)
         side = SIP_PEERS;
+    headers_release(msg, sip, side);
     nta_msg_tsend(s->agent[side].nta, msg, NULL, TAG_END());
 }

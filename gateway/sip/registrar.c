@@ -10,6 +10,7 @@
 
 #include "gateway/sip/flow.h"
 #include "gateway/sip/location.h"
+#include "gateway/sip/origin.h"
 
 /* One Contact of a REGISTER. */
 struct wanted {
@@ -29,6 +30,7 @@ struct registration {
     nta_incoming_t *irq;
     char call_id[CALL_ID_BYTES];
     uint32_t cseq;
+    uint64_t origin; /* where it came from: origin.h */
     bool is_star;
     size_t count;
     struct wanted wanted[BINDING_CONTACTS_MAX];
@@ -138,6 +140,8 @@ read_contact(struct registration *r, const sip_t *sip, const sip_contact_t *m,
     instance_of(m, w->instance);
     w->reg_id = reg_id ? (uint32_t)strtoul(reg_id, NULL, 10) : 0;
     w->is_on_connection = flow_needed(sender, sip->sip_via, m->m_url);
+    if (w->expires_s > 0)
+        r->origin = origin_of(s, sender);
     if (w->expires_s > 0 && (w->is_on_connection || tport_is_reliable(sender->tport)))
         w->flow = flow_of(s, sender);
     return 0;
@@ -209,6 +213,7 @@ contact_of(const struct registration *r, const struct wanted *w, const struct lo
 {
     uint64_t wall_ms = sip_moment(r->sip).wall_ms;
     char token[BINDING_TOKEN_BYTES];
+    struct location_contact *made;
     const struct binding_contact c = {.uri = w->uri,
                                       .q_thousandths = w->q_thousandths,
                                       .expires_at_wall_ms = wall_ms + w->expires_s * 1000ull,
@@ -224,7 +229,10 @@ contact_of(const struct registration *r, const struct wanted *w, const struct lo
         memcpy(token, was->binding.token, strlen(was->binding.token) + 1);
     else
         location_token_new(r->sip, w->is_on_connection, token);
-    return location_contact_new(&c, w->flow);
+    made = location_contact_new(&c, w->flow);
+    if (made)
+        made->origin = r->origin;
+    return made;
 }
 
 static bool
@@ -321,7 +329,8 @@ check(struct sip *s, const sip_t *sip, const struct sip_sender *sender, char aor
         return 400;
     if (!sip_domain_is_local(s, sip->sip_to->a_url->url_host))
         return 404; /* RFC 3261 section 10.3 item 5 */
-    if (!sip_domain_is_local(s, sip->sip_from->a_url->url_host))
+    if (!sip_domain_is_local(s, sip->sip_from->a_url->url_host) ||
+        sip_is_reserved(s, sip->sip_to->a_url))
         return 403;
     return sip_aor_of(sip->sip_to->a_url, aor) ? 400 : 0;
 }

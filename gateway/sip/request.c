@@ -7,30 +7,15 @@
 
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
+#include "gateway/sip/header_policy.h"
 
 #define MAX_FORWARDS 70u /* RFC 3261 section 16.6 item 3 */
 
-/* Overlay-ID and Node-ID are set by gateways; a phone's are lies (design, Trust). */
-static bool
-is_gateways_only(const char *name)
-{
-    return name && (strcasecmp(name, "Overlay-ID") == 0 || strcasecmp(name, "Node-ID") == 0);
-}
-
 void
-request_strip(msg_t *msg, sip_t *sip, enum sip_side side, unsigned popped)
+request_pop_routes(msg_t *msg, sip_t *sip, unsigned popped)
 {
-    sip_unknown_t *next;
-
     while (popped-- > 0 && sip->sip_route)
         sip_route_remove(msg, sip);
-    if (side != SIP_PHONES)
-        return;
-    for (sip_unknown_t *un = sip->sip_unknown; un; un = next) {
-        next = un->un_next;
-        if (is_gateways_only(un->un_name))
-            msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)un);
-    }
 }
 
 static bool
@@ -167,7 +152,8 @@ request_copy(struct forward *f, const struct sip_target *target, bool is_recorde
         msg_destroy(msg);
         return NULL;
     }
-    request_strip(msg, sip, f->side, f->popped);
+    request_pop_routes(msg, sip, f->popped);
+    headers_release(msg, sip, target->agent->side);
     if ((target->request_uri && !set_request_uri(msg, sip, target->request_uri)) ||
         !count_down(msg, sip) ||
         (is_recorded && !record_both(f, msg, sip, target, callee_flow, callee_flags))) {

@@ -176,7 +176,7 @@ by_domain(struct sip *s, const sip_t *sip, const struct sip_sender *sender, stru
         r->kind = ROUTE_LOOKUP;
         if (!url->url_user)
             r->kind = ROUTE_SERVER;
-        else if (sip_aor_of(url, r->aor))
+        else if (sip_aor_of(url, r->aor) || sip_is_reserved(s, url))
             refuse(r, 404, NULL);
     } else if (s->is_gateway) {
         r->kind = ROUTE_B2BUA;

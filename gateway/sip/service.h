@@ -162,11 +162,17 @@ struct sip_agent *sip_agent_for(struct sip *s, const char *uri);
 /** sip_domain_is_local - is a host the overlay's name, or inside it by whole labels? */
 bool sip_domain_is_local(const struct sip *s, const char *host);
 
+/** sip_domain_is_of - the same for an overlay of that name. */
+bool sip_domain_is_of(const char *overlay, const char *host);
+
+/** sip_is_reserved - is it overlay@NAME, in whatever spelling?  That is nobody's (design, names).
+ */
+bool sip_is_reserved(const struct sip *s, const url_t *url);
+
 /**
  * sip_aor_of - "user@host" of a sip: or sips: URI as bindings are keyed: user unescaped and with
- * its case, host in lower case, no port or parameters (design, names) Returns: ST_OK; ST_RANGE
- * without user or for another scheme; ST_TOO_LARGE; ST_MALFORMED when the user holds a zero byte
- * once it is unescaped (then "%00" stays escaped, RFC 4475 section 3.1.1.4).
+ * its case, host in lower case, no port or parameters (base/aor.h) Returns: ST_OK; ST_RANGE
+ * without user or for another scheme; ST_TOO_LARGE; ST_MALFORMED for control characters.
  */
 NODISCARD enum status sip_aor_of(const url_t *url, char ret_aor[AOR_BYTES]);
 
