@@ -191,7 +191,7 @@ peer_on_fetch_request(struct peer *p, struct incoming *in)
     writer_init(&certificates, PEER_CERTIFICATE_BYTES_MAX);
     writer_init(&info, UINT16_MAX);
     if (st == ST_OK && is_stat)
-        st = storage_stat(p->storage, p->now, &request, &body);
+        st = storage_stat(p->storage, p->now, &p->envelope.keys, &request, &body);
     else if (st == ST_OK)
         st = storage_fetch(p->storage, p->now, &request, &body, &certificates);
     if (st == ST_OK) {

@@ -219,6 +219,8 @@ struct peer {
     struct list_node offers;
     struct transactions *transactions;
     struct duplicates *duplicates;
+    uint32_t share_ppb; /* as last measured */
+    uint64_t share_until_ms;
     struct replays *replays; /* made with the first private request */
     uint64_t sequence;       /* of our last private request */
     struct shut_out {
@@ -330,6 +332,11 @@ struct incoming {
     struct answer_to answer;
 };
 void peer_on_request(struct peer *p, struct incoming *in);
+
+/* ---- peer_share.c ---- */
+/** peer_share_ppb - the part of the overlay this node is responsible for, in parts per billion (RFC
+ * 6940 section 6.4.2.5); at most 10 s old. */
+uint32_t peer_share_ppb(struct peer *p);
 
 /* ---- peer_trust.c ---- */
 /** peer_bad_signature - @m came from @from and was refused with @st: too many end the link. */

@@ -45,7 +45,9 @@ on_probe(struct peer *p, struct incoming *in)
     }
     for (size_t i = 0; i < request.types.len && count < UINT8_MAX; i++) {
         uint8_t type = request.types.data[i];
-        if (type == PROBE_NUM_RESOURCES)
+        if (type == PROBE_RESPONSIBLE_SET)
+            info[count++] = (struct probe_info){type, peer_share_ppb(p)};
+        else if (type == PROBE_NUM_RESOURCES)
             info[count++] = (struct probe_info){type, (uint32_t)storage_value_count(p->storage)};
         else if (type == PROBE_UPTIME)
             info[count++] =

@@ -234,6 +234,12 @@ certificate_for(void *ctx, const struct signature *s, struct writer *w)
         certificate_write(w, c->der);
 }
 
+static bool
+digest(void *ctx, struct slice first, struct slice second, uint8_t ret[DIGEST_BYTES])
+{
+    return digest_of(ctx, first, second, ret);
+}
+
 static void
 sha1_of(struct slice name, uint8_t out[OPENSSL_SHA1_BYTES])
 {
@@ -271,6 +277,7 @@ identity_keys(struct identity *i)
                                             .verify = verify,
                                             .certificate_for = certificate_for,
                                             .resource_id = resource_id,
+                                            .digest = digest,
                                             .overlay_hash = overlay_hash};
 
     return (struct keys){&ops, i};

@@ -9,6 +9,7 @@
 
 #include "peer-protocol/message/message.h"
 
+#define DIGEST_BYTES    32  /* SHA-256 */
 #define USER_NAME_BYTES 256 /* a certificate's rfc822Name with its zero */
 
 /** Who signed: what a verified certificate says. */
@@ -47,6 +48,10 @@ struct security_ops {
 
     /** resource_id - the first 128 bits of SHA-1 over @name: Resource-IDs and Node-IDs. */
     void (*resource_id)(void *ctx, struct slice name, struct id *ret);
+
+    /** digest - SHA-256 of @first and what follows it.  NULL in a simulation.  Returns: false
+     * without memory. */
+    bool (*digest)(void *ctx, struct slice first, struct slice second, uint8_t ret[DIGEST_BYTES]);
 
     /** overlay_hash - the low 32 bits of SHA-1 over an overlay's name (section 6.3.2): its last
      * four bytes, which resource_id does not give.  NULL in a simulation: resource_id's last four.

@@ -121,7 +121,7 @@ NODISCARD enum status storage_restore(struct storage *s, struct moment now,
 NODISCARD enum status storage_fetch(struct storage *s, struct moment now,
                                     const struct fetch_req *request, struct writer *ret_body,
                                     struct writer *ret_certificates);
-NODISCARD enum status storage_stat(struct storage *s, struct moment now,
+NODISCARD enum status storage_stat(struct storage *s, struct moment now, const struct keys *keys,
                                    const struct fetch_req *request, struct writer *ret_body);
 
 /** storage_find - for each kind the closest Resource-ID from @request->resource upwards. */

@@ -11,6 +11,7 @@ struct output {
     const struct kind *kind;
     struct writer values;
     struct writer *certificates; /* NULL for Stat */
+    const struct keys *keys;     /* Stat: for the digests */
 };
 
 /* A message has room for so many (its list is at most 2^16 - 1 bytes): the reader may know the
@@ -41,6 +42,17 @@ write_meta(struct output *o, const struct stored_data *d)
                                 .exists = d->value.exists,
                                 .value_len = (uint32_t)d->value.value.len,
                                 .hash_algorithm = HASH_NONE};
+    uint8_t hash[DIGEST_BYTES];
+    uint8_t head[4];
+
+    /* Section 7.4.3: over the value with its length. */
+    for (unsigned i = 0; i < sizeof(head); i++)
+        head[i] = (uint8_t)(m.value_len >> (24 - 8 * i));
+    if (o->keys && o->keys->ops->digest &&
+        o->keys->ops->digest(o->keys->ctx, slice_of(head, sizeof(head)), d->value.value, hash)) {
+        m.hash_algorithm = HASH_SHA256;
+        m.hash_value = slice_of(hash, sizeof(hash));
+    }
 
     stored_metadata_write(&o->values, o->kind->model, &m);
 }
@@ -186,7 +198,7 @@ unknown_kinds(const struct storage *s, const struct fetch_req *request, struct w
 
 static enum status
 write_responses(struct storage *s, struct moment now, const struct fetch_req *request,
-                struct writer *ret, struct writer *certificates)
+                struct writer *ret, struct writer *certificates, const struct keys *keys)
 {
     struct data_specifier spec;
     struct reader r;
@@ -194,7 +206,8 @@ write_responses(struct storage *s, struct moment now, const struct fetch_req *re
 
     reader_init(&r, request->specifiers);
     while (st == ST_OK && data_specifier_read(&r, &spec)) {
-        struct output o = {.now = now, .kind = kind_find(spec.kind), .certificates = certificates};
+        struct output o = {
+            .now = now, .kind = kind_find(spec.kind), .certificates = certificates, .keys = keys};
         writer_init(&o.values, VALUES_BYTES_MAX);
         st = write_response(&o, storage_find_record(s, &request->resource, spec.kind), &spec, ret);
         writer_done(&o.values);
@@ -206,7 +219,7 @@ write_responses(struct storage *s, struct moment now, const struct fetch_req *re
 
 static enum status
 answer_fetch(struct storage *s, struct moment now, const struct fetch_req *request,
-             struct writer *ret_body, struct writer *certificates)
+             struct writer *ret_body, struct writer *certificates, const struct keys *keys)
 {
     struct writer responses;
     enum status st = unknown_kinds(s, request, ret_body);
@@ -214,7 +227,7 @@ answer_fetch(struct storage *s, struct moment now, const struct fetch_req *reque
     if (st != ST_OK)
         return st;
     writer_init(&responses, ret_body->limit);
-    st = write_responses(s, now, request, &responses, certificates);
+    st = write_responses(s, now, request, &responses, certificates, keys);
     if (st == ST_OK)
         fetch_ans_write(ret_body, writer_slice(&responses));
     writer_done(&responses);
@@ -225,16 +238,16 @@ enum status
 storage_fetch(struct storage *s, struct moment now, const struct fetch_req *request,
               struct writer *ret_body, struct writer *ret_certificates)
 {
-    enum status st = answer_fetch(s, now, request, ret_body, ret_certificates);
+    enum status st = answer_fetch(s, now, request, ret_body, ret_certificates, NULL);
 
     return st == ST_OK ? ret_certificates->failed : st;
 }
 
 enum status
-storage_stat(struct storage *s, struct moment now, const struct fetch_req *request,
-             struct writer *ret_body)
+storage_stat(struct storage *s, struct moment now, const struct keys *keys,
+             const struct fetch_req *request, struct writer *ret_body)
 {
-    return answer_fetch(s, now, request, ret_body, NULL);
+    return answer_fetch(s, now, request, ret_body, NULL, keys);
 }
 
 static struct id

@@ -106,6 +106,20 @@ forge(const struct forged *f)
 
 static uint16_t seen_error;
 static unsigned seen_answers;
+static uint32_t seen_probe[3]; /* by enum probe_type, from 1 */
+
+static void
+take_probe(struct slice body)
+{
+    struct probe_info info;
+    struct slice infos;
+    struct reader r;
+
+    ck_assert_int_eq(probe_ans_read(body, &infos), ST_OK);
+    reader_init(&r, infos);
+    while (probe_info_read(&r, &info))
+        seen_probe[info.type - 1] = info.value;
+}
 
 /* What host 0 answers. */
 static bool
@@ -120,6 +134,8 @@ look(unsigned from, unsigned to, struct slice *message)
         return true;
     seen_answers++;
     seen_error = 0;
+    if (m.contents.code == MESSAGE_PROBE_ANS)
+        take_probe(m.contents.body);
     if (m.contents.code == MESSAGE_ERROR && error_body_read(m.contents.body, &error) == ST_OK)
         seen_error = error.code;
     return true;
@@ -162,6 +178,35 @@ two_members(void)
     ck_assert(lan_run_until(PEER_JOINED, 10000));
     lan_run_ms(1000);
 }
+
+/* Two members share the ring: host 0 has what lies behind host 1, up to itself. */
+START_TEST(test_probe)
+{
+    static const uint8_t types[] = {PROBE_RESPONSIBLE_SET, PROBE_NUM_RESOURCES, PROBE_UPTIME};
+    struct probe_req probe = {.types = slice_of(types, sizeof(types))};
+    struct writer body;
+    struct forged f;
+    uint64_t top = 0;
+
+    two_members();
+    writer_init(&body, 4096);
+    f = good_ping(&body);
+    writer_reset(&body);
+    probe_req_write(&body, &probe);
+    f.code = MESSAGE_PROBE_REQ;
+    f.body = writer_slice(&body);
+    give(&f);
+    ck_assert_uint_eq(seen_answers, 1);
+    struct id part = id_subtract(lan_id(0), lan_id(1));
+    for (unsigned i = 0; i < 4; i++)
+        top = top << 8 | part.bytes[i];
+    uint32_t wanted = (uint32_t)(top * 1000000000 >> 32);
+    ck_assert_uint_gt(seen_probe[0] + 2, wanted);
+    ck_assert_uint_lt(seen_probe[0], wanted + 2);
+    ck_assert_uint_gt(seen_probe[2], 0);
+    writer_done(&body);
+}
+END_TEST
 
 START_TEST(test_refused)
 {
@@ -580,6 +625,7 @@ suite(void)
     tcase_add_checked_fixture(t, lan_setup, lan_teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_mutated);
+    tcase_add_test(t, test_probe);
     tcase_add_test(t, test_refused);
     tcase_add_test(t, test_refused_options);
     tcase_add_test(t, test_via_overflow);

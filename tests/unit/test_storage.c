@@ -342,6 +342,19 @@ START_TEST(test_access)
 }
 END_TEST
 
+/* Not SHA-256, but of the same length, and of both parts. */
+static bool
+digest(void *ctx, struct slice first, struct slice second, uint8_t ret[DIGEST_BYTES])
+{
+    (void)ctx;
+    memset(ret, (int)(first.len + second.len), DIGEST_BYTES);
+    ret[0] = first.data[first.len - 1];
+    return true;
+}
+
+static const struct security_ops digest_ops = {.digest = digest};
+static const struct keys digests = {.ops = &digest_ops};
+
 START_TEST(test_stat_and_find)
 {
     struct data_specifier spec = {.kind = KIND_BINDING};
@@ -359,7 +372,7 @@ START_TEST(test_stat_and_find)
     writer_init(&body, 4096);
     data_specifier_write(&specs, &spec);
     request.specifiers = writer_slice(&specs);
-    ck_assert_int_eq(storage_stat(storage, now, &request, &body), ST_OK);
+    ck_assert_int_eq(storage_stat(storage, now, &digests, &request, &body), ST_OK);
     ck_assert_int_eq(fetch_ans_read(writer_slice(&body), &list), ST_OK);
     reader_init(&r, list);
     ck_assert(fetch_kind_response_read(&r, &response));
@@ -367,6 +380,10 @@ START_TEST(test_stat_and_find)
     ck_assert(stored_metadata_read(&r, MODEL_DICTIONARY, &meta));
     ck_assert(meta.exists);
     ck_assert_uint_eq(meta.value_len, 3);
+    ck_assert_uint_eq(meta.hash_algorithm, HASH_SHA256);
+    ck_assert_uint_eq(meta.hash_value.len, DIGEST_BYTES);
+    ck_assert_uint_eq(meta.hash_value.data[0], 3); /* the length's last byte, hashed too */
+    ck_assert_uint_eq(meta.hash_value.data[1], 4 + 3);
 
     writer_reset(&specs);
     writer_reset(&body);
