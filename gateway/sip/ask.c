@@ -291,6 +291,12 @@ ask_lookup(struct sip *s, const char *aor, struct ask *ask)
 }
 
 void
+ask_lookup_fresh(struct sip *s, const char *aor, struct ask *ask)
+{
+    ask_overlay(s, BRIDGE_LOOKUP, aor, NULL, true, ask);
+}
+
+void
 ask_doubt(struct sip *s, const char *aor)
 {
     cache_drop(s->asks->bindings, aor);

@@ -41,6 +41,9 @@ void ask_table_free(struct ask_table *t);
 /** ask_lookup - bindings of a local AOR. count 0 with ST_NOT_FOUND: nobody ever bound it. */
 void ask_lookup(struct sip *s, const char *aor, struct ask *ask);
 
+/** ask_lookup_fresh - the same, not from the cache. */
+void ask_lookup_fresh(struct sip *s, const char *aor, struct ask *ask);
+
 /** ask_doubt - what is cached of this AOR led nowhere: the next look-up asks the overlay. */
 void ask_doubt(struct sip *s, const char *aor);
 

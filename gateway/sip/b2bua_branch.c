@@ -136,7 +136,7 @@ finish(void *ctx, int status)
                             c->answer_tag);
     else
         sip_reply(c->irq, status == CALL_PASS ? 500 : status, NULL,
-                  status == 503 ? SIP_RETRY_AFTER_S : 0);
+                  status == 500 || status == 503 ? SIP_RETRY_AFTER_S : 0);
     nta_incoming_destroy(c->irq);
     c->irq = NULL;
 }

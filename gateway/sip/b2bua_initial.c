@@ -245,6 +245,9 @@ on_bindings(void *ctx, const struct answer *answer)
     }
     if (found.made > 0) {
         call_on_targets(c->core, now, target, found.made);
+    } else if (answer->is_cached && !found.is_looped && !found.forwarded[0]) {
+        ask_doubt(c->b2bua->sip, c->initial->aor); /* old news: the phone may have moved */
+        c->initial->wants_search = true;
     } else if (found.is_looped ||
                (found.forwarded[0] && ++c->initial->lookups >= B2BUA_LOOKUPS_MAX)) {
         call_on_no_target(c->core, now, 482, "a contact leads back to its user");
@@ -256,7 +259,7 @@ on_bindings(void *ctx, const struct answer *answer)
     } else if (answer->status == ST_OK) {
         call_on_no_target(c->core, now, 480, "no live contact");
     } else {
-        call_on_no_target(c->core, now, 503, status_text(answer->status));
+        call_on_no_target(c->core, now, 500, status_text(answer->status));
     }
     b2bua_call_release(c);
 }

@@ -103,6 +103,25 @@ flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *
            strcasecmp(via->v_host, contact->url_host) == 0;
 }
 
+bool
+flow_binds(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact)
+{
+    const char *port = strrchr(sender->address, ':');
+    size_t len = port ? (size_t)(port - sender->address) : strlen(sender->address);
+    bool is_same_host = false;
+    bool is_same;
+
+    if (sender->side != SIP_PHONES || !sender->tport)
+        return false;
+    is_same = is_address_of(sender->address, contact, &is_same_host);
+    if (!is_same_host || tport_has_tls(sender->tport))
+        return true;
+    if (!via || !via->v_host || strlen(via->v_host) != len ||
+        strncasecmp(via->v_host, sender->address, len) != 0)
+        return true;
+    return tport_is_reliable(sender->tport) && is_same;
+}
+
 uint64_t
 flow_of(struct sip *s, const struct sip_sender *sender)
 {

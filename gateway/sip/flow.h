@@ -36,6 +36,16 @@ void flow_table_free(struct flow_table *t);
  */
 bool flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact);
 
+/**
+ * flow_binds - is a phone that registers reached by the flow it does that on?
+ *
+ * Over TLS, on a connection whose address is its Contact, and behind a NAT: where the host of its
+ * Via or of its Contact is not the one it sends from.  Another port is no sign of one: a phone may
+ * register from one port and listen on another.  Nobody can have calls sent to somebody else's
+ * address.
+ */
+bool flow_binds(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact);
+
 /** flow_of - the flow the message came on, made if need be; 0 when the table is full. */
 uint64_t flow_of(struct sip *s, const struct sip_sender *sender);
 

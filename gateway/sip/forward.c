@@ -76,7 +76,7 @@ send_best(struct forward *f)
     if (msg)
         sip_reply(f->irq, 500, NULL, 0);
     else
-        sip_reply(f->irq, status, NULL, status == 503 ? SIP_RETRY_AFTER_S : 0);
+        sip_reply(f->irq, status, NULL, status == 500 || status == 503 ? SIP_RETRY_AFTER_S : 0);
     msg_destroy(msg);
 }
 
@@ -262,11 +262,11 @@ try_contacts(struct forward *f, const char *aor, const struct answer *answer)
     }
     if (f->tried + f->aor_count != tried || f->best_status != status)
         return;
-    /* Design, Bindings: known but gone 480, never heard of 404, could not ask 503. */
+    /* Design, Bindings: known but gone 480, never heard of 404, could not ask 500. */
     if (answer->status == ST_OK || own_count > 0)
         forward_note(f, 480, NULL);
     else
-        forward_note(f, answer->status == ST_NOT_FOUND ? 404 : 503, NULL);
+        forward_note(f, answer->status == ST_NOT_FOUND ? 404 : 500, NULL);
 }
 
 static void

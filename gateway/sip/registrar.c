@@ -6,44 +6,16 @@
 #include <string.h>
 #include <strings.h>
 
+#include <sofia-sip/hostdomain.h>
 #include <sofia-sip/sip_tag.h>
+#include <sofia-sip/sip_util.h>
 
 #include "gateway/sip/flow.h"
-#include "gateway/sip/location.h"
 #include "gateway/sip/origin.h"
+#include "gateway/sip/registration.h"
 
-/* One Contact of a REGISTER. */
-struct wanted {
-    char *uri; /* the registration's own */
-    char instance[INSTANCE_BYTES];
-    uint16_t q_thousandths;
-    uint32_t reg_id;    /* RFC 5626; 0: none */
-    uint32_t expires_s; /* 0 removes */
-    bool is_on_connection;
-    uint64_t flow; /* 0: reached by its URI */
-};
-
-/* One REGISTER on its way. */
-struct registration {
-    struct location_change change;
-    struct sip *sip;
-    nta_incoming_t *irq;
-    char call_id[CALL_ID_BYTES];
-    uint32_t cseq;
-    uint64_t origin; /* where it came from: origin.h */
-    bool is_star;
-    size_t count;
-    struct wanted wanted[BINDING_CONTACTS_MAX];
-};
-
-static void
-registration_end(struct registration *r)
-{
-    nta_incoming_destroy(r->irq);
-    for (size_t i = 0; i < BINDING_CONTACTS_MAX; i++)
-        free(r->wanted[i].uri);
-    free(r);
-}
+#define MALFORMED_EXPIRES_S  3600        /* RFC 3261 sections 10.2.1.1 and 20.10 */
+#define SECONDS_1900_TO_1970 2208988800u /* the library's dates count from 1900 */
 
 /* A Call-ID too long to be stored is stored as its hash: all that is asked of it is to be the same.
  */
@@ -57,25 +29,52 @@ copy_call_id(struct sip *s, const char *id, char out[CALL_ID_BYTES])
                  (unsigned long long)map_hash(s->seed, slice_text(id)));
 }
 
-/* q in thousandths; without a q, 1 (RFC 3261 section 20.10 leaves it open; RFC 3261 section 16.6).
- */
+/* q in thousandths; without one, or with one that is none, 1 (RFC 3261 sections 16.6 and 20.10). */
 static uint16_t
 q_of(const char *q)
 {
     unsigned value = 0;
     unsigned unit = 1000;
 
-    if (!q)
+    if (!q || (*q != '0' && *q != '1') || (q[1] && q[1] != '.'))
         return 1000;
-    if (*q == '1')
-        return 1000;
-    q += strcspn(q, ".");
-    for (unit = 100; *q == '.' || isdigit((unsigned char)*q); q++)
-        if (*q != '.') {
-            value += (unsigned)(*q - '0') * unit;
-            unit /= 10;
-        }
+    value = *q == '1' ? 1000 : 0;
+    for (const char *at = q[1] ? q + 2 : q + 1; *at; at++) {
+        if (!isdigit((unsigned char)*at) || at - q > 4)
+            return 1000;
+        unit /= 10;
+        value += (unsigned)(*at - '0') * unit;
+    }
     return (uint16_t)(value > 1000 ? 1000 : value);
+}
+
+/* RFC 3261 section 10.2.1.1: digits; values over 2^32 - 1 are as good as that. */
+static uint32_t
+delta_of(const char *text)
+{
+    uint64_t value = 0;
+
+    if (!*text)
+        return MALFORMED_EXPIRES_S;
+    for (; *text; text++) {
+        if (!isdigit((unsigned char)*text))
+            return MALFORMED_EXPIRES_S;
+        value = value * 10 + (uint64_t)(*text - '0');
+        if (value > UINT32_MAX)
+            value = UINT32_MAX;
+    }
+    return (uint32_t)value;
+}
+
+/* Is a header field there that the library could not read? */
+static bool
+is_malformed(const sip_t *sip, const char *name, const char *short_name)
+{
+    for (const sip_error_t *e = sip->sip_error; e; e = e->er_next)
+        if (e->er_name &&
+            (strcasecmp(e->er_name, name) == 0 || strcasecmp(e->er_name, short_name) == 0))
+            return true;
+    return false;
 }
 
 static uint32_t
@@ -83,17 +82,13 @@ expires_of(const struct sip *s, const sip_t *sip, const sip_contact_t *m)
 {
     uint32_t wanted = s->conf.default_expires_s;
 
-    if (m->m_expires) {
-        /* A value that is no number counts as the default (RFC 3261 section 10.2.1.1). */
-        char *end = NULL;
-        unsigned long value = strtoul(m->m_expires, &end, 10);
-
-        if (end && end != m->m_expires && *end == '\0')
-            wanted = value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
-    } else if (sip->sip_expires) {
+    if (m->m_expires)
+        wanted = delta_of(m->m_expires);
+    else if (sip->sip_expires)
         wanted = sip->sip_expires->ex_delta > UINT32_MAX ? UINT32_MAX
                                                          : (uint32_t)sip->sip_expires->ex_delta;
-    }
+    else if (is_malformed(sip, "Expires", "Expires"))
+        wanted = MALFORMED_EXPIRES_S;
     return wanted > s->conf.max_expires_s ? s->conf.max_expires_s : wanted;
 }
 
@@ -109,6 +104,17 @@ instance_of(const sip_contact_t *m, char out[INSTANCE_BYTES])
     }
 }
 
+/* RFC 5626 section 6: it counts with an instance and where the phone says that it means it. */
+static uint32_t
+reg_id_of(const sip_t *sip, const sip_contact_t *m, const char *instance)
+{
+    const char *value = msg_header_find_param(m->m_common, "reg-id=");
+
+    if (!value || !instance[0] || !sip_has_feature(sip->sip_supported, "outbound"))
+        return 0;
+    return delta_of(value) < 1u << 31 ? delta_of(value) : 0;
+}
+
 /* The URI as text, NULL where it has no room. */
 static char *
 uri_text(const url_t *url)
@@ -119,13 +125,22 @@ uri_text(const url_t *url)
     return len > 0 && (size_t)len < sizeof(text) ? strdup(text) : NULL;
 }
 
+/* A contact that is a user of the overlay is no phone's address: it is looked up again. */
+static bool
+is_on_connection(const struct sip *s, const sip_t *sip, const sip_contact_t *m, uint32_t reg_id,
+                 const struct sip_sender *sender)
+{
+    if (sip_domain_is_local(s, m->m_url->url_host))
+        return false;
+    return reg_id != 0 || flow_binds(sender, sip->sip_via, m->m_url);
+}
+
 static int
 read_contact(struct registration *r, const sip_t *sip, const sip_contact_t *m,
              const struct sip_sender *sender)
 {
     struct sip *s = r->sip;
     struct wanted *w = &r->wanted[r->count];
-    const char *reg_id = msg_header_find_param(m->m_common, "reg-id=");
 
     if ((m->m_url->url_type != url_sip && m->m_url->url_type != url_sips) || !m->m_url->url_host)
         return 400;
@@ -138,8 +153,9 @@ read_contact(struct registration *r, const sip_t *sip, const sip_contact_t *m,
     r->count++;
     w->q_thousandths = q_of(m->m_q);
     instance_of(m, w->instance);
-    w->reg_id = reg_id ? (uint32_t)strtoul(reg_id, NULL, 10) : 0;
-    w->is_on_connection = flow_needed(sender, sip->sip_via, m->m_url);
+    w->reg_id = reg_id_of(sip, m, w->instance);
+    r->has_outbound = r->has_outbound || w->reg_id;
+    w->is_on_connection = is_on_connection(s, sip, m, w->reg_id, sender);
     if (w->expires_s > 0)
         r->origin = origin_of(s, sender);
     if (w->expires_s > 0 && (w->is_on_connection || tport_is_reliable(sender->tport)))
@@ -151,6 +167,9 @@ read_contact(struct registration *r, const sip_t *sip, const sip_contact_t *m,
 static int
 read_contacts(struct registration *r, const sip_t *sip, const struct sip_sender *sender)
 {
+    if (is_malformed(sip, "Contact", "m"))
+        return 400;
+    r->is_query = !sip->sip_contact;
     for (const sip_contact_t *m = sip->sip_contact; m; m = m->m_next) {
         int status;
 
@@ -163,7 +182,7 @@ read_contacts(struct registration *r, const sip_t *sip, const struct sip_sender 
             return 0;
         }
         if (r->count >= BINDING_CONTACTS_MAX)
-            return 403;
+            return 500;
         status = read_contact(r, sip, m, sender);
         if (status)
             return status;
@@ -171,105 +190,15 @@ read_contacts(struct registration *r, const sip_t *sip, const struct sip_sender 
     return 0;
 }
 
-static bool
-is_same_contact(const struct binding_contact *a, const struct wanted *w)
-{
-    /* RFC 5626 section 6: the same instance and reg-id is the same phone at a new address */
-    if (a->reg_id && w->reg_id && a->instance[0] && w->instance[0])
-        return a->reg_id == w->reg_id && strcmp(a->instance, w->instance) == 0;
-    return location_uri_equal(a->uri, w->uri);
-}
+/* ---- what is said back
+ * --------------------------------------------------------------------------------- */
 
-/* RFC 3261 section 10.3 items 6 and 7: the same Call-ID must come with a higher CSeq. */
-static bool
-is_late(const struct registration *r, const struct binding_contact *c)
+void
+registration_refuse(struct registration *r, int status, const char *phrase, unsigned retry_after_s)
 {
-    return strcmp(c->call_id, r->call_id) == 0 && r->cseq <= c->cseq;
-}
-
-static void
-refuse(struct registration *r, int status, const char *phrase)
-{
-    sip_reply(r->irq, status, phrase, 0);
+    if (r->irq)
+        sip_reply(r->irq, status, phrase, retry_after_s);
     registration_end(r);
-}
-
-static bool
-apply_star(struct registration *r, struct location_contacts *l)
-{
-    for (size_t i = 0; i < l->count; i++)
-        if (is_late(r, &l->item[i]->binding)) {
-            refuse(r, 500, "CSeq is not higher than the last one");
-            return false;
-        }
-    while (l->count > 0)
-        location_contacts_drop(l, l->count - 1);
-    return true;
-}
-
-/* The binding as it will be; @was: as it is, or NULL. */
-static struct location_contact *
-contact_of(const struct registration *r, const struct wanted *w, const struct location_contact *was)
-{
-    uint64_t wall_ms = sip_moment(r->sip).wall_ms;
-    char token[BINDING_TOKEN_BYTES];
-    struct location_contact *made;
-    const struct binding_contact c = {.uri = w->uri,
-                                      .q_thousandths = w->q_thousandths,
-                                      .expires_at_wall_ms = wall_ms + w->expires_s * 1000ull,
-                                      .registered_at_wall_ms = wall_ms,
-                                      .call_id = r->call_id,
-                                      .cseq = r->cseq,
-                                      .instance = w->instance,
-                                      .reg_id = w->reg_id,
-                                      .token = token,
-                                      .is_on_connection = w->is_on_connection};
-
-    if (was && !was->binding.is_on_connection == !w->is_on_connection)
-        memcpy(token, was->binding.token, strlen(was->binding.token) + 1);
-    else
-        location_token_new(r->sip, w->is_on_connection, token);
-    made = location_contact_new(&c, w->flow);
-    if (made)
-        made->origin = r->origin;
-    return made;
-}
-
-static bool
-apply(void *ctx, struct location_contacts *l)
-{
-    struct registration *r = ctx;
-
-    if (r->is_star)
-        return apply_star(r, l);
-    for (size_t i = 0; i < r->count; i++) {
-        const struct wanted *w = &r->wanted[i];
-        struct location_contact *made;
-        size_t k = 0;
-
-        while (k < l->count && !is_same_contact(&l->item[k]->binding, w))
-            k++;
-        if (k < l->count && is_late(r, &l->item[k]->binding)) {
-            refuse(r, 500, "CSeq is not higher than the last one");
-            return false;
-        }
-        if (w->expires_s == 0) {
-            if (k < l->count)
-                location_contacts_drop(l, k);
-            continue;
-        }
-        made = k < BINDING_CONTACTS_MAX ? contact_of(r, w, k < l->count ? l->item[k] : NULL) : NULL;
-        if (!made) {
-            refuse(r, 500, "Too many contacts");
-            return false;
-        }
-        if (k < l->count)
-            location_contact_release(l->item[k]);
-        else
-            l->count++;
-        l->item[k] = made;
-    }
-    return true;
 }
 
 /* "<uri>;q=0.5;expires=60" */
@@ -295,36 +224,94 @@ print_contact(FILE *out, const struct binding_contact *c, uint64_t wall_ms)
     fprintf(out, ";expires=%llu", (unsigned long long)((left_ms + 500) / 1000));
 }
 
-static void
-done(void *ctx, enum status st, struct location_contact *const *contact, size_t count)
+/* All bindings of the AOR, this node's and the other peers' (RFC 3261 section 10.3 item 8). NULL
+ * without memory. */
+static char *
+contacts_text(const struct registration *r, struct location_contact *const *contact, size_t count)
 {
-    struct registration *r = ctx;
     uint64_t wall_ms = sip_moment(r->sip).wall_ms;
     char *text = NULL;
     size_t len = 0;
-    FILE *out = st ? NULL : open_memstream(&text, &len);
+    FILE *out = open_memstream(&text, &len);
 
-    if (!out) {
-        log_write(LOG_LEVEL_WARN, "sip", "%s: registration is not stored: %s", r->change.aor,
-                  status_text(st));
-        sip_reply(r->irq, 500, "Location service unavailable", SIP_RETRY_AFTER_S);
-        registration_end(r);
-        return;
-    }
+    if (!out)
+        return NULL;
     for (size_t i = 0; i < count; i++)
         print_contact(out, &contact[i]->binding, wall_ms);
+    for (size_t k = 0; k < r->record_count; k++)
+        for (size_t i = 0; i < r->record[k]->contact_count; i++)
+            if (peer_bindings_is_listed(r, k, i, wall_ms))
+                print_contact(out, &r->record[k]->contact[i], wall_ms);
     fclose(out);
-    nta_incoming_treply(r->irq, SIP_200_OK, TAG_IF(count > 0, SIPTAG_CONTACT_STR(text)), TAG_END());
-    free(text);
+    return text;
+}
+
+/* RFC 3327 section 5.3: the Path of what was registered, to a phone that understands it. */
+static void
+path_text(const struct registration *r, struct location_contact *const *contact, size_t count,
+          char out[SIP_URI_BYTES + 8])
+{
+    char path[SIP_URI_BYTES];
+
+    out[0] = '\0';
+    for (size_t i = 0; r->has_path && i < count; i++)
+        if (r->count > 0 && registration_is_same(&contact[i]->binding, &r->wanted[0]) &&
+            binding_path(location_peer_uri(r->sip), contact[i]->binding.token, path)) {
+            snprintf(out, SIP_URI_BYTES + 8, "<%s;lr>", path);
+            return;
+        }
+}
+
+static void
+reply_ok(const struct registration *r, struct location_contact *const *contact, size_t count,
+         const char *contacts)
+{
+    su_home_t home[1] = {SU_HOME_INIT(home)};
+    sip_time_t now = (sip_time_t)(sip_moment(r->sip).wall_ms / 1000 + SECONDS_1900_TO_1970);
+    char path[SIP_URI_BYTES + 8];
+
+    path_text(r, contact, count, path);
+    su_home_init(home);
+    nta_incoming_treply(r->irq, SIP_200_OK, SIPTAG_DATE(sip_date_create(home, now)),
+                        TAG_IF(contacts[0], SIPTAG_CONTACT_STR(contacts)),
+                        TAG_IF(path[0], SIPTAG_PATH_STR(path)),
+                        TAG_IF(r->has_outbound, SIPTAG_REQUIRE_STR("outbound")), TAG_END());
+    su_home_deinit(home);
+}
+
+void
+registration_done(void *ctx, enum status st, struct location_contact *const *contact, size_t count)
+{
+    struct registration *r = ctx;
+    char *contacts = st ? NULL : contacts_text(r, contact, count);
+    /* what stops all registrations, and not only this one */
+    bool is_node = st == ST_LIMIT || st == ST_NOMEM || st == ST_STATE;
+
+    if (st)
+        log_write(LOG_LEVEL_WARN, "sip", "%s: registration is not stored: %s", r->change.aor,
+                  status_text(st));
+    if (contacts && r->irq)
+        reply_ok(r, contact, count, contacts);
+    else if (r->irq)
+        sip_reply(r->irq, is_node ? 503 : 500, "Location service unavailable", SIP_RETRY_AFTER_S);
+    free(contacts);
     registration_end(r);
 }
 
-/* Whose registration is it, and may this sender make it?  0, or the status that refuses it. */
+/* ---- the beginning
+ * ------------------------------------------------------------------------------------ */
+
+/* Whose registration is it?  0, or the status that refuses it. */
 static int
-check(struct sip *s, const sip_t *sip, const struct sip_sender *sender, char aor[AOR_BYTES])
+check(struct sip *s, const sip_t *sip, char aor[AOR_BYTES])
 {
-    if (sender->side != SIP_PHONES)
-        return 403;
+    const url_t *url = sip->sip_request->rq_url;
+
+    /* RFC 3261 section 10.3 item 1: another domain's registrar is meant; an address is this node's
+     */
+    if (url->url_host && !sip_domain_is_local(s, url->url_host) && !sip_is_own_url(s, url) &&
+        !host_is_ip_address(url->url_host))
+        return 404;
     if (sip->sip_to->a_url->url_type != url_sip && sip->sip_to->a_url->url_type != url_sips)
         return 400;
     if (!sip_domain_is_local(s, sip->sip_to->a_url->url_host))
@@ -335,12 +322,77 @@ check(struct sip *s, const sip_t *sip, const struct sip_sender *sender, char aor
     return sip_aor_of(sip->sip_to->a_url, aor) ? 400 : 0;
 }
 
+/* Option tags of Require that this registrar does not know: "a, b", NULL for none. */
+static char *
+unsupported_text(const sip_t *sip)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out;
+
+    if (!sip->sip_require)
+        return NULL;
+    out = open_memstream(&text, &len);
+    for (msg_param_t const *at = sip->sip_require->k_items; out && at && *at; at++)
+        if (strcasecmp(*at, "path") != 0 && strcasecmp(*at, "outbound") != 0)
+            fprintf(out, "%s%s", ftell(out) > 0 ? ", " : "", *at);
+    if (out)
+        fclose(out);
+    if (text && text[0])
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* True: refused, for an extension that is required of us (RFC 3261 section 8.2.2.3). */
+static bool
+refuse_extension(struct registration *r, const sip_t *sip)
+{
+    char *unsupported = unsupported_text(sip);
+
+    if (!unsupported)
+        return false;
+    nta_incoming_treply(r->irq, SIP_420_BAD_EXTENSION, SIPTAG_UNSUPPORTED_STR(unsupported),
+                        TAG_END());
+    free(unsupported);
+    registration_end(r);
+    return true;
+}
+
+static void
+refuse_brief(struct registration *r)
+{
+    char min_expires[16];
+
+    snprintf(min_expires, sizeof(min_expires), "%u", r->sip->conf.min_expires_s);
+    nta_incoming_treply(r->irq, SIP_423_INTERVAL_TOO_BRIEF, SIPTAG_MIN_EXPIRES_STR(min_expires),
+                        TAG_END());
+    registration_end(r);
+}
+
+/* Another serving peer passes on what a phone has removed: it binds nothing here. */
+static bool
+is_removal(const struct registration *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->wanted[i].expires_s > 0)
+            return false;
+    return !r->is_query;
+}
+
+static const char *
+phrase_of(int status)
+{
+    return status == 500   ? "Too many contacts"
+           : status == 513 ? "Contact is longer than 2048 bytes"
+                           : NULL;
+}
+
 void
 registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
                      const struct sip_sender *sender)
 {
     struct registration *r = calloc(1, sizeof(*r));
-    char min_expires[16];
     int status;
 
     if (!r) {
@@ -349,26 +401,22 @@ registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
         return;
     }
     *r = (struct registration){.sip = s, .irq = irq, .cseq = sip->sip_cseq->cs_seq};
-    r->change.apply = apply;
-    r->change.done = done;
-    r->change.ctx = r;
+    r->is_of_peer = sender->side != SIP_PHONES;
+    r->has_path = sip_has_feature(sip->sip_supported, "path");
     copy_call_id(s, sip->sip_call_id->i_id, r->call_id);
-    status = check(s, sip, sender, r->change.aor);
+    if (refuse_extension(r, sip))
+        return;
+    status = check(s, sip, r->change.aor);
     if (!status)
         status = read_contacts(r, sip, sender);
-    if (status == 423) {
-        snprintf(min_expires, sizeof(min_expires), "%u", s->conf.min_expires_s);
-        nta_incoming_treply(irq, SIP_423_INTERVAL_TOO_BRIEF, SIPTAG_MIN_EXPIRES_STR(min_expires),
-                            TAG_END());
-        registration_end(r);
-    } else if (status) {
-        refuse(r, status, NULL);
-    } else if (!sip->sip_contact) {
-        size_t count;
-        struct location_contact *const *contact = location_find(s, r->change.aor, &count);
-
-        done(r, ST_OK, contact, count);
-    } else {
-        location_change(s, &r->change);
-    }
+    if (!status && r->is_of_peer && !is_removal(r))
+        status = 403;
+    if (status == 423)
+        refuse_brief(r);
+    else if (status)
+        registration_refuse(r, status, phrase_of(status), status == 500 ? SIP_RETRY_AFTER_S : 0);
+    else if (r->is_of_peer)
+        registration_change(r);
+    else
+        peer_bindings_ask(r);
 }
