@@ -6,11 +6,12 @@
 #include "gateway/sip/fence.h"
 #include "gateway/sip/refused.h"
 
-#define TAGS_OF_A_CALL  4 /* on average at most: ours, and the early dialogs' */
-#define ACK_MS          32000
-#define ENDING_MS       40000
-#define SEARCH_PAUSE_MS 400
-#define SEARCH_SLACK_MS 1000 /* ask.h gives up by itself */
+#define TAGS_OF_A_CALL   4 /* on average at most: ours, and the early dialogs' */
+#define PLACES_OF_A_CALL 4 /* its own, and those of calls that ended 32 s ago */
+#define ACK_MS           32000
+#define ENDING_MS        40000
+#define SEARCH_PAUSE_MS  400
+#define SEARCH_SLACK_MS  1000 /* ask.h gives up by itself */
 
 /* ---- calls by their deadline ---- */
 
@@ -89,6 +90,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         return; /* deadlines passed while the thread stood still */
     tell_trying(b);
     b2bua_exchange_tick(b, now.mono_ms);
+    b2bua_place_tick(b, now.mono_ms);
     if (until > b->slot_at + B2BUA_SLOTS)
         b->slot_at = until - B2BUA_SLOTS;
     while (b->slot_at < until) {
@@ -105,6 +107,7 @@ b2bua_call_free(struct b2bua_call *c)
     struct b2bua *b = c->b2bua;
 
     b2bua_over(c);
+    b2bua_place_outlive(c);
     b2bua_refresh_free(c);
     list_remove(&c->link);
     list_remove(&c->slot_link);
@@ -260,6 +263,8 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
     c->caller_tag = strdup(sip->sip_from->a_tag ? sip->sip_from->a_tag : "");
     if (sender->side == SIP_GATEWAYS)
         c->far_overlay = strdup(sender->overlay);
+    if (call_kind(c->core) == CALL_SESSION && !b2bua_place_new(c))
+        return false;
     if (!c->from_uri || !c->to_uri || !c->caller_call_id || !c->caller_tag ||
         (sender->side == SIP_GATEWAYS && !c->far_overlay))
         return false;
@@ -413,7 +418,8 @@ b2bua_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
     if (!sip->sip_to->a_tag) {
         if (sender->side == SIP_GATEWAYS &&
             (!sip->sip_request->rq_url->url_host ||
-             !sip_domain_is_local(s, sip->sip_request->rq_url->url_host)))
+             !sip_domain_is_local(s, sip->sip_request->rq_url->url_host)) &&
+            !b2bua_owns_contact(s, sip))
             return false; /* we carry nothing from one island to a third */
         start_call(s->b2bua, irq, sip, sender);
         return true;
@@ -461,6 +467,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     list_init(&b->calls);
     list_init(&b->untold);
     list_init(&b->silent);
+    list_init(&b->places_over);
     for (size_t i = 0; i < B2BUA_SLOTS; i++)
         list_init(&b->slot[i]);
     for (size_t i = 0; i < 3; i++)
@@ -469,7 +476,8 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     b->slot_at = sip_moment(s).mono_ms / B2BUA_SLOT_MS;
     b->tags = map_new(s->seed, s->conf.limits.calls * (size_t)(TAGS_OF_A_CALL + 1));
     b->timer = su_timer_create(su_root_task(s->root), B2BUA_SLOT_MS);
-    if (!b->tags || !b->timer || b2bua_copy_new(b) || b2bua_refresh_new(b) ||
+    b->places = map_new(s->seed, s->conf.limits.calls * (size_t)PLACES_OF_A_CALL);
+    if (!b->tags || !b->places || !b->timer || b2bua_copy_new(b) || b2bua_refresh_new(b) ||
         su_timer_run(b->timer, on_timer, (su_timer_arg_t *)(void *)b) < 0) {
         b2bua_free(b);
         return ST_NOMEM;
@@ -489,6 +497,9 @@ b2bua_free(struct b2bua *b)
     b2bua_refresh_end(b);
     if (b->timer)
         su_timer_destroy(b->timer);
+    if (b->places)
+        b2bua_place_end(b);
+    map_free(b->places);
     map_free(b->tags);
     free(b);
 }

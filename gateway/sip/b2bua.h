@@ -24,6 +24,13 @@ void b2bua_free(struct b2bua *b);
  * Request-URI) or by Call-ID and tags? */
 bool b2bua_owns(struct sip *s, const sip_t *sip);
 
+/** b2bua_is_token - can this user of a URI be that of a gateway's Contact? */
+bool b2bua_is_token(const char *user);
+
+/** b2bua_owns_contact - is it a request outside a dialog to our Contact in a call that is up, or
+ * was up 32 s ago (RFC 3261 section 8.1.1.8)? */
+bool b2bua_owns_contact(struct sip *s, const sip_t *sip);
+
 /**
  * b2bua_on_request - take a request
  * @irq:    its server transaction; the B2BUA's from now on, if it returns true

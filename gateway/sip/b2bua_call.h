@@ -55,7 +55,9 @@ struct b2bua_tag_list {
 
 struct b2bua {
     struct sip *sip;
-    struct map *tags; /* our tag -> struct b2bua_key */
+    struct map *tags;   /* our tag -> struct b2bua_key */
+    struct map *places; /* token -> struct b2bua_place: b2bua_place.c */
+    struct list_node places_over;
     struct list_node calls;
     size_t count;
     size_t unacknowledged;
@@ -143,6 +145,7 @@ struct b2bua_initial {
     struct ask ask;
     unsigned lookups;
     bool wants_search;
+    bool is_to_place;                      /* it is for our Contact in another call */
     bool is_from_cache;                    /* inward: the bindings may be a little old */
     char aor[AOR_BYTES];                   /* inward: whom we look for */
     char overlay[OVERLAY_NAME_BYTES];      /* outward: whom the domain belongs to */
@@ -215,6 +218,7 @@ struct b2bua_call {
     bool is_inward;
     bool is_unacknowledged;
     char token[B2BUA_TOKEN_CHARS + 1];
+    struct b2bua_place *place;
     uint64_t since_wall_ms;
     char *from_uri;
     char *to_uri;
@@ -370,7 +374,8 @@ msg_t *b2bua_initial_request(struct b2bua_call *c, const struct sip_target *targ
 msg_t *b2bua_dialog_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, msg_t *in,
                             uint32_t cseq);
 
-/** b2bua_set_contact - our Contact, in place of theirs: <sip:CALL-TOKEN@ADDRESS> */
+/** b2bua_set_contact - our Contact, in place of theirs: <sip:CALL-TOKENx@ADDRESS>, where x says
+ * which end it stands for; @p is the caller's or of the callee's leg */
 bool b2bua_set_contact(const struct b2bua_call *c, msg_t *msg, sip_t *sip,
                        const struct b2bua_peer *p);
 
@@ -391,8 +396,8 @@ msg_t *b2bua_cancel_request(nta_outgoing_t *orq, const sip_t *reason);
 void b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog,
                          nta_incoming_t *irq, msg_t *in, const char *to_tag);
 
-/** b2bua_map_replaces - Replaces, in a header field or inside Refer-To, names the dialog as the
- * other end of the call it belongs to knows it (RFC 3891) */
+/** b2bua_map_replaces - Replaces, Join and Target-Dialog, in header fields or inside Refer-To, name
+ * the dialog as the other end of the call it belongs to knows it (RFC 3891, 3911, 4538) */
 void b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip);
 
 /* ---- b2bua_branch.c: what the machine asks for, and what the branches answer ---- */
@@ -413,6 +418,28 @@ void b2bua_initial_start(struct b2bua_call *c);
  *  and if they are not, go on with those that are */
 void b2bua_initial_doubt(struct b2bua_call *c);
 bool b2bua_initial_is_idle(const struct b2bua_call *c);
+
+/* ---- b2bua_place.c: our Contact outside its dialog ---- */
+
+/** b2bua_place_new - from now on it stands for the ends of the call; false without memory or room
+ */
+bool b2bua_place_new(struct b2bua_call *c);
+/** b2bua_place_outlive - the call is freed; a Contact of one that was up stands for its ends yet */
+void b2bua_place_outlive(struct b2bua_call *c);
+void b2bua_place_tick(struct b2bua *b, uint64_t now_ms);
+void b2bua_place_end(struct b2bua *b);
+
+/**
+ * b2bua_place_find - how the end is reached that a Contact's user stands for
+ * @ret_far_overlay: whom that end belongs to, if it is not of ours; else NULL
+ * Returns: borrowed; NULL if it stands for nobody.
+ */
+const struct b2bua_peer *b2bua_place_find(struct b2bua *b, const char *user,
+                                          const char **ret_far_overlay);
+/** b2bua_place_is - is a URI such a Contact? */
+bool b2bua_place_is(struct b2bua *b, const url_t *url);
+/** b2bua_place_aor - the URI of the user at that end; or NULL */
+const char *b2bua_place_aor(struct b2bua *b, const char *user);
 
 /* ---- b2bua_invite.c: ACKs and repeated 2xx ---- */
 

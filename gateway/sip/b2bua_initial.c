@@ -54,13 +54,18 @@ set_gateway_target(struct b2bua_call *c, struct b2bua_branch *b,
                    const struct bridge_gateway *gateway)
 {
     const sip_t *sip = sip_object(c->initial->request);
+    const url_t *url = sip->sip_request->rq_url;
     size_t len = strcspn(gateway->uri, ";");
+    const char *far_overlay;
+    const struct b2bua_peer *p = b2bua_place_find(c->b2bua, url->url_user, &far_overlay);
 
     b->node = gateway->node;
     b->target.agent = &c->b2bua->sip->agent[SIP_GATEWAYS];
     snprintf(b->target.next_hop, sizeof(b->target.next_hop), "%.*s;transport=tls",
              (int)(len < 200 ? len : 200), gateway->uri);
-    b->request_uri = url_as_string(NULL, sip->sip_request->rq_url);
+    b->request_uri = c->initial->is_to_place && p && far_overlay
+                         ? strdup(p->target)
+                         : url_as_string(NULL, sip->sip_request->rq_url);
     b->target.request_uri = b->request_uri;
 }
 
@@ -264,9 +269,47 @@ on_bindings(void *ctx, const struct answer *answer)
     b2bua_call_release(c);
 }
 
+/** The request is for our Contact in another call: to the end that it stands for, the way that call
+ * goes.  False if it is for a user. */
+static bool
+to_place(struct b2bua_call *c)
+{
+    const url_t *url = sip_object(c->initial->request)->sip_request->rq_url;
+    struct call_target target = {0};
+    const char *far_overlay;
+    const struct b2bua_peer *p = b2bua_place_find(c->b2bua, url->url_user, &far_overlay);
+    struct b2bua_branch *b;
+
+    if (!c->initial->is_to_place || !p)
+        return false;
+    if (far_overlay && !c->is_inward) { /* whoever is its gateway now */
+        c->initial->ask.done = on_routes;
+        ask_resolve(c->b2bua->sip, far_overlay, false, &c->initial->ask);
+        return true;
+    }
+    b = far_overlay ? NULL : add_branch(c);
+    if (b) {
+        b2bua_peer_target(c->b2bua, p, &b->target);
+        if (b->target.tport)
+            tport_ref(b->target.tport);
+        target.is_hop = p->side == SIP_PEERS;
+    }
+    if (!b || (p->route && strlen(p->route) >= sizeof(b->target.route))) {
+        call_on_no_target(c->core, sip_moment(c->b2bua->sip), 404, "no way to that Contact");
+        return true;
+    }
+    b->target.request_uri = b->request_uri = strdup(p->target);
+    if (p->route)
+        memcpy(b->target.route, p->route, strlen(p->route) + 1);
+    call_on_targets(c->core, sip_moment(c->b2bua->sip), &target, 1);
+    return true;
+}
+
 static void
 look_up(struct b2bua_call *c)
 {
+    if (to_place(c))
+        return;
     c->initial->ask.done = on_bindings;
     ask_lookup(c->b2bua->sip, c->initial->aor, &c->initial->ask);
 }
@@ -354,6 +397,21 @@ check_sender(struct b2bua_call *c)
 
 /* ---- life ---- */
 
+/** To is the user whom that Contact stands for: his requests in the dialog are From him. */
+static bool
+name_user(struct b2bua_call *c, const url_t *url)
+{
+    const char *aor = b2bua_place_aor(c->b2bua, url->url_user);
+    char *to_uri = aor ? strdup(aor) : NULL;
+
+    if (!to_uri)
+        return false;
+    c->initial->is_to_place = true;
+    free(c->to_uri);
+    c->to_uri = to_uri;
+    return true;
+}
+
 bool
 b2bua_initial_new(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
 {
@@ -363,6 +421,9 @@ b2bua_initial_new(struct b2bua_call *c, const sip_t *sip, const struct sip_sende
         return false;
     c->initial = in;
     in->request = nta_incoming_getrequest(c->irq);
+    if (b2bua_place_is(c->b2bua, sip->sip_request->rq_url) &&
+        !name_user(c, sip->sip_request->rq_url))
+        return false;
     list_init(&in->ask.link);
     in->ask.ctx = c;
     if (c->is_inward)
@@ -421,7 +482,7 @@ b2bua_initial_start(struct b2bua_call *c)
         check_sender(c);
     } else if (c->is_inward) {
         look_up(c);
-    } else {
+    } else if (is_again || !to_place(c)) {
         in->ask.done = on_routes;
         ask_resolve(c->b2bua->sip, sip->sip_request->rq_url->url_host, is_again, &in->ask);
     }

@@ -47,6 +47,18 @@ set_request_uri(msg_t *msg, sip_t *sip, const char *uri)
 }
 
 static bool
+set_to(msg_t *msg, sip_t *sip, const char *uri)
+{
+    url_t *url = url_make(msg_home(msg), uri);
+
+    if (!url)
+        return false;
+    *sip->sip_to->a_url = *url;
+    sip_fragment_clear(sip->sip_to->a_common);
+    return true;
+}
+
+static bool
 set_call_id(msg_t *msg, sip_t *sip, const char *call_id)
 {
     sip->sip_call_id->i_id = su_strdup(msg_home(msg), call_id);
@@ -76,6 +88,27 @@ count_down(msg_t *msg, sip_t *sip)
     }
 }
 
+/** What a Contact says of the phone's abilities is the other end's to know (RFC 3840, RFC 4579);
+ * the rest of its parameters mean something to a registrar alone. */
+static bool
+keep_parameters(su_home_t *home, const sip_contact_t *from, sip_contact_t *to)
+{
+    static const char *const registrars[] = {"q",        "expires",   "reg-id",
+                                             "pub-gruu", "temp-gruu", "temp-gruu-cookie"};
+
+    for (size_t i = 0; from->m_params && from->m_params[i]; i++) {
+        size_t len = strcspn(from->m_params[i], "=");
+        bool is_kept = true;
+
+        for (size_t k = 0; k < sizeof(registrars) / sizeof(registrars[0]); k++)
+            is_kept = is_kept && (strlen(registrars[k]) != len ||
+                                  strncasecmp(registrars[k], from->m_params[i], len) != 0);
+        if (is_kept && msg_header_add_param(home, to->m_common, from->m_params[i]) < 0)
+            return false;
+    }
+    return true;
+}
+
 bool
 b2bua_set_contact(const struct b2bua_call *c, msg_t *msg, sip_t *sip, const struct b2bua_peer *p)
 {
@@ -84,11 +117,13 @@ b2bua_set_contact(const struct b2bua_call *c, msg_t *msg, sip_t *sip, const stru
     const struct sip_agent *agent = &c->b2bua->sip->agent[side];
     sip_contact_t *m = (sip_contact_t *)(void *)msg_header_alloc(home, sip_contact_class, 0);
 
-    strip(msg, sip, &sip->sip_contact);
     if (!m)
         return false;
+    if (sip->sip_contact && !keep_parameters(home, sip->sip_contact, m))
+        return false;
+    strip(msg, sip, &sip->sip_contact);
     url_init(m->m_url, url_sip);
-    m->m_url->url_user = su_strdup(home, c->token);
+    m->m_url->url_user = su_sprintf(home, "%s%c", c->token, p == &c->caller ? 'b' : 'a');
     m->m_url->url_host = agent->host;
     m->m_url->url_port = c->b2bua->port[side][0] ? c->b2bua->port[side] : NULL;
     if (side != SIP_PHONES)
@@ -166,6 +201,10 @@ b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
         return NULL;
     set_tag(msg, sip->sip_from, c->our_tag);
     set_cseq(sip, c->cseq[CALL_CALLEE]);
+    if (c->initial->is_to_place && !set_to(msg, sip, c->to_uri)) {
+        msg_destroy(msg);
+        return NULL;
+    }
     if (!set_call_id(msg, sip, c->callee_call_id) ||
         (target->request_uri && !set_request_uri(msg, sip, target->request_uri))) {
         msg_destroy(msg);

@@ -1,7 +1,9 @@
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/header_policy.h"
 
 /** The dialog at the other end of the call that these three name at ours. */
 struct names {
@@ -55,52 +57,139 @@ map_header(struct b2bua *b, msg_t *msg, sip_t *sip)
     sip_add_make(msg, sip, sip_replaces_class, text);
 }
 
+/** Header fields that name a dialog of whoever gets them: Call-ID, his tag, the other tag. */
+static const struct named {
+    const char *field;
+    const char *his_tag;
+    const char *other_tag;
+} fields[] = {{"Replaces", "to-tag", "from-tag"},            /* RFC 3891 */
+              {"Join", "to-tag", "from-tag"},                /* RFC 3911 */
+              {"Target-Dialog", "local-tag", "remote-tag"}}; /* RFC 4538 */
+
+static const char *
+parameter(const char *text, const char *name)
+{
+    size_t len = strlen(name);
+
+    text += strspn(text, " \t");
+    return strncasecmp(text, name, len) == 0 && text[len] == '=' ? text + len + 1 : NULL;
+}
+
+/** The value of such a field with the other leg's names; all other parameters stay.  NULL if it
+ * names no dialog of ours. */
+static char *
+map_value(struct b2bua *b, su_home_t *home, const struct named *f, const char *value)
+{
+    char *text = su_strdup(home, value), *rest = text ? strchr(text, ';') : NULL;
+    const char *more = "";
+    struct names n = {.call_id = text};
+
+    if (!rest)
+        return NULL;
+    while (rest) {
+        char *one = rest + 1;
+        const char *his, *other;
+
+        *rest = '\0';
+        rest = strchr(one, ';');
+        if (rest)
+            *rest = '\0';
+        his = parameter(one, f->his_tag);
+        other = parameter(one, f->other_tag);
+        n.to_tag = his ? his : n.to_tag;
+        n.from_tag = other ? other : n.from_tag;
+        if (!his && !other)
+            more = su_sprintf(home, "%s;%s", more, one);
+    }
+    text[strcspn(text, " \t")] = '\0';
+    if (!more || !map_names(b, &n))
+        return NULL;
+    return su_sprintf(home, "%s;%s=%s;%s=%s%s", n.call_id, f->his_tag, n.to_tag, f->other_tag,
+                      n.from_tag, more);
+}
+
+static void
+strip_unknown(msg_t *msg, sip_t *sip, const char *name)
+{
+    for (sip_unknown_t *u = sip->sip_unknown, *next; u; u = next) {
+        next = u->un_next;
+        if (strcasecmp(u->un_name, name) == 0)
+            msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)u);
+    }
+}
+
+/** In a header field that the library does not know. */
+static void
+map_unknown(struct b2bua *b, msg_t *msg, sip_t *sip, const struct named *f)
+{
+    su_home_t *home = msg_home(msg);
+    const char *value = header_find(sip, f->field);
+    char *mapped = value ? map_value(b, home, f, value) : NULL;
+
+    if (!mapped)
+        return;
+    strip_unknown(msg, sip, f->field);
+    sip_add_make(msg, sip, sip_unknown_class, su_sprintf(home, "%s: %s", f->field, mapped));
+}
+
 /** The Refer-To of an attended transfer: <sip:carol@site?Replaces=ID%3Bto-tag%3DX%3Bfrom-tag%3DY>.
  */
 static void
-map_refer_to(struct b2bua *b, msg_t *msg, sip_t *sip)
+map_refer_to(struct b2bua *b, msg_t *msg, sip_refer_to_t *refer, const struct named *f)
 {
     su_home_t *home = msg_home(msg);
-    sip_refer_to_t *refer = sip->sip_refer_to;
-    sip_replaces_t *rp;
-    char *query, *value, *end;
-    struct names n;
+    const char *query = refer->r_url->url_headers;
+    size_t name_len = strlen(f->field);
+    const char *at = query;
+    char *value, *mapped, *escaped;
+    size_t len;
 
-    if (!refer || !refer->r_url->url_headers)
+    while (at && (strncasecmp(at, f->field, name_len) != 0 || at[name_len] != '='))
+        at = strchr(at, '&') ? strchr(at, '&') + 1 : NULL;
+    if (!at)
         return;
-    query = su_strdup(home, refer->r_url->url_headers);
-    value = query ? strcasestr(query, "Replaces=") : NULL;
-    if (!value || (value > query && value[-1] != '&'))
-        return;
-    value += strlen("Replaces=");
-    end = value + strcspn(value, "&");
-    value = su_strndup(home, value, (isize_t)(end - value));
+    at += name_len + 1;
+    len = strcspn(at, "&");
+    value = su_strndup(home, at, (isize_t)len);
     if (!value)
         return;
     url_unescape(value, value);
-    rp = sip_replaces_make(home, value);
-    if (!rp)
+    mapped = map_value(b, home, f, value);
+    escaped = mapped ? su_alloc(home, (isize_t)(3 * strlen(mapped) + 1)) : NULL;
+    if (!escaped)
         return;
-    n = (struct names){rp->rp_call_id, rp->rp_to_tag, rp->rp_from_tag};
-    if (!map_names(b, &n))
-        return;
-    value = su_alloc(home, (isize_t)(3 * strlen(n.call_id) + 1));
-    if (!value)
-        return;
-    url_escape(value, n.call_id, ";=&?@");
-    *strcasestr(query, "Replaces=") = '\0';
+    url_escape(escaped, mapped, ";=&?@");
     refer->r_url->url_headers =
-        su_sprintf(home, "%sReplaces=%s%%3Bto-tag%%3D%s%%3Bfrom-tag%%3D%s%s%s", query, value,
-                   n.to_tag, n.from_tag, rp->rp_early_only ? "%3Bearly-only" : "",
-                   refer->r_url->url_headers + (end - query));
+        su_sprintf(home, "%.*s%s%s", (int)(at - query), query, escaped, at + len);
+    sip_fragment_clear(refer->r_common);
+}
+
+/** Our Contact as Refer-To: on the other leg the user is meant whom it stands for, for nobody there
+ * can reach our address on this one; Replaces says which of his phones (RFC 5589). */
+static void
+map_contact(struct b2bua *b, msg_t *msg, sip_refer_to_t *refer)
+{
+    su_home_t *home = msg_home(msg);
+    const char *headers = refer->r_url->url_headers;
+    const char *aor = b2bua_place_aor(b, refer->r_url->url_user);
+    url_t *url = aor && b2bua_place_is(b, refer->r_url) ? url_make(home, aor) : NULL;
+
+    if (!url)
+        return;
+    *refer->r_url = *url;
+    refer->r_url->url_headers = headers;
     sip_fragment_clear(refer->r_common);
 }
 
 void
 b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip)
 {
+    for (size_t i = 0; sip->sip_refer_to && i < sizeof(fields) / sizeof(fields[0]); i++)
+        map_refer_to(b, msg, sip->sip_refer_to, &fields[i]);
     if (sip->sip_refer_to)
-        map_refer_to(b, msg, sip);
+        map_contact(b, msg, sip->sip_refer_to);
     if (sip->sip_request->rq_method == sip_method_invite)
         map_header(b, msg, sip);
+    for (size_t i = 1; sip->sip_unknown && i < sizeof(fields) / sizeof(fields[0]); i++)
+        map_unknown(b, msg, sip, &fields[i]);
 }

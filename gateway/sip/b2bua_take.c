@@ -97,7 +97,8 @@ fill(struct b2bua_call *c, const struct call_record *record, const char *through
     if (!put_name(record->token, c->token, sizeof(c->token)) ||
         !put_name(callee->call_id, c->callee_call_id, sizeof(c->callee_call_id)) ||
         !put_name(callee->local_tag, c->our_tag, sizeof(c->our_tag)) ||
-        map_put(c->b2bua->tags, slice_text(c->our_tag), &c->callee_key, NULL) != ST_OK)
+        map_put(c->b2bua->tags, slice_text(c->our_tag), &c->callee_key, NULL) != ST_OK ||
+        !b2bua_place_new(c))
         return false;
     c->from_uri = copy_text(record->from_uri);
     c->to_uri = copy_text(record->to_uri);

@@ -167,6 +167,50 @@ by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
     return true;
 }
 
+/* The piece of its URI that names a host and ends it: "@H:", "sip:H:". */
+static bool
+has_host(const char *uri, const char *host)
+{
+    size_t len = strlen(host);
+    const char *at = strstr(uri, host);
+
+    return at && (at == uri || at[-1] == ':' || at[-1] == '@') &&
+           (at[len] == ':' || at[len] == ';' || at[len] == '\0');
+}
+
+/* To the Contact of a gateway in a call, outside its dialog (RFC 3261 section 8.1.1.8): to that
+ * gateway, or to whoever has its calls now.  True when it has decided. */
+static bool
+by_contact(struct sip *s, const sip_t *sip, struct route *r)
+{
+    const url_t *url = sip->sip_request->rq_url;
+    bool is_gateways = sip_is_own_url(s, url);
+
+    if (sip->sip_to->a_tag || !url->url_host || !b2bua_is_token(url->url_user))
+        return false;
+    if (b2bua_owns_contact(s, sip)) {
+        r->kind = ROUTE_B2BUA;
+        r->is_foreign = true;
+        return true;
+    }
+    for (size_t i = 0; i < s->gateway_count; i++) {
+        if (!has_host(s->gateway[i].uri, url->url_host))
+            continue;
+        is_gateways = true;
+        if (s->gateway[i].is_self || s->gateway_count == 1 ||
+            sip_target_of_uri(s, s->gateway[i].uri, &r->target))
+            continue;
+        r->kind = ROUTE_DIRECT; /* one of several: it has the call */
+        r->target.request_uri = NULL;
+        return true;
+    }
+    is_gateways = is_gateways || sip_former_gateway(s, NULL, url->url_host);
+    if (!is_gateways || s->is_gateway || s->gateway_count == 0)
+        return false;
+    r->kind = ROUTE_GATEWAY;
+    return true;
+}
+
 static void
 by_domain(struct sip *s, const sip_t *sip, const struct sip_sender *sender, struct route *r)
 {
@@ -203,7 +247,8 @@ sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sende
         ret->kind = ROUTE_B2BUA;
         return;
     }
-    if (by_path(s, sip, sender, &own, ret) || by_route(s, sip, sender, &own, ret))
+    if (by_path(s, sip, sender, &own, ret) || by_route(s, sip, sender, &own, ret) ||
+        by_contact(s, sip, ret))
         return;
     if (sip_is_own_url(s, url)) {
         ret->kind = ROUTE_SERVER;

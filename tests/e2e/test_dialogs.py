@@ -330,6 +330,111 @@ def tags_of_none(lab, a, b):
         quiet(lab, a, b)
 
 
+# ---- the gateway's Contact -------------------------------------------------------------------------------
+
+
+def replaces_of(dialog):
+    """What a Replaces header field says of a dialog, as its owner knows it: (Call-ID, to-tag, from-tag)."""
+    tag = lambda value: value.split(";tag=")[1].split(";")[0]  # noqa: E731
+    return dialog.call_id, tag(dialog.remote), tag(dialog.local)
+
+
+def attended_transfer(lab, a, b, c):
+    """RFC 5589 7: a, who talks with b of the other overlay, refers c to b's Contact, with Replaces."""
+    one, other, _ = establish(a, b)
+    with_c, of_c, _ = establish(a, c, "c1")
+    call_id, to_tag, from_tag = replaces_of(one)
+    a.in_dialog(with_c, "REFER", extra=[
+        ("Refer-To", f"<{one.target}?Replaces={call_id.replace('@', '%40')}%3Bto-tag%3D{to_tag}%3Bfrom-tag%3D{from_tag}>")])
+    refer = c.expect_request("REFER")
+    c.answer(refer, 202, "Accepted")
+    a.expect_status(202, "REFER")
+    uri, _, query = uri_of(refer.get("refer-to")).partition("?")
+    value = query.partition("Replaces=")[2].replace("%3B", ";").replace("%3D", "=").replace("%40", "@")
+    sent = c.request("INVITE", uri, body=c.sdp(7), extra=[("Replaces", value)])
+    invite = b.expect_request("INVITE")
+    got = invite.get("replaces")
+    scenarios.same("Replaces", got.split(";")[0], other.call_id)
+    for name, tag in zip(("to-tag", "from-tag"), (replaces_of(other)[2], replaces_of(other)[1])):
+        if f"{name}={tag}" not in got:
+            raise LabError(f"Replaces says {got}, {name}={tag} was expected")
+    b.answer(invite, 200, "OK", "b2", body=b.sdp(8))
+    new = c.dialog_of_response(sent, c.expect_status(200))
+    c.in_dialog(new, "ACK", sequence=new.sequence)
+    b.expect_request("ACK")
+    c.in_dialog(of_c, "NOTIFY", body="SIP/2.0 200 OK", content_type="message/sipfrag",
+                extra=[("Event", "refer"), ("Subscription-State", "terminated;reason=noresource")])
+    a.answer(a.expect_request("NOTIFY"), 200, "OK")
+    c.expect_status(200, "NOTIFY")
+    end_call(b, other, a)  # the replaced call
+    end_call(a, with_c, c)
+    end_call(b, b.dialog_of_request(invite, "b2"), c)
+    quiet(lab, a, b, c)
+
+
+def contact_outlives_the_call(lab, a, b, c):
+    """The Contact of a call that has just ended still reaches the phone; somebody else's user may not use it."""
+    one, other, _ = establish(a, b)
+    targets = one.target, other.target
+    end_call(a, one, b)
+    c.request("MESSAGE", targets[0], body="late", content_type="text/plain")
+    b.answer(b.expect_request("MESSAGE"), 200, "OK", "m1")
+    c.expect_status(200, "MESSAGE")
+    b.request("MESSAGE", targets[1], body="later", content_type="text/plain")
+    a.answer(a.expect_request("MESSAGE"), 200, "OK", "m2")
+    b.expect_status(200, "MESSAGE")
+    c.request("MESSAGE", targets[0], body="no", from_uri=b.uri, content_type="text/plain")
+    c.expect_status(403, "MESSAGE")
+    c.request("MESSAGE", targets[0].replace("sip:", "sip:a"), body="no", content_type="text/plain")
+    c.expect_status(404, "MESSAGE")
+    quiet(lab, a, b, c)
+
+
+def contact_parameters(lab, a, b):
+    """What a Contact says of the phone (RFC 3840, 4579) arrives at the other end, in either direction."""
+    said = ';isfocus;methods="INVITE,BYE";+sip.instance="<urn:uuid:0>"'
+    more = lambda data: data.replace(">\r\nContent", f">{said}\r\nContent") if "Contact" in data else data  # noqa: E731
+    with Replaced(a, more), Replaced(b, more):
+        sent = a.request("INVITE", b.uri, body=a.sdp(1))
+        invite = b.expect_request("INVITE")
+        b.answer(invite, 200, "OK", "b1", body=b.sdp(2))
+        answer = a.expect_status(200)
+    for message in (invite, answer):
+        for one in ("isfocus", 'methods="INVITE,BYE"', "+sip.instance="):
+            if one not in message.get("contact"):
+                raise LabError(f"{one} is lost in {message.get('contact')}")
+    one = a.dialog_of_response(sent, answer)
+    a.in_dialog(one, "ACK")
+    b.expect_request("ACK")
+    end_call(a, one, b)
+    quiet(lab, a, b)
+
+
+def named_dialogs(lab, a, b):
+    """Join and Target-Dialog name the dialog as the other end knows it (RFC 3911, 4538)."""
+    one, other, _ = establish(a, b)
+    call_id, to_tag, from_tag = replaces_of(one)
+    wanted = replaces_of(other)
+    for name, mine, theirs in (("Join", "to-tag", "from-tag"), ("Target-Dialog", "local-tag", "remote-tag")):
+        sent = a.request("OPTIONS" if name != "Join" else "INVITE", b.uri,
+                         extra=[(name, f"{call_id};{theirs}={from_tag};{mine}={to_tag}")])
+        request = b.expect_request("OPTIONS" if name != "Join" else "INVITE")
+        got = request.get(name.lower())
+        for part in (wanted[0], f"{mine}={wanted[2]}", f"{theirs}={wanted[1]}"):
+            if part not in got:
+                raise LabError(f"{name}: {got}, {part} was expected")
+        if name == "Join":
+            b.answer(request, 486, "Busy", "j1")
+            b.expect_request("ACK")
+            a.ack_failure(b.uri, sent, a.expect_status(486))
+        else:
+            b.answer(request, 200, "OK", "t1")
+            a.expect_status(200, "OPTIONS")
+    end_call(a, one, b)
+    a.waiting.clear()
+    quiet(lab, a, b)
+
+
 def bad(tests, transport, lab, a, b):
     """Messages that no dialog can be made of, in both directions."""
     contacts = [("no Contact", without("Contact")), ("Contact: *", without("Contact", "*")),
@@ -347,6 +452,24 @@ def bad(tests, transport, lab, a, b):
             tests.run(f"{transport}: INVITE, {title}", refused_invite, lab, a, b, 400, extra=extra)
         if "none" not in title:  # a proxy before us has dropped that
             tests.run(f"{transport}: 200, {title}", unusable_200, lab, a, b, 502, extra=extra)
+
+
+def contacts(tests, transport, lab, a, b):
+    """c is of the caller's overlay, d of the callee's, each at the gateway itself: all ways to the Contact."""
+    c = Agent(f"{PHONES}.{11 if transport == 'udp' else 13}", "carol", a.domain, lab.islands[0].gateway().sip, transport)
+    d = Agent(f"{PHONES}.{12 if transport == 'udp' else 14}", "dave", b.domain, lab.islands[1].gateway().sip, transport)
+    for phone in (c, d):
+        phone.register()
+    tests.run(f"{transport}: attended transfer inside", attended_transfer, lab, a, b, c)
+    tests.run(f"{transport}: attended transfer, the other end's gateway", attended_transfer, lab, b, a, d)
+    tests.run(f"{transport}: attended transfer by the gateway's phone", attended_transfer, lab, c, b, a)
+    tests.run(f"{transport}: attended transfer across", attended_transfer, lab, a, b, d)
+    tests.run(f"{transport}: a Contact after the call", contact_outlives_the_call, lab, a, b, c)
+    tests.run(f"{transport}: Contact parameters", contact_parameters, lab, a, b)
+    tests.run(f"{transport}: Join and Target-Dialog", named_dialogs, lab, a, b)
+    for phone in (c, d):
+        phone.register(0)
+        phone.close()
 
 
 def sizes(tests, lab, a, b):
@@ -388,6 +511,7 @@ def main():
             tests.run(f"{transport}: ringing without a tag", ringing_without_tag, lab, a, b)
             tests.run(f"{transport}: null tags", tags_of_none, lab, a, b)
             bad(tests, transport, lab, a, b)
+            contacts(tests, transport, lab, a, b)
             if transport == "tcp":
                 sizes(tests, lab, a, b)
             for phone in (a, b):

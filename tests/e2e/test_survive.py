@@ -184,6 +184,11 @@ def at_once(lab, a, b, island):
     old = gateway_of(island)
     old.kill()
     wait_for("another gateway", lambda: other_gateway(island, old), 20)
+    near, far = (a, b) if a.domain == island.domain else (b, a)
+    # the dead gateway's Contact, outside the dialog: to whoever has its calls
+    near.request("MESSAGE", calls[0].dialog[near].target, body="still there?", content_type="text/plain")
+    far.answer(far.expect_request("MESSAGE"), 200, "OK", "m1")
+    near.expect_status(200, "MESSAGE")
     for call, phone in zip(calls, (a, b)):
         hang_up(call, phone)
     quiet(a, b)  # a refresh may have crossed the BYE

@@ -227,7 +227,7 @@ START_TEST(the_initial_request_hides_the_caller)
     expect_line(text, "Call-ID: our-call");
     expect_line(text, "CSeq: 71 INVITE");
     expect_line(text, "Max-Forwards: 69");
-    expect_line(text, "Contact: <sip:token@127.1.0.1:5061;transport=tls>");
+    expect_line(text, "Contact: <sip:tokena@127.1.0.1:5061;transport=tls>");
     expect_line(text, "Overlay-ID: <sip:overlay@pastry>");
     expect_line(text, "Node-ID: <sip:alice@site.pastry>");
     expect_line(text, "X-Unknown: keep me");
@@ -246,7 +246,7 @@ START_TEST(a_request_in_the_dialog_takes_the_other_legs_names)
 {
     uint8_t dialog = answered();
     msg_t *in =
-        message(FROM_ALICE("PRACK sip:token@127.1.0.1:5060", "To: <sip:bob@can>;tag=answer\r\n"
+        message(FROM_ALICE("PRACK sip:tokenb@127.1.0.1:5060", "To: <sip:bob@can>;tag=answer\r\n"
                                                              "CSeq: 2 PRACK\r\n"
                                                              "RAck: 4711 1 INVITE\r\n"
                                                              "Content-Length: 0\r\n\r\n"));
