@@ -247,9 +247,9 @@ START_TEST(a_request_in_the_dialog_takes_the_other_legs_names)
     uint8_t dialog = answered();
     msg_t *in =
         message(FROM_ALICE("PRACK sip:tokenb@127.1.0.1:5060", "To: <sip:bob@can>;tag=answer\r\n"
-                                                             "CSeq: 2 PRACK\r\n"
-                                                             "RAck: 4711 1 INVITE\r\n"
-                                                             "Content-Length: 0\r\n\r\n"));
+                                                              "CSeq: 2 PRACK\r\n"
+                                                              "RAck: 4711 1 INVITE\r\n"
+                                                              "Content-Length: 0\r\n\r\n"));
     char *text = text_of(b2bua_dialog_request(&call, CALL_CALLEE, dialog, in, 72));
 
     expect_line(text, "PRACK sip:far@127.2.0.1:5061;transport=tls SIP/2.0");
