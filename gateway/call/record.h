@@ -21,7 +21,7 @@
 
 #define CALL_RECORD_VERSION   2
 #define CALL_RECORD_BYTES_MAX 32000 /* of a whole record */
-#define CALL_TEXT_BYTES_MAX   1023  /* of each text but @sdp */
+#define CALL_TEXT_BYTES_MAX   8192  /* of each text but @sdp: a route set is as long as that */
 
 enum call_side { CALL_SIDE_PHONES, CALL_SIDE_PEERS, CALL_SIDE_GATEWAYS };
 

@@ -180,8 +180,7 @@ b2bua_tag_over(struct b2bua *b, const char *tag)
     arm(b);
 }
 
-/** A call's record behind those of the others; one that is too long (a Contact of a thousand bytes)
- * stays uncopied. */
+/** A call's record behind those of the others; one that is too long stays uncopied. */
 static void
 add_call(struct bridge_message *m, struct writer *all, struct writer *one, struct b2bua_call *c)
 {
@@ -192,8 +191,11 @@ add_call(struct bridge_message *m, struct writer *all, struct writer *one, struc
     b2bua_record(c, &record);
     writer_reset(one);
     call_record_write(one, &record);
-    if (one->failed)
+    if (one->failed) {
+        log_write(LOG_LEVEL_WARN, "sip", "%s: call too large to be replicated: not within %d bytes",
+                  c->token, CALL_RECORD_BYTES_MAX);
         return;
+    }
     writer_bytes(all, writer_slice(one));
     if (all->failed)
         return;
