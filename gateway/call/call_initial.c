@@ -277,6 +277,23 @@ on_final(struct call *c, struct moment now, unsigned index, const struct call_re
         call_finish(c, now, CALL_PASS, "declined everywhere");
 }
 
+/** It rang, and now it cannot be reached: whoever rings there is told that it is over, and nobody
+ * else is rung in his place. */
+static void
+on_lost(struct call *c, struct moment now, unsigned index, int status)
+{
+    struct branches *b = c->branches;
+
+    give_up(c, now, index);
+    if (b->has_given_up)
+        return;
+    b->branch[index].is_reached = true;
+    if (b->best == 0 || rank(status) < rank(b->best)) {
+        b->best = status;
+        b->is_best_ours = true;
+    }
+}
+
 static void
 on_success(struct call *c, struct moment now, unsigned index, const struct call_response *response)
 {
@@ -347,6 +364,9 @@ call_on_response(struct call *c, struct moment now, unsigned branch,
     }
     if (response->status < 300)
         on_success(c, now, branch, response);
+    else if (response->is_ours && b->branch[branch].state == BRANCH_HEARD &&
+             c->kind == CALL_SESSION)
+        on_lost(c, now, branch, response->status);
     else
         on_final(c, now, branch, response);
     go_on(c, now);

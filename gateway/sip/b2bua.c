@@ -5,6 +5,7 @@
 #include "gateway/sip/b2bua_call.h"
 #include "gateway/sip/fence.h"
 #include "gateway/sip/refused.h"
+#include "gateway/sip/resend.h"
 
 #define TAGS_OF_A_CALL   4 /* on average at most: ours, and the early dialogs' */
 #define PLACES_OF_A_CALL 4 /* its own, and those of calls that ended 32 s ago */
@@ -464,6 +465,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
         return ST_NOMEM;
     b->sip = s;
     (void)refused_count();
+    (void)resend_count();
     list_init(&b->calls);
     list_init(&b->untold);
     list_init(&b->silent);

@@ -63,6 +63,7 @@ cancel(void *ctx, unsigned branch)
 {
     struct b2bua_call *c = ctx;
     struct b2bua_branch *b = c->initial->branch[branch];
+    const sip_t *reason = c->in_hand ? sip_object(c->in_hand) : NULL;
 
     if (!b->orq)
         return;
@@ -70,7 +71,9 @@ cancel(void *ctx, unsigned branch)
         b->is_cancel_due = true;
         return;
     }
-    b2bua_send_cancel(&b->target, b->orq, c->in_hand ? sip_object(c->in_hand) : NULL);
+    if (reason && reason->sip_status && reason->sip_status->st_status >= 300)
+        reason = NULL; /* nobody has answered */
+    b2bua_send_cancel(&b->target, b->orq, reason);
 }
 
 static void

@@ -17,10 +17,11 @@ b2bua_send_cancel(const struct sip_target *target, nta_outgoing_t *orq, const si
     if (!msg)
         return;
     /* NTA's own CANCEL completes the INVITE at once: over TLS its 487 would find nobody */
-    cancel = nta_outgoing_mcreate(target->agent->nta, NULL, NULL, (url_string_t *)route, msg,
-                                  NTATAG_BRANCH_KEY(sip_object(msg)->sip_via->v_branch),
-                                  NTATAG_USER_VIA(1),
-                                  TAG_IF(target->tport, NTATAG_TPORT(target->tport)), TAG_END());
+    cancel = nta_outgoing_mcreate(
+        target->agent->nta, NULL, NULL, (url_string_t *)route, msg,
+        NTATAG_BRANCH_KEY(sip_object(msg)->sip_via->v_branch), NTATAG_USER_VIA(1),
+        TAG_IF(target->tport && tport_is_clear_to_send(target->tport), NTATAG_TPORT(target->tport)),
+        TAG_END());
     if (!cancel)
         msg_destroy(msg);
 }

@@ -93,7 +93,8 @@ branch_give_up(struct branch *b, int status)
 
     if (status && !f->is_answered)
         forward_note(f, status, NULL);
-    list_remove(&b->watch);
+    if (!b->is_cancelled) /* its CANCEL is being watched */
+        list_remove(&b->watch);
     list_remove(&b->ring);
     b->is_given_up = true;
     if (f->is_invite)
@@ -124,11 +125,28 @@ is_other_gateway_worth_trying(const struct branch *b, int status, bool is_ours)
            b->forward->gateway_tries < 2;
 }
 
+/* It rang, and now it cannot be reached: whoever rings there is told that it is over, by another
+ * connection; nobody else is rung in his place, and whoever picks up all the same comes to
+ * branch_on_late(). */
+static void
+sever(struct branch *b, int status)
+{
+    b->is_severed = true;
+    if (b->is_given_up)
+        return; /* until CANCEL_WAIT_MS is over */
+    branch_give_up(b, b->forward->is_answered ? 0 : status_of_failure(b, status));
+}
+
 static void
 on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
 {
     struct forward *f = b->forward;
 
+    if (is_ours && f->is_invite && b->has_answer && b->orq) {
+        msg_destroy(msg);
+        sever(b, status);
+        return;
+    }
     if (f->is_answered || b->is_given_up) {
         msg_destroy(msg);
         branch_drop(b);
@@ -232,6 +250,24 @@ on_success(struct branch *b, msg_t *msg)
     }
     branch_drop(b);
     forward_end(f);
+}
+
+bool
+branch_on_late(struct sip *s, const sip_t *sip)
+{
+    if (!sip->sip_via || !sip->sip_via->v_branch || sip->sip_cseq->cs_method != sip_method_invite ||
+        sip->sip_status->st_status / 100 != 2)
+        return false;
+    list_each(at, &s->proxy->cancel_watch)
+    {
+        struct branch *b = list_entry(at, struct branch, watch);
+
+        if (b->is_severed && strcmp(nta_outgoing_branch(b->orq), sip->sip_via->v_branch) == 0) {
+            orphan_hang_up(b->agent, b->orq, sip);
+            return true;
+        }
+    }
+    return false;
 }
 
 static int

@@ -315,7 +315,10 @@ on_response(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_se
             msg_destroy(msg);
         return;
     }
-    proxy_on_response(s, msg, sip, sender);
+    if (branch_on_late(s, sip))
+        msg_destroy(msg);
+    else
+        proxy_on_response(s, msg, sip, sender);
 }
 
 int

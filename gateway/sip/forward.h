@@ -45,6 +45,7 @@ struct branch {
     bool is_cancel_due; /* CANCEL goes out with the first provisional answer (section 9.1) */
     bool is_cancelled;
     bool is_given_up;                    /* nothing of it counts but a 2xx */
+    bool is_severed;                     /* given up, and its transaction ended: no way there */
     bool is_overdue;                     /* BRANCH_TO_GATEWAY: silent once already */
     char destination[DESTINATION_BYTES]; /* counted by limits.h; "" if not */
 };
@@ -124,6 +125,10 @@ void branch_drop(struct branch *b);
  *  CANCEL_WAIT_MS (section 9.1). An INVITE only. */
 void branch_cancel(struct branch *b);
 #define CANCEL_WAIT_MS 32000
+
+/** branch_on_late - a 2xx to an INVITE that rang where nobody could be reached any more: it is
+ *  acknowledged and hung up. False: it is none of these. */
+bool branch_on_late(struct sip *s, const sip_t *sip);
 
 /** A peer hears 100 when nothing better came in this time: well before it asks who the gateway is.
  */

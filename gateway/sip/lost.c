@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <strings.h>
 
 #include <sofia-sip/msg_addr.h>
 #include <sofia-sip/sip_header.h>
@@ -46,19 +47,53 @@ is_response(msg_t *msg)
     return sip && sip->sip_status;
 }
 
-/* By a new connection, where the one that the request came by is gone. */
-static tport_t *
-send_again(tport_t *transport, msg_t *msg, const tp_name_t *name, const tagi_t *tags)
+/* Was it a connection, and is no more? */
+static bool
+is_gone(const tport_t *transport)
 {
-    int error = msg_errno(msg);
-    tport_t *another;
+    return tport_is_secondary(transport) && tport_is_stream(transport) &&
+           !tport_is_clear_to_send(transport);
+}
 
-    if (!name || !tport_is_stream(transport) || (error != EPIPE && error != ECONNREFUSED))
-        return NULL;
-    another = tport_by_name(transport, name);
-    if (!another || another == transport)
-        return NULL;
-    return library_send()(another, msg, name, TAG_NEXT(tags));
+/* Given a connection that is gone the library would make one for each message: given the listening
+ * transport, one for all that go to the same place. */
+static tport_t *
+open_of(tport_t *transport)
+{
+    return transport && is_gone(transport) ? tport_parent(transport) : transport;
+}
+
+/* Where to connect to whoever sent the request: "received", and the port of sent-by.  The port it
+ * was seen to come from, which the library has, was that of the connection that is gone. */
+static bool
+place_to_connect(const sip_via_t *via, const tp_name_t *name, tp_name_t *ret_place)
+{
+    const char *host = via ? (via->v_received ? via->v_received : via->v_host) : NULL;
+
+    if (!host || !name)
+        return false;
+    *ret_place = *name;
+    ret_place->tpn_host = host;
+    ret_place->tpn_canon = host;
+    ret_place->tpn_port = via->v_port;
+    if (!via->v_port || !via->v_port[0])
+        ret_place->tpn_port = strcasecmp(name->tpn_proto, "tls") == 0 ? "5061" : "5060";
+    return true;
+}
+
+/* By the connection that the request came by; where that is gone, by a new one. */
+static tport_t *
+send_either_way(tport_t *self, msg_t *msg, const sip_t *sip, const tp_name_t *name,
+                const tagi_t *tags)
+{
+    bool was_gone = is_gone(self);
+    tport_t *sent = was_gone ? NULL : library_send()(self, msg, name, TAG_NEXT(tags));
+    tp_name_t place;
+
+    if (sent || !tport_is_stream(self) || (!was_gone && msg_errno(msg) != EPIPE) ||
+        !place_to_connect(sip->sip_via, name, &place))
+        return sent;
+    return library_send()(tport_parent(self), msg, &place, TAG_NEXT(tags));
 }
 
 static void
@@ -82,7 +117,7 @@ send_response(tport_t *self, msg_t *msg, const tp_name_t *name, const tagi_t *ta
 
     if (how == FINISHED_SUPPRESS)
         return NULL;
-    if (!library_send()(self, msg, name, TAG_NEXT(tags)) && !send_again(self, msg, name, tags))
+    if (!send_either_way(self, msg, sip, name, tags))
         note_lost(msg, name);
     return how == FINISHED_TAKE && !finished_after(sip) ? NULL : self;
 }
@@ -96,7 +131,7 @@ tport_tsend(tport_t *self, msg_t *msg, tp_name_t const *name, tag_type_t tag, ta
 
     ta_start(ta, tag, value);
     sent = self && is_response(msg) ? send_response(self, msg, name, ta_args(ta))
-                                    : library_send()(self, msg, name, ta_tags(ta));
+                                    : library_send()(open_of(self), msg, name, ta_tags(ta));
     ta_end(ta);
     return sent;
 }

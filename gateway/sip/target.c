@@ -299,7 +299,9 @@ sip_cancel(struct sip_agent *agent, nta_outgoing_t *orq)
     if (msg && !nta_outgoing_mcreate(
                    agent->nta, NULL, NULL, (url_string_t *)nta_outgoing_route_uri(orq), msg,
                    NTATAG_BRANCH_KEY(sip_object(msg)->sip_via->v_branch), NTATAG_USER_VIA(1),
-                   TAG_IF(tport && tport_is_secondary(tport), NTATAG_TPORT(tport)), TAG_END()))
+                   TAG_IF(tport && tport_is_secondary(tport) && tport_is_clear_to_send(tport),
+                          NTATAG_TPORT(tport)),
+                   TAG_END()))
         msg_destroy(msg);
     if (tport)
         tport_unref(tport);

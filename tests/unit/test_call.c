@@ -383,6 +383,19 @@ START_TEST(a_bye_that_nobody_knows_ends_the_call)
 }
 END_TEST
 
+/* The connection of a branch that rings is lost for good: nobody else is rung in its place. */
+START_TEST(a_branch_that_is_lost_while_it_rings_is_cancelled)
+{
+    struct call_response lost = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+
+    targets(2, true);
+    response(0, 180, 0);
+    trace[0] = '\0';
+    call_on_response(call, now, 0, &lost);
+    expect("cancel 0\nfinish 500\n-> ending: no answer\n");
+}
+END_TEST
+
 START_TEST(too_many_requests_at_once)
 {
     talk();
@@ -679,6 +692,7 @@ main(void)
     tcase_add_test(tc, a_refused_bye_that_is_not_said_again);
     tcase_add_test(tc, a_bye_that_nobody_knows_ends_the_call);
     tcase_add_test(tc, a_refresh_without_session_expires_ends_the_timer);
+    tcase_add_test(tc, a_branch_that_is_lost_while_it_rings_is_cancelled);
     tcase_add_test(tc, too_many_requests_at_once);
     tcase_add_test(tc, session_expires_unless_refreshed);
     tcase_add_test(tc, notify_of_a_transfer_outlives_the_session);
