@@ -67,7 +67,9 @@ struct config_sip {
     char authentication[16]; /* "none" */
     uint32_t min_expires_s, default_expires_s, max_expires_s;
     uint32_t ring_timeout_s;
-    uint32_t max_connections, max_requests_per_source, max_pending_per_destination;
+    uint32_t max_connections, max_peer_connections, max_gateway_connections;
+    uint32_t max_connections_per_source, connection_idle_s;
+    uint32_t max_requests_per_source, max_pending_per_destination;
     uint32_t max_unacknowledged, max_calls, max_registrations;
 };
 

@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
@@ -48,6 +49,20 @@ run(const struct config *c)
     daemon_run(d);
     daemon_free(d);
     return EXIT_SUCCESS;
+}
+
+/* The soft limit is kept low for programs that use select(); we do not. */
+static void
+raise_descriptors(void)
+{
+    struct rlimit most;
+
+    if (getrlimit(RLIMIT_NOFILE, &most) != 0 || most.rlim_cur == most.rlim_max)
+        return;
+    most.rlim_cur = most.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &most) == 0)
+        log_write(LOG_LEVEL_INFO, "daemon", "up to %llu descriptors",
+                  (unsigned long long)most.rlim_cur);
 }
 
 int
@@ -99,6 +114,7 @@ main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     umask(0077); /* whatever is written is this user's alone */
+    raise_descriptors();
     heap_tune();
     return run(&config);
 }

@@ -177,6 +177,10 @@ settings_sip(const struct config *c, struct identity *const identity[NODE_OVERLA
     ret->max_expires_s = c->sip.max_expires_s;
     ret->ring_timeout_s = c->sip.ring_timeout_s;
     ret->limits.connections = c->sip.max_connections;
+    ret->limits.peer_connections = c->sip.max_peer_connections;
+    ret->limits.gateway_connections = c->sip.max_gateway_connections;
+    ret->limits.connections_per_source = c->sip.max_connections_per_source;
+    ret->limits.connection_idle_s = c->sip.connection_idle_s;
     ret->limits.requests_per_source_s = c->sip.max_requests_per_source;
     ret->limits.pending_per_destination = c->sip.max_pending_per_destination;
     ret->limits.unacknowledged = c->sip.max_unacknowledged;

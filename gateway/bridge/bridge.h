@@ -82,7 +82,11 @@ struct bridge_record {
 };
 
 /** What the SIP side has counted since the daemon's start. */
+#define BRIDGE_SIDES 3 /* phones, peers, gateways: in the order of enum sip_side */
+
 struct bridge_counters {
+    uint64_t connections[BRIDGE_SIDES]; /* that others made and that are up */
+    uint64_t connections_refused[BRIDGE_SIDES];
     uint64_t responses_lost; /* that could not be sent */
     uint64_t finished;       /* now: transactions remembered for retransmissions */
     uint64_t unacknowledged; /* now: finals of INVITEs that wait for their ACK */

@@ -203,6 +203,23 @@ values_refused(const struct control *c, struct evbuffer *out)
     }
 }
 
+/* What others made to the SIP ports. */
+static void
+connections(const struct control *c, struct evbuffer *out)
+{
+    static const char *const side[BRIDGE_SIDES] = {"phones", "peers", "gateways"};
+
+    head(out, "ringway_sip_connections", "gauge", "SIP connections others made, by side.");
+    for (size_t i = 0; i < BRIDGE_SIDES; i++)
+        evbuffer_add_printf(out, "ringway_sip_connections{side=\"%s\"} %llu\n", side[i],
+                            (unsigned long long)c->counters.connections[i]);
+    head(out, "ringway_sip_connections_refused_total", "counter",
+         "SIP connections closed as there were too many, by side.");
+    for (size_t i = 0; i < BRIDGE_SIDES; i++)
+        evbuffer_add_printf(out, "ringway_sip_connections_refused_total{side=\"%s\"} %llu\n",
+                            side[i], (unsigned long long)c->counters.connections_refused[i]);
+}
+
 void
 metrics_write(const struct control *c, struct evbuffer *out)
 {
@@ -224,6 +241,7 @@ metrics_write(const struct control *c, struct evbuffer *out)
     counter(out, "ringway_sip_unanswerable_total",
             "SIP requests discarded, as no response could reach their sender.",
             c->counters.unanswerable);
+    connections(c, out);
     election(c, out);
     replicas(c, out);
     of_overlays(c, out, "ringway_overlay_joined", "gauge", "1 while joined or alone.", is_joined);

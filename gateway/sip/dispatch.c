@@ -10,8 +10,10 @@
 
 #include "base/aor.h"
 #include "gateway/sip/b2bua.h"
+#include "gateway/sip/connections.h"
 #include "gateway/sip/fence.h"
 #include "gateway/sip/finished.h"
+#include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/inlet.h"
@@ -298,10 +300,15 @@ on_ack(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sender)
     struct route route;
 
     sip_route_decide(s, sip, sender, &route);
-    if (route.kind != ROUTE_B2BUA)
+    if (route.kind != ROUTE_B2BUA) {
+        if (route.is_dialog && route.kind != ROUTE_REFUSE)
+            flow_on_dialog(s, sender);
         proxy_on_ack(s, msg, sip, sender, &route);
-    else if (!b2bua_on_ack(s, msg, sip, sender))
+    } else if (b2bua_on_ack(s, msg, sip, sender)) {
+        flow_on_dialog(s, sender);
+    } else {
         msg_destroy(msg);
+    }
 }
 
 static void
@@ -333,7 +340,7 @@ dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *s
     inlet_restore(sip);
     st = sip_sender_of(agent, msg, &sender);
     if (sender.tport && tport_is_reliable(sender.tport))
-        limits_on_message(s->limits, msg_addr(msg));
+        connections_on_message(s->connections, msg_addr(msg), sip->sip_request);
     if (!sender.tport) {
         msg_destroy(msg);
         return 0;

@@ -11,6 +11,7 @@ struct flow {
     char source[96];              /* "tcp:127.1.0.9:40000", the key */
     char next_hop[SIP_URI_BYTES]; /* UDP: "sip:127.1.0.9:40000;transport=udp" */
     uint64_t used_ms;
+    uint64_t dialog_ms; /* when it last served a dialog; 0: never */
 };
 
 struct flow_table {
@@ -170,6 +171,7 @@ flow_target(struct sip *s, uint64_t flow, struct sip_target *ret)
     if (!f || !is_usable(f))
         return ST_UNREACHABLE;
     f->used_ms = sip_moment(s).mono_ms;
+    f->dialog_ms = f->used_ms;
     ret->agent = &s->agent[SIP_PHONES];
     ret->tport = f->tport;
     memcpy(ret->next_hop, f->next_hop, sizeof(ret->next_hop));
@@ -182,6 +184,41 @@ flow_is_alive(struct sip *s, uint64_t flow)
     struct flow *f = map_get(s->flows->by_number, number_key(&flow));
 
     return f && is_usable(f);
+}
+
+uint64_t
+flow_on(const struct sip *s, const char *address)
+{
+    static const char *const protocol[] = {"tcp", "tls"};
+    char source[sizeof(((struct flow *)NULL)->source)];
+    const struct flow *f = NULL;
+
+    for (size_t i = 0; !f && i < 2; i++) {
+        snprintf(source, sizeof(source), "%s:%s", protocol[i], address);
+        f = map_get(s->flows->by_source, slice_text(source));
+    }
+    return f && is_usable(f) ? f->number : 0;
+}
+
+void
+flow_on_dialog(struct sip *s, const struct sip_sender *sender)
+{
+    uint64_t number = 0;
+    struct flow *f;
+
+    if (sender->side == SIP_PHONES && tport_is_reliable(sender->tport))
+        number = flow_of(s, sender);
+    f = map_get(s->flows->by_number, number_key(&number));
+    if (f)
+        f->dialog_ms = f->used_ms;
+}
+
+uint64_t
+flow_dialog_ms(const struct sip *s, uint64_t flow)
+{
+    const struct flow *f = map_get(s->flows->by_number, number_key(&flow));
+
+    return f ? f->dialog_ms : 0;
 }
 
 void

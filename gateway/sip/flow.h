@@ -55,6 +55,16 @@ NODISCARD enum status flow_target(struct sip *s, uint64_t flow, struct sip_targe
 
 bool flow_is_alive(struct sip *s, uint64_t flow);
 
+/** flow_on - the flow of the connection from this address ("127.1.0.9:40000"); 0: it has none */
+uint64_t flow_on(const struct sip *s, const char *address);
+
+/** flow_on_dialog - who sent this over a connection has a dialog on it. */
+void flow_on_dialog(struct sip *s, const struct sip_sender *sender);
+
+/** flow_dialog_ms - when the flow last served a dialog: a request went to the phone, or
+ *  flow_on_dialog(); 0: never */
+uint64_t flow_dialog_ms(const struct sip *s, uint64_t flow);
+
 void flow_token(struct sip *s, uint64_t flow, unsigned flags, char out[FLOW_TOKEN_BYTES]);
 
 /** flow_read - false unless the token is one of ours. */

@@ -2,8 +2,8 @@
  * DOC: what strangers may cost us
  *
  * A request holds about 10 kB for 32 s whatever becomes of it, and NTA's retransmission lists are
- * linear, so limits come before NTA: requests a second for each source, INVITEs under way to each
- * destination, and connections, of which one that stays silent is closed.
+ * linear, so limits come before NTA: requests a second for each source, and INVITEs under way to
+ * each destination.
  */
 #ifndef GATEWAY_SIP_LIMITS_H
 #define GATEWAY_SIP_LIMITS_H
@@ -20,15 +20,5 @@ bool limits_take(struct limits *l, const su_sockaddr_t *source);
  *  Begin is false when too many are under way. */
 bool limits_begin(struct limits *l, const char *destination);
 void limits_end(struct limits *l, const char *destination);
-
-/** limits_on_message - a connection from this address has spoken: it is not closed for silence. */
-void limits_on_message(struct limits *l, const su_sockaddr_t *from);
-
-/** limits_connections - connections that others made to us and that are up, as of the last sweep.
- */
-size_t limits_connections(const struct limits *l);
-
-/** limits_tick - once a second: closes silent connections, forgets those that are gone. */
-void limits_tick(struct limits *l);
 
 #endif

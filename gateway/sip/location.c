@@ -490,6 +490,14 @@ location_user_at(struct sip *s, const struct sip_sender *sender)
     return NULL;
 }
 
+bool
+location_is_bound(const struct sip *s, uint64_t flow)
+{
+    const char *aor;
+
+    return flow && origins_find(s->location->origins, flow, &aor) != ST_NOT_FOUND;
+}
+
 size_t
 location_count(const struct sip *s)
 {

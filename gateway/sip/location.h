@@ -106,6 +106,9 @@ const char *location_peer_uri(const struct sip *s);
  *  several, are. Borrowed until the next call into this module. */
 const char *location_user_at(struct sip *s, const struct sip_sender *sender);
 
+/** location_is_bound - is there a contact in force that was registered by this flow? */
+bool location_is_bound(const struct sip *s, uint64_t flow);
+
 size_t location_count(const struct sip *s);
 
 /** location_report - for BRIDGE_REPORT; NULL without memory. */

@@ -13,6 +13,7 @@
 #include "gateway/sip/ask.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/clock.h"
+#include "gateway/sip/connections.h"
 #include "gateway/sip/family.h"
 #include "gateway/sip/fence.h"
 #include "gateway/sip/finished.h"
@@ -53,6 +54,10 @@ sip_conf_defaults(struct sip_conf *conf)
     conf->branch_timeout_ms = 2000;
     conf->ring_timeout_s = 185;
     conf->limits = (struct sip_limits){.connections = 10000,
+                                       .peer_connections = 10000,
+                                       .gateway_connections = 10000,
+                                       .connections_per_source = 10000,
+                                       .connection_idle_s = 600,
                                        .first_byte_ms = 10000,
                                        .requests_per_source_s = 20000,
                                        .pending_per_destination = 1000,
@@ -287,7 +292,7 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 
     (void)magic;
     (void)timer;
-    limits_tick(s->limits);
+    connections_tick(s->connections);
     flow_tick(s);
     finished_tick(s->finished);
     location_tick(s);
@@ -297,6 +302,10 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         return;
     load->calls = (uint32_t)b2bua_count(s);
     load->registrations = (uint32_t)location_count(s);
+    for (enum sip_side side = 0; side < SIP_SIDES; side++) {
+        load->counters.connections[side] = connections_count(s->connections, side);
+        load->counters.connections_refused[side] = connections_refused(s->connections, side);
+    }
     load->counters.responses_lost = lost_count();
     load->counters.unanswerable = inlet_discarded();
     load->counters.finished = finished_count(s->finished, &unacknowledged);
@@ -311,6 +320,7 @@ open_parts(struct sip *s)
     s->flows = flow_table_new(s);
     s->finished = finished_new(s);
     s->limits = limits_new(s);
+    s->connections = connections_new(s);
     s->location = location_new(s);
     s->noted = noted_new(s->seed);
     s->proxy = proxy_new(s);
@@ -318,8 +328,8 @@ open_parts(struct sip *s)
     s->strangers = strangers_new();
     s->second = su_timer_create(su_root_task(s->root), 1000);
     s->linger = su_timer_create(su_root_task(s->root), LINGER_TICK_MS);
-    if (!s->asks || !s->flows || !s->finished || !s->limits || !s->location || !s->noted ||
-        !s->proxy || !s->fence || !s->strangers || !s->second || !s->linger)
+    if (!s->asks || !s->flows || !s->finished || !s->limits || !s->connections || !s->location ||
+        !s->noted || !s->proxy || !s->fence || !s->strangers || !s->second || !s->linger)
         return ST_NOMEM;
     return b2bua_new(s, &s->b2bua);
 }
@@ -336,6 +346,7 @@ close_parts(struct sip *s)
     location_free(s->location);
     ask_table_free(s->asks);
     flow_table_free(s->flows);
+    connections_free(s->connections);
     limits_free(s->limits);
     noted_free(s->noted);
     finished_free(s->finished);

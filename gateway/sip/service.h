@@ -53,6 +53,7 @@ struct finished;
 struct strangers;
 struct flow_table;
 struct limits;
+struct connections;
 struct location;
 struct noted;
 struct proxy;
@@ -99,6 +100,7 @@ struct sip {
     struct ask_table *asks;
     struct flow_table *flows;
     struct limits *limits;
+    struct connections *connections;
     struct location *location;
     struct noted *noted;
     struct proxy *proxy;

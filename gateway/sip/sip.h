@@ -16,7 +16,11 @@
 #define SIP_LISTEN_MAX 8
 
 struct sip_limits {
-    uint32_t connections;             /* phones' TCP connections; below the descriptor limit */
+    uint32_t connections;             /* phones' connections */
+    uint32_t peer_connections;        /* of peers of this overlay, to peer-listen */
+    uint32_t gateway_connections;     /* of other overlays' gateways, to gateway-listen */
+    uint32_t connections_per_source;  /* of one address, on each side */
+    uint32_t connection_idle_s;       /* a phone's that nobody needs; 0: for ever */
     uint32_t first_byte_ms;           /* an idle new connection is closed after this */
     uint32_t requests_per_source_s;   /* more is answered 503 with Retry-After */
     uint32_t pending_per_destination; /* INVITEs under way to one contact */

@@ -30,7 +30,7 @@ NETS = {"east": "127.90.1", "west": "127.90.2"}
 KEPT = 4000           # messages, for the replay
 PACE = 200            # messages between two looks whether the nodes keep up
 HONEST_S = 2.0        # an honest call comes up within
-SIP_OPTIONS = "max-requests-per-source = 1000000\n  max-connections = 4000\n  max-calls = 100000"
+SIP_OPTIONS = "max-requests-per-source = 1000000\n  max-connections = 4000\n  max-connections-per-source = 4000\n  max-calls = 100000"
 
 
 class Campaign:
