@@ -36,7 +36,8 @@ struct call_record_leg {
     struct slice local_tag;
     struct slice remote_tag;
     struct slice target;   /* its Contact */
-    struct slice route;    /* route set as the value of Route; "" if none */
+    struct slice route;    /* route set as the value of Route, or to the node that holds the flow of
+                              a phone (side PHONES); "" if none */
     struct slice next_hop; /* where neither of them says it; "" if they do */
     struct slice known;    /* where it was reached before; "" */
     struct slice sdp;      /* the last body of type application/sdp that it sent; "" if none */

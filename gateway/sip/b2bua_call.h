@@ -104,16 +104,20 @@ struct b2bua_trying {
 };
 
 /** How requests reach the other end of a dialog. */
+#define B2BUA_WAY_BYTES (SIP_URI_BYTES + 8)
+
 struct b2bua_peer {
     enum sip_side side;
     bool is_phone; /* it sends to us without a peer of the overlay between, whatever @side says: our
                       Contact is the one for phones */
     bool is_stream;
-    tport_t *tport; /* a phone's own connection, kept; or NULL */
-    char *target;   /* its Contact */
-    char *known;    /* where it was reached before, should its Contact be a name of its own */
-    char *next_hop; /* where neither target nor route say it; or NULL */
-    char *route;    /* route set as the value of a Route header field; or NULL */
+    tport_t *tport;  /* a phone's own connection, kept; or NULL */
+    char *target;    /* its Contact */
+    char *known;     /* where it was reached before, should its Contact be a name of its own */
+    char *next_hop;  /* where neither target nor route say it; or NULL */
+    char *route;     /* route set as the value of a Route header field; or NULL */
+    bool is_by_flow; /* of a phone: @route leads to the node that holds its flow, whoever has the
+                        call */
 };
 
 struct b2bua_dialog {
@@ -298,8 +302,23 @@ void b2bua_over(struct b2bua_call *c);
 /** b2bua_tag_over - the same for a call that could not be taken over, by our tag in it */
 void b2bua_tag_over(struct b2bua *b, const char *tag);
 
-/** b2bua_record - a call that is up as its record; borrows from it */
-void b2bua_record(const struct b2bua_call *c, struct call_record *ret);
+/** b2bua_record - a call that is up as its record; borrows from it, and from @ways */
+void b2bua_record(const struct b2bua_call *c, char ways[2][B2BUA_WAY_BYTES],
+                  struct call_record *ret);
+
+/**
+ * b2bua_way_write - how another gateway reaches a phone that is reached on a flow of this node: a
+ * Route of this node with the flow's token; "" where its Contact will do
+ */
+void b2bua_way_write(struct sip *s, const struct b2bua_peer *p, char ret_way[B2BUA_WAY_BYTES]);
+
+/**
+ * b2bua_way_take - @p's route is such a Route, out of a record: go by it
+ * @dead: peer URI of a node that is no more; or NULL
+ *
+ * Where this very node is meant it is the flow again, where @dead is, nothing.
+ */
+void b2bua_way_take(struct sip *s, struct b2bua_peer *p, const char *dead);
 
 NODISCARD enum status b2bua_copy_new(struct b2bua *b);
 void b2bua_copy_free(struct b2bua *b);

@@ -64,7 +64,8 @@ text_of(const char *text)
 }
 
 static void
-leg_of_peer(const struct b2bua_peer *p, struct call_record_leg *leg)
+leg_of_peer(struct sip *s, const struct b2bua_peer *p, char way[B2BUA_WAY_BYTES],
+            struct call_record_leg *leg)
 {
     leg->side = (uint8_t)(p->side == SIP_PHONES  ? CALL_SIDE_PHONES
                           : p->side == SIP_PEERS ? CALL_SIDE_PEERS
@@ -74,9 +75,13 @@ leg_of_peer(const struct b2bua_peer *p, struct call_record_leg *leg)
     leg->route = text_of(p->route);
     leg->next_hop = text_of(p->next_hop);
     leg->known = text_of(p->known);
-    if (p->is_phone) { /* reached through the gateway it had before us: no way for a third */
+    b2bua_way_write(s, p, way);
+    if (way[0])
+        leg->route = text_of(way);
+    if (p->is_phone) {
         leg->side = CALL_SIDE_PHONES;
-        leg->route = text_of(NULL);
+        if (!p->is_by_flow) /* through the gateway it had before us: no way for a third */
+            leg->route = text_of(way);
     }
 }
 
@@ -98,8 +103,9 @@ add_invites(const struct b2bua_call *c, struct call_record *record)
 }
 
 void
-b2bua_record(const struct b2bua_call *c, struct call_record *ret)
+b2bua_record(const struct b2bua_call *c, char ways[2][B2BUA_WAY_BYTES], struct call_record *ret)
 {
+    struct sip *s = c->b2bua->sip;
     const struct b2bua_dialog *d = b2bua_dialog_at(c, call_winner(c->core));
     struct call_record r = {.is_inward = c->is_inward,
                             .refresher = c->refresher,
@@ -118,11 +124,11 @@ b2bua_record(const struct b2bua_call *c, struct call_record *ret)
         r.leg[i].sdp = slice_of(c->end[i].sdp, c->end[i].sdp_len);
     }
     add_invites(c, &r);
-    leg_of_peer(&c->caller, &r.leg[CALL_CALLER]);
+    leg_of_peer(s, &c->caller, ways[CALL_CALLER], &r.leg[CALL_CALLER]);
     r.leg[CALL_CALLER].call_id = text_of(c->caller_call_id);
     r.leg[CALL_CALLER].local_tag = text_of(d->our_tag);
     r.leg[CALL_CALLER].remote_tag = text_of(c->caller_tag);
-    leg_of_peer(&d->peer, &r.leg[CALL_CALLEE]);
+    leg_of_peer(s, &d->peer, ways[CALL_CALLEE], &r.leg[CALL_CALLEE]);
     r.leg[CALL_CALLEE].call_id = text_of(c->callee_call_id);
     r.leg[CALL_CALLEE].local_tag = text_of(c->our_tag);
     r.leg[CALL_CALLEE].remote_tag = text_of(d->far_tag);
@@ -185,10 +191,11 @@ static void
 add_call(struct bridge_message *m, struct writer *all, struct writer *one, struct b2bua_call *c)
 {
     struct bridge_record *r = &m->record[m->count];
+    char ways[2][B2BUA_WAY_BYTES];
     struct call_record record;
     size_t at = all->len;
 
-    b2bua_record(c, &record);
+    b2bua_record(c, ways, &record);
     writer_reset(one);
     call_record_write(one, &record);
     if (one->failed) {

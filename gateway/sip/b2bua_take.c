@@ -31,12 +31,19 @@ uri_of(const struct sip *s, const struct id *node)
     return g ? g->uri : NULL;
 }
 
+/** The gateway that had the calls. */
+struct former {
+    struct sip *sip;
+    const char *uri; /* NULL where that is not known */
+    bool is_alive;
+};
+
 /**
- * A phone that the other gateway served itself is reached through it while it lives; it sends to us
- * straight in any case, for no peer of the overlay is in its route set.
+ * A phone that the other gateway served itself is reached through it while it lives, on the flow it
+ * has there; it sends to us straight in any case, for no peer of the overlay is in its route set.
  */
 static void
-peer_of_leg(const struct call_record_leg *leg, const char *through, struct b2bua_peer *p)
+peer_of_leg(const struct call_record_leg *leg, const struct former *f, struct b2bua_peer *p)
 {
     static const enum sip_side side[] = {SIP_PHONES, SIP_PEERS, SIP_GATEWAYS};
     char route[SIP_URI_BYTES + 8];
@@ -48,9 +55,11 @@ peer_of_leg(const struct call_record_leg *leg, const char *through, struct b2bua
     p->route = copy_text(leg->route);
     p->next_hop = copy_text(leg->next_hop);
     p->known = copy_text(leg->known);
-    if (!p->is_phone || p->route || !through)
+    if (p->is_phone && p->route)
+        b2bua_way_take(f->sip, p, f->is_alive ? NULL : f->uri);
+    if (!p->is_phone || p->route || p->tport || !f->is_alive || !f->uri)
         return;
-    snprintf(route, sizeof(route), "<%s;lr>", through);
+    snprintf(route, sizeof(route), "<%s;lr>", f->uri);
     p->side = SIP_PEERS;
     p->route = strdup(route);
 }
@@ -69,7 +78,7 @@ end_of_leg(const struct call_record_leg *leg, struct b2bua_end *end)
 
 /** The dialog towards the caller's end, under the tag that the other gateway gave it. */
 static bool
-make_dialog(struct b2bua_call *c, const struct call_record *record, const char *through)
+make_dialog(struct b2bua_call *c, const struct call_record *record, const struct former *f)
 {
     const struct call_record_leg *caller = &record->leg[CALL_CALLER];
     const struct call_record_leg *callee = &record->leg[CALL_CALLEE];
@@ -84,12 +93,12 @@ make_dialog(struct b2bua_call *c, const struct call_record *record, const char *
         free(d);
         return false;
     }
-    peer_of_leg(callee, through, &d->peer);
+    peer_of_leg(callee, f, &d->peer);
     return d->peer.target != NULL;
 }
 
 static bool
-fill(struct b2bua_call *c, const struct call_record *record, const char *through)
+fill(struct b2bua_call *c, const struct call_record *record, const struct former *f)
 {
     const struct call_record_leg *caller = &record->leg[CALL_CALLER];
     const struct call_record_leg *callee = &record->leg[CALL_CALLEE];
@@ -105,7 +114,7 @@ fill(struct b2bua_call *c, const struct call_record *record, const char *through
     c->far_overlay = copy_text(record->far_overlay);
     c->caller_call_id = copy_text(caller->call_id);
     c->caller_tag = strndup((const char *)caller->remote_tag.data, caller->remote_tag.len);
-    peer_of_leg(caller, through, &c->caller);
+    peer_of_leg(caller, f, &c->caller);
     if (!c->from_uri || !c->to_uri || !c->caller_call_id || !c->caller_tag || !c->caller.target)
         return false;
     for (unsigned i = 0; i < 2; i++) {
@@ -124,11 +133,11 @@ fill(struct b2bua_call *c, const struct call_record *record, const char *through
         invite->in_cseq = from->in_cseq;
         invite->out_cseq = from->out_cseq;
     }
-    return make_dialog(c, record, through);
+    return make_dialog(c, record, f);
 }
 
 static struct b2bua_call *
-make_call(struct b2bua *b, const struct call_record *record, const char *through)
+make_call(struct b2bua *b, const struct call_record *record, const struct former *f)
 {
     struct call_adopted how = {.lifetime_s = record->lifetime_s, .invites = record->invites};
     struct b2bua_call *c = b2bua_call_alloc(b);
@@ -147,7 +156,7 @@ make_call(struct b2bua *b, const struct call_record *record, const char *through
                          sip_moment(b->sip), &how);
     if (c->core)
         b->count++;
-    if (!c->core || !fill(c, record, through)) {
+    if (!c->core || !fill(c, record, f)) {
         c->is_copied = false; /* the caller tells that it is over */
         b2bua_call_free(c);
         return NULL;
@@ -169,7 +178,7 @@ take_back(struct b2bua_call *c, const struct call_record *record)
 }
 
 static bool
-adopt(struct b2bua *b, struct slice bytes, const char *through)
+adopt(struct b2bua *b, struct slice bytes, const struct former *f)
 {
     struct call_record record;
     struct b2bua_call *c;
@@ -188,7 +197,7 @@ adopt(struct b2bua *b, struct slice bytes, const char *through)
     if (c)
         take_back(c, &record);
     else
-        c = make_call(b, &record, through);
+        c = make_call(b, &record, f);
     if (!c)
         return false;
     b2bua_call_hold(c);
@@ -200,12 +209,13 @@ adopt(struct b2bua *b, struct slice bytes, const char *through)
 static void
 adopt_all(struct b2bua *b, const struct bridge_message *m)
 {
-    const char *through = m->is_moved ? uri_of(b->sip, &m->node) : NULL;
+    const struct former former = {
+        .sip = b->sip, .uri = uri_of(b->sip, &m->node), .is_alive = m->is_moved};
     char node[ID_TEXT_BYTES];
     size_t count = 0;
 
     for (size_t i = 0; i < m->count; i++) {
-        if (adopt(b, bridge_record_bytes(m, i), through))
+        if (adopt(b, bridge_record_bytes(m, i), &former))
             count++;
         else
             b2bua_tag_over(b, m->record[i].token);

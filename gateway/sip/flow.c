@@ -123,18 +123,18 @@ flow_binds(const struct sip_sender *sender, const sip_via_t *via, const url_t *c
     return tport_is_reliable(sender->tport) && is_same;
 }
 
-uint64_t
-flow_of(struct sip *s, const struct sip_sender *sender)
+/* @connection: NULL for UDP */
+static uint64_t
+flow_from(struct sip *s, tport_t *connection, const char *address)
 {
     struct flow_table *t = s->flows;
-    bool is_stream = tport_is_reliable(sender->tport);
+    const char *protocol = connection ? tport_name(connection)->tpn_proto : "udp";
     char source[sizeof(((struct flow *)NULL)->source)];
     struct flow *f;
 
-    snprintf(source, sizeof(source), "%s:%s", tport_name(sender->tport)->tpn_proto,
-             sender->address);
+    snprintf(source, sizeof(source), "%s:%s", protocol, address);
     f = map_get(t->by_source, slice_text(source));
-    if (f && is_stream && f->tport != sender->tport) { /* the same port, a new connection */
+    if (f && connection && f->tport != connection) { /* the same port, a new connection */
         flow_drop(t, f);
         f = NULL;
     }
@@ -143,10 +143,10 @@ flow_of(struct sip *s, const struct sip_sender *sender)
         if (!f)
             return 0;
         f->number = ++t->last_number;
-        f->tport = is_stream ? tport_ref(sender->tport) : NULL;
+        f->tport = connection ? tport_ref(connection) : NULL;
         memcpy(f->source, source, sizeof(f->source));
-        if (!is_stream)
-            snprintf(f->next_hop, sizeof(f->next_hop), "sip:%s;transport=udp", sender->address);
+        if (!connection)
+            snprintf(f->next_hop, sizeof(f->next_hop), "sip:%s;transport=udp", address);
         if (map_put(t->by_number, number_key(&f->number), f, NULL) ||
             map_put(t->by_source, slice_text(f->source), f, NULL)) {
             flow_drop(t, f);
@@ -155,6 +155,34 @@ flow_of(struct sip *s, const struct sip_sender *sender)
     }
     f->used_ms = sip_moment(s).mono_ms;
     return f->number;
+}
+
+uint64_t
+flow_of(struct sip *s, const struct sip_sender *sender)
+{
+    return flow_from(s, tport_is_reliable(sender->tport) ? sender->tport : NULL, sender->address);
+}
+
+uint64_t
+flow_of_connection(struct sip *s, tport_t *connection)
+{
+    const tp_name_t *name = tport_name(connection);
+    char address[sizeof(((struct sip_sender *)NULL)->address)];
+
+    snprintf(address, sizeof(address), "%s:%s", name->tpn_host, name->tpn_port);
+    return flow_from(s, connection, address);
+}
+
+uint64_t
+flow_of_hop(struct sip *s, const char *hop)
+{
+    char address[SIP_HOP_ADDRESS_BYTES];
+
+    sip_hop_address(hop, address);
+    if (!address[0] || strlen(address) >= sizeof(((struct sip_sender *)NULL)->address) ||
+        !strcasestr(hop, ";transport=udp"))
+        return 0;
+    return flow_from(s, NULL, address);
 }
 
 static bool

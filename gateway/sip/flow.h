@@ -22,7 +22,10 @@
     3900000 /* a UDP flow unused this long is forgotten: over max-expires' half                    \
              */
 
-enum flow_flag { FLOW_TO_GATEWAY = 1 }; /* on this side of us is a gateway */
+enum flow_flag {
+    FLOW_TO_GATEWAY = 1, /* on this side of us is a gateway */
+    FLOW_OR_CONTACT = 2  /* when it is gone the phone may be where its Contact says */
+};
 
 struct flow_table *flow_table_new(struct sip *s);
 void flow_table_free(struct flow_table *t);
@@ -48,6 +51,12 @@ bool flow_binds(const struct sip_sender *sender, const sip_via_t *via, const url
 
 /** flow_of - the flow the message came on, made if need be; 0 when the table is full. */
 uint64_t flow_of(struct sip *s, const struct sip_sender *sender);
+
+/** flow_of_connection - the flow that a phone's connection is. */
+uint64_t flow_of_connection(struct sip *s, tport_t *connection);
+
+/** flow_of_hop - the flow to a phone by UDP, "sip:192.0.2.1:5060;transport=udp"; 0 for others. */
+uint64_t flow_of_hop(struct sip *s, const char *hop);
 
 /** flow_target - how to send on a flow. Returns: ST_OK with tport or next_hop and agent set;
  *  ST_UNREACHABLE when it is gone. */

@@ -134,7 +134,12 @@ by_route(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
     if (own->has_token && own->flow) {
         r->kind = ROUTE_DIRECT;
         r->flow = own->flow;
-        if (flow_target(s, own->flow, &r->target))
+        if (!flow_target(s, own->flow, &r->target))
+            return true;
+        r->flow = 0;
+        if (own->flags & FLOW_OR_CONTACT)
+            direct(s, r, sip->sip_request->rq_url, SIP_PHONES);
+        else
             refuse(r, sip->sip_to->a_tag ? 480 : 430, NULL);
         return true;
     }
