@@ -11,6 +11,9 @@
 #include "gateway/sip/limits.h"
 #include "gateway/sip/orphan.h"
 
+#define DATAGRAM_BYTES_MAX 1300 /* section 18.1.1, and the library's own */
+#define ADDED_BYTES        300  /* by two nodes that do not record themselves: Vias */
+
 static bool
 is_dialog_forming(const struct forward *f)
 {
@@ -34,6 +37,18 @@ differs_in_transport(const struct forward *f, const struct sip_target *target)
     return strncasecmp(protocol, f->caller_protocol, strlen(f->caller_protocol)) != 0;
 }
 
+/* Too large for UDP it goes by TCP to a phone of UDP (section 18.1.1), and the Contact of that
+ * phone's response may say TCP, which the caller need not have. */
+static bool
+is_forced_to_tcp(const struct forward *f, const struct sip_target *target)
+{
+    const char *contact = target->request_uri;
+    const char *param = contact ? strcasestr(contact, ";transport=") : NULL;
+
+    return contact && msg_size(f->msg) + strlen(contact) + ADDED_BYTES > DATAGRAM_BYTES_MAX &&
+           (!param || strncasecmp(param + 11, "udp", 3) == 0);
+}
+
 /* Design, Routes.  Between two serving peers the one records what the other does: phones hold no
  * certificate for the other's peer-listen. */
 static bool
@@ -44,7 +59,7 @@ is_to_be_recorded(const struct forward *f, const struct sip_target *target, enum
         return false;
     if (to == BRANCH_TO_GATEWAY || f->is_from_gateway || flow || f->caller_flow)
         return true;
-    if (differs_in_transport(f, target))
+    if (differs_in_transport(f, target) || (f->side == SIP_PHONES && is_forced_to_tcp(f, target)))
         return true;
     if (to == BRANCH_TO_PEER)
         return is_on_connection;

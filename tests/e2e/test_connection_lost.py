@@ -9,7 +9,7 @@ import sys
 from common import Tests
 from namespace import run_inside
 from test_ringing import nothing_but, until
-from test_sip import FAR, FAR_DOMAIN, PEER, SDP, Nodes, Phone, token
+from test_sip import FAR, FAR_DOMAIN, GATEWAY, PEER, SDP, Nodes, Phone, token
 
 SIP, BETWEEN_GATEWAYS, BETWEEN_NODES = 5060, 5061, 5062
 
@@ -158,6 +158,50 @@ def caller_comes_back(_nodes):
         callee.close()
 
 
+class Both(Phone):
+    """A phone by UDP that takes connections at the same port; what it answers says how it was reached."""
+
+    def __init__(self, name, last):
+        super().__init__(name, last)
+        self.door = socket.create_server((self.ip, self.port))
+        self.door.settimeout(4)
+
+    def accept(self):
+        self.socket.close()
+        self.socket, self.transport = self.door.accept()[0], "TCP"
+        self.contact += ";transport=tcp"
+
+
+def large_invite(_nodes):
+    """More than UDP may carry: the callee is reached by TCP, the caller keeps to UDP (section 18.1.1)."""
+    for number, at in enumerate((PEER, GATEWAY)):
+        caller, callee = Phone(f"wordy{number}", 50 + number), Both(f"patient{number}", 52 + number)
+        callee.register(at, expires=3600)
+        caller.invite(callee.aor, PEER, [f"Subject: {'long ' * 250}"])
+        callee.accept()
+        invite = callee.incoming("INVITE")
+        callee.answer(invite, 200, contact(callee), SDP)
+        answer = until(caller, "SIP/2.0 200")
+        assert answer.one("Record-Route"), "the caller has no way to a phone by TCP"
+        in_dialog(caller, "ACK", answer, caller.cseq)
+        until(callee, "ACK")
+        in_dialog(caller, "BYE", answer, caller.cseq + 1)
+        callee.answer(until(callee, "BYE"), 200)
+        until(caller, "SIP/2.0 200")
+        callee.door.close()
+        caller.close()
+        callee.close()
+
+
+def large_invite_refused(_nodes):
+    """The phone has no TCP: by UDP all the same (section 18.1.1)."""
+    caller, callee = Phone("wordy", 57), Phone("plain", 58)
+    callee.register(PEER, expires=3600)
+    caller.invite(callee.aor, PEER, [f"Subject: {'long ' * 250}"])
+    invite = callee.incoming("INVITE")
+    talk_and_end(caller, callee, invite)
+
+
 CHECKS = (cut_while_ringing, cut_before_ringing, cut_and_cancelled, cut_again_and_again)
 
 
@@ -172,8 +216,9 @@ def main():
             number += 1
             if not wanted or check.__name__ in wanted:
                 tests.run(f"{check.__name__.replace('_', ' ')}, {link}", check, nodes, number, port)
-    if not wanted or "caller_comes_back" in wanted:
-        tests.run("caller comes back", caller_comes_back, nodes)
+    for check in (caller_comes_back, large_invite, large_invite_refused):
+        if not wanted or check.__name__ in wanted:
+            tests.run(check.__name__.replace("_", " "), check, nodes)
     tests.run("all ends cleanly", lambda: nodes.end())
     return tests.end()
 
