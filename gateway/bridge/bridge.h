@@ -70,8 +70,9 @@ struct bridge_call {
     char to[AOR_BYTES];
     char state[16]; /* "trying", "early", "confirmed", "ending" */
     uint64_t since_wall_ms;
-    bool is_adopted; /* another gateway set it up */
-    bool is_told;    /* both ends know where this gateway is */
+    bool is_adopted;    /* another gateway set it up */
+    bool is_told;       /* both ends know where this gateway is */
+    bool is_replicated; /* the stand-bys have, or get, its record */
 };
 
 /** One call for the stand-bys (gateway/replica/): what the record says is the SIP side's secret. */
@@ -91,6 +92,7 @@ struct bridge_counters {
     uint64_t finished;       /* now: transactions remembered for retransmissions */
     uint64_t unacknowledged; /* now: finals of INVITEs that wait for their ACK */
     uint64_t unanswerable;   /* requests discarded, as no response could reach their sender */
+    uint64_t not_replicated; /* now: calls whose record is too large for the stand-bys */
 };
 
 enum bridge_query { BRIDGE_QUERY_REGISTRATIONS, BRIDGE_QUERY_CALLS };

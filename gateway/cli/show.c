@@ -482,8 +482,9 @@ show_calls(const json_t *body)
         table_cell(t, COLOUR_NONE, "%s", text_of(line, "to"));
         table_cell(t, state_colour(text_of(line, "state")), "%s", text_of(line, "state"));
         table_cell(t, COLOUR_NONE, "%s", text_of(line, "since"));
-        table_cell(t, COLOUR_NONE, "%s%s",
+        table_cell(t, COLOUR_NONE, "%s%s%s",
                    is_true(line, "is_adopted") ? "another gateway" : "this node",
+                   json_is_false(json_object_get(line, "is_replicated")) ? ", not replicated" : "",
                    is_true(line, "is_told") ? "" : ", its ends are being told");
     }
     if (json_array_size(body) == 0)

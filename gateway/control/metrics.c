@@ -174,6 +174,9 @@ replicas(const struct control *c, struct evbuffer *out)
         pending += r.heir[i].pending;
     gauge(out, "ringway_replica_calls", "Calls of this gateway that have, or get, copies.",
           (double)r.calls);
+    gauge(out, "ringway_replica_not_replicated",
+          "Calls of this gateway that are too large to be copied.",
+          (double)c->counters.not_replicated);
     gauge(out, "ringway_replica_copies", "Calls of other gateways held here.", (double)r.copies);
     gauge(out, "ringway_replica_pending", "Changes of calls that stand-bys do not hold yet.",
           (double)pending);

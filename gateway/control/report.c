@@ -124,7 +124,8 @@ replicas_json(const struct control *c)
     heirs = json_array();
     for (size_t i = 0; heirs && i < report.heir_count; i++)
         json_array_append_new(heirs, heir_json(c, &report.heir[i]));
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "calls", (json_int_t)report.calls, "copies",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "calls", (json_int_t)report.calls,
+                     "not_replicated", (json_int_t)c->counters.not_replicated, "copies",
                      (json_int_t)report.copies, "copy_bytes", (json_int_t)report.copy_bytes,
                      "adopted", (json_int_t)report.adopted, "released", (json_int_t)report.released,
                      "heirs", heirs);
@@ -411,9 +412,10 @@ report_calls(const struct bridge_message *m)
     for (size_t i = 0; all && i < m->count; i++)
         json_array_append_new(
             all,
-            json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "id", text_json(m->call[i].id), "from",
-                      text_json(m->call[i].from), "to", text_json(m->call[i].to), "state",
+            json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b}", "id", text_json(m->call[i].id),
+                      "from", text_json(m->call[i].from), "to", text_json(m->call[i].to), "state",
                       text_json(m->call[i].state), "since", time_json(m->call[i].since_wall_ms),
-                      "is_adopted", m->call[i].is_adopted, "is_told", m->call[i].is_told));
+                      "is_adopted", m->call[i].is_adopted, "is_told", m->call[i].is_told,
+                      "is_replicated", m->call[i].is_replicated));
     return all;
 }

@@ -574,6 +574,7 @@ b2bua_report(const struct sip *s, uint64_t token)
                  call_state_name(state == CALL_SEARCHING ? CALL_TRYING : state));
         m->call[i].is_adopted = c->is_adopted;
         m->call[i].is_told = !c->refresh;
+        m->call[i].is_replicated = c->is_copied;
         m->call[i++].since_wall_ms = c->since_wall_ms;
     }
     m->count = i;

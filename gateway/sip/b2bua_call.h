@@ -39,8 +39,9 @@
 #define B2BUA_SILENCE_MS  1000 /* it is not there, whatever the ring says */
 #define B2BUA_LOOKUPS_MAX 5    /* contacts that are users of this domain again */
 
-#define B2BUA_COPY_MS       20  /* changed calls are told to the overlay thread so often */
-#define B2BUA_COPIES_MAX    256 /* in one message */
+#define B2BUA_COPY_MS       20   /* changed calls are told to the overlay thread so often */
+#define B2BUA_COPIES_MAX    256  /* in one message */
+#define B2BUA_TOO_LARGE_MS  1000 /* a call too large to be copied is logged so often */
 #define B2BUA_SDP_BYTES_MAX 12000
 #define B2BUA_CSEQ_STEP     256 /* a copy is old by fewer requests than that */
 
@@ -73,6 +74,8 @@ struct b2bua {
     /* what the stand-bys have to hear of: b2bua_copy.c */
     struct list_node changed;   /* calls, by changed_link */
     struct b2bua_tag_list over; /* of calls that had been copied, and are no more */
+    size_t too_large;           /* calls that cannot be copied */
+    uint64_t too_large_ms;      /* when that was last logged */
     su_timer_t *copy_timer;
     bool is_copy_armed;
     /* calls of another gateway that are to hear of us: b2bua_refresh.c */
@@ -249,6 +252,7 @@ struct b2bua_call {
     uint32_t session_s; /* Session-Expires; 0 without (RFC 4028) */
     uint8_t refresher;  /* enum call_leg */
     bool is_copied;     /* the overlay thread has a record of it */
+    bool is_too_large;  /* its record is: the stand-bys do not get it */
     bool is_released;   /* it is another gateway's */
     bool is_adopted;    /* it was another gateway's */
     struct list_node changed_link;

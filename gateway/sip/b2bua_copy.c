@@ -164,8 +164,17 @@ void
 b2bua_over(struct b2bua_call *c)
 {
     list_remove(&c->changed_link);
+    if (c->is_too_large)
+        c->b2bua->too_large--;
+    c->is_too_large = false;
     if (c->is_copied && !c->is_released)
         b2bua_tag_over(c->b2bua, c->our_tag);
+}
+
+size_t
+b2bua_not_replicated(const struct sip *s)
+{
+    return s->b2bua->too_large;
 }
 
 void
@@ -186,6 +195,39 @@ b2bua_tag_over(struct b2bua *b, const char *tag)
     arm(b);
 }
 
+static void
+tell_size(struct b2bua_call *c)
+{
+    struct b2bua *b = c->b2bua;
+    uint64_t now_ms = sip_moment(b->sip).mono_ms;
+
+    if (b->too_large_ms > 0 && now_ms - b->too_large_ms < B2BUA_TOO_LARGE_MS)
+        return; /* many such calls do not fill the log: the metric counts them */
+    b->too_large_ms = now_ms;
+    log_write(LOG_LEVEL_WARN, "sip", "%s: call too large to be replicated: not within %d bytes",
+              c->token, CALL_RECORD_BYTES_MAX);
+}
+
+/** Does its record fit?  What the stand-bys had of a call that outgrew the limit would be wrong. */
+static void
+note_size(struct b2bua_call *c, bool is_too_large)
+{
+    struct b2bua *b = c->b2bua;
+
+    if (c->is_too_large == is_too_large)
+        return;
+    c->is_too_large = is_too_large;
+    if (!is_too_large) {
+        b->too_large--;
+        return;
+    }
+    b->too_large++;
+    if (c->is_copied)
+        b2bua_tag_over(b, c->our_tag);
+    c->is_copied = false;
+    tell_size(c);
+}
+
 /** A call's record behind those of the others; one that is too long stays uncopied. */
 static void
 add_call(struct bridge_message *m, struct writer *all, struct writer *one, struct b2bua_call *c)
@@ -198,11 +240,9 @@ add_call(struct bridge_message *m, struct writer *all, struct writer *one, struc
     b2bua_record(c, ways, &record);
     writer_reset(one);
     call_record_write(one, &record);
-    if (one->failed) {
-        log_write(LOG_LEVEL_WARN, "sip", "%s: call too large to be replicated: not within %d bytes",
-                  c->token, CALL_RECORD_BYTES_MAX);
+    note_size(c, one->failed != ST_OK && one->failed != ST_NOMEM);
+    if (one->failed)
         return;
-    }
     writer_bytes(all, writer_slice(one));
     if (all->failed)
         return;

@@ -310,6 +310,7 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     load->counters.unanswerable = inlet_discarded();
     load->counters.finished = finished_count(s->finished, &unacknowledged);
     load->counters.unacknowledged = unacknowledged;
+    load->counters.not_replicated = b2bua_not_replicated(s);
     s->upward.post(s->upward.ctx, load);
 }
 

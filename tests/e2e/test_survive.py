@@ -24,6 +24,21 @@ class Call:
         one, other, _ = establish(caller, callee, tag=f"b{number}", extra=allow)
         self.dialog = {caller: one, callee: other}
 
+    @classmethod
+    def routed(cls, a, b, count, tag):
+        """One whose caller is behind @count proxies, all of them itself."""
+        routes = [f"<sip:p{n}@{a.ip}:{a.port};transport=tcp;lr;x={'z' * 140}>" for n in range(count)]
+        sent = a.request("INVITE", b.uri, body=a.sdp(1), extra=[*UPDATE, *(("Record-Route", r) for r in routes)])
+        invite = b.expect_request("INVITE")
+        b.answer(invite, 200, "OK", tag, body=b.sdp(2), extra=UPDATE)
+        one = a.dialog_of_response(sent, a.expect_status(200))
+        one.routes = one.routes[count:]
+        a.in_dialog(one, "ACK")
+        b.expect_request("ACK")
+        call = cls.__new__(cls)
+        call.phones, call.dialog = (a, b), {a: one, b: b.dialog_of_request(invite, tag)}
+        return call
+
     def other(self, phone):
         return self.phones[1] if phone is self.phones[0] else self.phones[0]
 
@@ -217,6 +232,59 @@ def leave(old):
         raise LabError(f"{old.name} left with {old.exit_codes[-1]}")
 
 
+def with_long_contacts(test):
+    """Both phones have a Contact of 1.9 kB meanwhile."""
+    def run(lab, a, b, *arguments):
+        was = {phone: phone.contact for phone in (a, b)}
+        try:
+            for phone in (a, b):
+                phone.contact += ";x=" + "y" * (1900 - len(phone.contact) - 3)
+            test(lab, a, b, *arguments)
+        finally:
+            for phone, contact in was.items():
+                phone.contact = contact
+    return run
+
+
+@restored
+@with_long_contacts
+def large(lab, a, b, island):
+    """Contacts of 1.9 kB and a route set of 7 kB: such a call is copied, and outlives its gateway."""
+    calls = [Call.routed(a, b, 35, f"r{number}") for number in range(2)]
+    for one in lab.islands:
+        wait_for(f"the calls are copied in {one.name}", lambda i=one: copied(i, 2), 20)
+        for line in gateway_of(one).ctl("calls"):
+            scenarios.same("is_replicated", line["is_replicated"], True)
+    old = gateway_of(island)
+    old.kill()
+    near = a if a.domain == island.domain else b
+    for call in calls:
+        take_update(near, call.dialog[near])
+    for call, phone in zip(calls, (a, b)):
+        hang_up(call, phone)
+    quiet(a, b)
+    no_calls(lab)
+
+
+@with_long_contacts
+def not_replicated(lab, a, b):
+    """A call whose record is over the limit is carried, counted, and shown until it ends."""
+    body = a.sdp
+    a.sdp = b.sdp = lambda n: body(n) + f"a=x:{'z' * 200}\r\n" * 55
+    try:
+        call = Call.routed(a, b, 40, "r7")
+    finally:
+        del a.sdp, b.sdp
+    gateway = gateway_of(lab.islands[0])
+    wait_for("it is counted", lambda: gateway.ctl("status")["replicas"]["not_replicated"] == 1, 10)
+    scenarios.same("election's", gateway.ctl("election")["replicas"]["not_replicated"], 1)
+    scenarios.same("is_replicated", [line["is_replicated"] for line in gateway.ctl("calls")], [False])
+    hang_up(call, b)
+    quiet(a, b)
+    no_calls(lab)
+    wait_for("none is counted", lambda: gateway.ctl("status")["replicas"]["not_replicated"] == 0, 10)
+
+
 @restored
 def at_gateway(lab, b, island):
     """A phone that the dead gateway served itself: the next one reaches it, and is reached by it."""
@@ -289,6 +357,15 @@ def main():
                   lambda old: old.ctl_text("election", "handover"))
         tests.run("the gateway leaves", planned, lab, a, b, west, leave)
         tests.run("the gateway sleeps", asleep, lab, a, b, east)
+        for phone in (a, b):
+            phone.register(0)
+            phone.close()
+        a = Agent(f"{PHONES}.4", "alice", east.domain, spare[0].sip, "tcp")
+        b = Agent(f"{PHONES}.5", "bob", west.domain, spare[1].sip, "tcp")
+        for phone in (a, b):
+            phone.register()
+        tests.run("a call too large to be copied", not_replicated, lab, a, b)
+        tests.run("a large call", large, lab, a, b, east)
         tests.run("a phone at the gateway itself", at_gateway, lab, b, east)
         for phone in (a, b):
             phone.close()

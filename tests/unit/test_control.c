@@ -445,6 +445,7 @@ START_TEST(http_shows_and_changes_nothing)
     ck_assert_ptr_nonnull(strstr(reply, "\nringway_election_role{role=\"candidate\"} 1\n"));
     ck_assert_ptr_nonnull(strstr(reply, "\nringway_overlay_joined{overlay=\"pastry\"} 1\n"));
     ck_assert_ptr_nonnull(strstr(reply, "\nringway_replica_calls 12\n"));
+    ck_assert_ptr_nonnull(strstr(reply, "\nringway_replica_not_replicated 0\n"));
     ck_assert_ptr_nonnull(strstr(reply, "\nringway_replica_copies 3\n"));
     ck_assert_ptr_nonnull(strstr(reply, "\nringway_replica_pending 3\n"));
     ck_assert_ptr_nonnull(strstr(reply, "\nringway_replica_adopted_total 7\n"));
