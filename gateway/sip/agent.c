@@ -7,12 +7,12 @@
 #include <sofia-sip/msg_addr.h>
 
 #include "gateway/sip/dispatch.h"
+#include "gateway/sip/size.h"
 #include "gateway/sip/tls_judge.h"
 
-#define MESSAGE_BYTES_MAX 65536    /* a SIP message; more is answered 413 */
-#define UDP_BUFFER_BYTES  4194304  /* as much of it as the kernel allows: bursts */
-#define TIMER_C_NEVER_MS  86400000 /* the proxy and the B2BUA have their own; 0 means 185 s here */
-#define QUEUE_MESSAGES    1000     /* waiting in one connection; the library's most */
+#define UDP_BUFFER_BYTES 4194304  /* as much of it as the kernel allows: bursts */
+#define TIMER_C_NEVER_MS 86400000 /* the proxy and the B2BUA have their own; 0 means 185 s here */
+#define QUEUE_MESSAGES   1000     /* waiting in one connection; the library's most */
 
 /* "udp:127.1.0.1:5060" in its parts. */
 static enum status
@@ -79,7 +79,10 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
             NTATAG_TIMER_C(TIMER_C_NEVER_MS),
             /* a response whose Contact or Record-Route is malformed is judged by us: the library
                would discard it, and its sender would wait for ever */
-            NTATAG_BAD_RESP_MASK(sip_mask_response), NTATAG_MAXSIZE(MESSAGE_BYTES_MAX), TAG_END());
+            NTATAG_BAD_RESP_MASK(sip_mask_response),
+            NTATAG_MAXSIZE(MESSAGE_BYTES_MAX +
+                           (agent->side == SIP_PHONES ? 0 : MESSAGE_BYTES_MORE)),
+            TAG_END());
         if (!agent->nta)
             return why_set(why, ST_NOMEM, "sip: cannot make an agent");
         snprintf(agent->uri, sizeof(agent->uri), "sip:%s:%s;transport=%s", a->host, a->port,

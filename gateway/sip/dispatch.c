@@ -338,6 +338,7 @@ dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *s
     if (!agent->nta)
         agent->nta = nta; /* the first message may come before nta_agent_create() returns */
     inlet_restore(sip);
+    inlet_drop_unreadable(msg, sip);
     st = sip_sender_of(agent, msg, &sender);
     if (sender.tport && tport_is_reliable(sender.tport))
         connections_on_message(s->connections, msg_addr(msg), sip->sip_request);

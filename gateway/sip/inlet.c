@@ -12,9 +12,11 @@
 #include <sofia-sip/sip_util.h>
 #include <sofia-sip/tport.h>
 
+#include "base/log.h"
 #include "gateway/sip/finished.h"
 
-#define BRANCH_CHARS_MIN 7
+#define BRANCH_CHARS_MIN  7
+#define SINGLE_FIELDS_MAX 64 /* more than the library knows */
 
 struct tport_compressor;
 typedef void deliver_function(tport_t *, msg_t *, msg_t *, struct tport_compressor *, su_time_t);
@@ -157,15 +159,106 @@ inlet_restore(sip_t *sip)
     inlet.via = NULL;
 }
 
+/* ---- header fields that stand once (RFC 3261 section 7.3.1) ---- */
+
+/* The library keeps a second one, and asserts that there is none when it writes the message. */
+static bool
+has_repeated(msg_t *msg)
+{
+    msg_hclass_t *seen[SINGLE_FIELDS_MAX];
+    size_t count = 0;
+
+    for (const msg_header_t *h = *msg_chain_head(msg); h; h = h->sh_succ) {
+        if (h->sh_class->hc_kind != msg_kind_single)
+            continue;
+        for (size_t i = 0; i < count; i++)
+            if (seen[i] == h->sh_class)
+                return true;
+        if (count < SINGLE_FIELDS_MAX)
+            seen[count++] = h->sh_class;
+    }
+    return false;
+}
+
+/* ---- lines that could not be read ---- */
+
+static bool
+is_length(const msg_error_t *bad)
+{
+    return bad->er_name &&
+           (strcasecmp(bad->er_name, "Content-Length") == 0 || strcasecmp(bad->er_name, "l") == 0);
+}
+
+/* On a connection the next element would take the length at its word, or not at all. */
+static bool
+has_bad_length(const sip_t *sip)
+{
+    for (const sip_error_t *bad = sip->sip_error; bad; bad = bad->er_next)
+        if (is_length(bad))
+            return true;
+    return false;
+}
+
+void
+inlet_drop_unreadable(msg_t *msg, sip_t *sip)
+{
+    while (sip->sip_error) {
+        sip_error_t *bad = sip->sip_error;
+
+        sip->sip_error = bad->er_next; /* it may be of a class of its own: a second To, say */
+        bad->er_next = NULL;
+        msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)bad);
+    }
+}
+
+/* ---- between nodes ---- */
+
+static const char *
+bad_field(const sip_t *sip)
+{
+    const sip_header_t *bad = (const sip_header_t *)sip->sip_error;
+
+    if (!bad)
+        return "what it lacks";
+    if (bad->sh_class == sip_error_class)
+        return bad->sh_error->er_name ? bad->sh_error->er_name : "a line";
+    return bad->sh_class->hc_name ? bad->sh_class->hc_name : "a line";
+}
+
+/* A node's connection carries the calls of many: the library would end it for one bad message. What
+ * can be answered is, and the connection stays (lost.h); the rest is discarded.  True: discarded.
+ */
+static bool
+is_bad_between_nodes(const tport_t *transport, const sip_t *sip)
+{
+    if (!sip->sip_error && !(sip->sip_flags & MSG_FLG_ERROR) && sip_sanity_check(sip) == 0)
+        return false;
+    log_write(LOG_LEVEL_REMOTE, "sip", "%s from node %s malformed: %s",
+              sip->sip_request->rq_method_name, tport_name(transport)->tpn_host, bad_field(sip));
+    return !sip->sip_via || sip->sip_request->rq_method == sip_method_ack;
+}
+
 /* False: it is not to be delivered. */
 static bool
 look_at(const tport_t *transport, msg_t *msg)
 {
     sip_t *sip = sip_object(msg);
-    sip_via_t *via = sip && sip->sip_request ? sip->sip_via : NULL;
+    sip_via_t *via;
     const su_sockaddr_t *from = msg_addr(msg);
 
-    if (!via)
+    if (!sip || (!sip->sip_request && !sip->sip_status))
+        return true;
+    if (has_repeated(msg) || has_bad_length(sip))
+        sip->sip_flags |= MSG_FLG_ERROR; /* the library then answers 400 */
+    if (!sip->sip_request) {
+        inlet_drop_unreadable(msg, sip);
+        return (sip->sip_flags & MSG_FLG_ERROR) == 0;
+    }
+    via = sip->sip_via;
+    if (strcasecmp(tport_name(transport)->tpn_proto, "tls") == 0 &&
+        is_bad_between_nodes(transport, sip))
+        return false;
+    if (!via || !sip->sip_cseq || !sip->sip_call_id)
         return true;
     if (!tport_is_stream(transport) && !inlet_is_answerable(via, from->su_family)) {
         discarded++;

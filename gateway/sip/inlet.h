@@ -12,6 +12,10 @@
  *  - a Via that names another transport than the one it came by is taken at its place, not at its
  *    word: the library would discard the request without a response.  inlet_restore() puts back
  *    what it said, so that the response repeats it.
+ *  - a malformed request by a connection between nodes, which carries the calls of many, does not
+ * end that connection.
+ *  - a header field that may stand once and stands twice makes a request bad (400), and a response
+ * is discarded: the library asserts that it never writes such a message.
  *  - a branch shorter than the library's comparison reads is kept from it; the dispatcher refuses
  * it.
  *
@@ -29,6 +33,11 @@
 /** inlet_open - this thread's messages are looked at from now on; inlet_close ends it. */
 void inlet_open(void);
 void inlet_close(void);
+
+/** inlet_drop_unreadable - header fields that could not be read go no further: the next element
+ * might read them otherwise.  Responses have been rid of them; requests are once the library has
+ * judged them. */
+void inlet_drop_unreadable(msg_t *msg, sip_t *sip);
 
 /** inlet_restore - the top Via of the request in hand says again what its sender wrote. */
 void inlet_restore(sip_t *sip);

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
@@ -10,6 +11,7 @@
 #include <sofia-sip/sip_header.h>
 #include <sofia-sip/su_tagarg.h>
 #include <sofia-sip/tport.h>
+#include <sofia-sip/tport_tag.h>
 
 #include "base/log.h"
 #include "gateway/sip/finished.h"
@@ -81,19 +83,28 @@ place_to_connect(const sip_via_t *via, const tp_name_t *name, tp_name_t *ret_pla
     return true;
 }
 
+/* After a bad request the library wants to end the connection: not one between nodes. */
+static tport_t *
+send_once(tport_t *self, msg_t *msg, const tp_name_t *name, const tagi_t *tags)
+{
+    if (strcasecmp(tport_name(self)->tpn_proto, "tls") == 0)
+        return library_send()(self, msg, name, TPTAG_MTU(INT_MAX), TAG_END());
+    return library_send()(self, msg, name, TAG_NEXT(tags));
+}
+
 /* By the connection that the request came by; where that is gone, by a new one. */
 static tport_t *
 send_either_way(tport_t *self, msg_t *msg, const sip_t *sip, const tp_name_t *name,
                 const tagi_t *tags)
 {
     bool was_gone = is_gone(self);
-    tport_t *sent = was_gone ? NULL : library_send()(self, msg, name, TAG_NEXT(tags));
+    tport_t *sent = was_gone ? NULL : send_once(self, msg, name, tags);
     tp_name_t place;
 
     if (sent || !tport_is_stream(self) || (!was_gone && msg_errno(msg) != EPIPE) ||
         !place_to_connect(sip->sip_via, name, &place))
         return sent;
-    return library_send()(tport_parent(self), msg, &place, TAG_NEXT(tags));
+    return send_once(tport_parent(self), msg, &place, tags);
 }
 
 static void

@@ -26,6 +26,7 @@
 #include "gateway/sip/noted.h"
 #include "gateway/sip/numeric.h"
 #include "gateway/sip/proxy.h"
+#include "gateway/sip/size.h"
 #include "gateway/sip/stranger.h"
 #include "gateway/sip/tls_leak.h"
 
@@ -443,6 +444,7 @@ sip_start(const struct sip_conf *conf, const struct bridge_upward *upward, struc
     (void)tls_leak_count();
     family_init();
     method_init();
+    size_init();
     sip_clock_install();
     su_init();
     quiet_library();

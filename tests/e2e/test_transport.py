@@ -159,6 +159,41 @@ def short_branch(node, transport):
     line.close()
 
 
+def length_that_lies(node):
+    """A second message in one segment, whose Content-Length is no such: the library's limit held for the first one alone."""
+    for length in ("65537", "1000000", "2147483647", "2147483648", "4294901760", "4294967290", "4294967295", "4294967296", "-1"):
+        line = Line(node, f"{PHONES}.6", "tcp")
+        first = request("OPTIONS", "sip:site.east", f"SIP/2.0/TCP {line.me}")
+        second = request("OPTIONS", "sip:site.east", f"SIP/2.0/TCP {line.me}").replace("Content-Length: 0", f"Content-Length: {length}")
+        line.send(first + second + "x" * 100)
+        line.first_line()
+        line.close()
+        lives(node)
+
+
+def repeated_field(node, callee, transport):
+    """A header field that may stand once stands twice: refused, and the node that would have passed it on lives."""
+    for field in ("Max-Forwards: 5", "Content-Type: text/plain", "Content-Length: 0", "Expires: 5", "CSeq: 9 INFO", "Call-ID: another"):
+        line = Line(node, f"{PHONES}.6", transport)
+        line.send(request("INFO", callee.uri, f"SIP/2.0/{transport.upper()} {line.me}", extra=f"Content-Type: text/plain\r\nExpires: 9\r\n{field}\r\n"))
+        found = line.first_line()
+        line.close()
+        if not found.startswith("SIP/2.0 400"):
+            raise LabError(f"{field} twice: expected 400, got {found!r}")
+        lives(node)
+
+
+def unreadable_line(node, callee):
+    """A line that is no header field goes no further than the node that read it."""
+    line = Line(node, f"{PHONES}.6", "udp")
+    line.send(request("INFO", callee.uri, f"SIP/2.0/UDP {line.me}", extra="Rou;rport\r\nX-Passes: yes\r\n"))
+    arrived = callee.expect_request("INFO")
+    callee.answer(arrived, 200, "OK", "x")
+    line.close()
+    if arrived.get("x-passes") != "yes" or any("rport" in name for name, _ in arrived.headers):
+        raise LabError(f"arrived as {arrived.headers}")
+
+
 def counted(node):
     """The lost and the discarded are in the metrics."""
     def question():
@@ -203,6 +238,9 @@ def all_of(tests, lab):
             tests.run(f"{method} by {transport} to another overlay", odd_method, node, callee, transport, method)
         tests.run(f"no method by {transport}", no_method, node, transport)
         tests.run(f"short branches by {transport}", short_branch, node, transport)
+        tests.run(f"a field that may stand once stands twice, by {transport}", repeated_field, node, callee, transport)
+    tests.run("lengths that lie, behind another message", length_that_lies, node)
+    tests.run("a line that is none", unreadable_line, node, callee)
     tests.run("what was lost is counted", counted, node)
     tests.run("a call after all that", call, caller, callee)
 

@@ -57,10 +57,13 @@ class Campaign:
         for robot in self.robots:
             robot.register()
             robot.start()
-        self.caller = Agent("127.90.3.3", "honest", east.domain, east.others()[0].sip)
-        self.callee = Agent("127.90.3.4", "honest", west.domain, west.others()[0].sip)
-        self.caller.register()
-        self.callee.register()
+        # by TCP: the agents do not retransmit, and a flooded socket may lose a datagram
+        self.caller = Agent("127.90.3.3", "honest", east.domain, east.others()[0].sip, "tcp")
+        self.callee = Agent("127.90.3.4", "honest", west.domain, west.others()[0].sip, "tcp")
+        self.decoys = (Agent("127.90.3.5", "decoy", east.domain, east.others()[0].sip),
+                       Agent("127.90.3.6", "decoy", west.domain, west.others()[0].sip))
+        for phone in (self.caller, self.callee, *self.decoys):
+            phone.register()
         addresses = [f"127.90.4.{i}" for i in range(1, 13)]
         wanted = {"udp": ["UDP"], "tcp": ["TCP"], "both": ["UDP", "TCP"]}[self.options.transport]
         self.senders = [Sender(node, addresses, transport) for node in self.nodes for transport in wanted]
@@ -99,8 +102,16 @@ class Campaign:
         return self.turns[name]
 
     def open_dialog(self):
-        """A call of the honest pair whose names the harmful messages use."""
-        dialog, _, _ = establish(self.caller, self.callee, tag=f"h{self.rng.getrandbits(32):x}")
+        """A call of two phones that then fall silent; the harmful messages use its names."""
+        for phone in self.decoys:
+            while phone.poll(0):
+                pass
+            phone.waiting.clear()
+            phone.register()
+        try:
+            dialog, _, _ = establish(*self.decoys, tag=f"d{self.rng.getrandbits(32):x}")
+        except LabError:
+            return  # what was sent with the last one's names got in between
         self.dialog = {"local": dialog.local, "remote": dialog.remote, "call": dialog.call_id, "target": dialog.target,
                        "routes": "".join(f"Route: {route}\r\n" for route in dialog.routes)}
 
