@@ -18,7 +18,8 @@
 
 #define HEADER_BYTES_MAX 8192
 #define BODY_BYTES_MAX   16384
-#define IDLE_S           30 /* a connection that says nothing is closed */
+#define IDLE_S           30    /* a connection that says nothing is closed */
+#define REQUEST_MS       30000 /* so is one whose request is not whole by then */
 #define BACKLOG          16
 #define SWEEP_MS         250
 
@@ -38,7 +39,10 @@ control_conf_defaults(struct control_conf *conf)
  * evhttp of libevent 2.1 neither bounds its connections nor tells when an idle one ends.  The door
  * therefore makes their bufferevents itself and keeps one reference to each: a bufferevent that
  * evhttp has let go of has lost its callbacks.  A full door does not accept; what waits does so in
- * the kernel's backlog. */
+ * the kernel's backlog.
+ *
+ * Its time-out starts anew with each byte: who sends his head a byte at a time would keep his place
+ * for hours.  A whole request has a deadline of its own. */
 
 static bool
 is_let_go(struct bufferevent *b)
@@ -53,19 +57,59 @@ is_let_go(struct bufferevent *b)
 static void
 door_sweep(struct door *d)
 {
+    uint64_t now_ms = d->control->source.now(d->control->source.ctx).mono_ms;
     size_t kept = 0;
 
     for (size_t i = 0; i < d->count; i++) {
-        if (is_let_go(d->held[i]))
-            bufferevent_decref(d->held[i]);
-        else
-            d->held[kept++] = d->held[i];
+        struct held *h = &d->held[i];
+
+        if (is_let_go(h->b)) {
+            bufferevent_decref(h->b);
+            continue;
+        }
+        if (!h->is_served && now_ms - h->since_ms >= REQUEST_MS)
+            shutdown(bufferevent_getfd(h->b), SHUT_RDWR); /* evhttp then closes it */
+        d->held[kept++] = *h;
     }
     d->count = kept;
     if (d->is_full && d->count < d->control->conf.max_connections) {
         d->is_full = false;
         evconnlistener_enable(d->listener);
     }
+}
+
+static struct held *
+held_of(struct door *d, struct evhttp_request *request)
+{
+    const struct bufferevent *b =
+        evhttp_connection_get_bufferevent(evhttp_request_get_connection(request));
+
+    for (size_t i = 0; i < d->count; i++)
+        if (d->held[i].b == b)
+            return &d->held[i];
+    return NULL;
+}
+
+static void
+on_answered(struct evhttp_request *request, void *ctx)
+{
+    struct door *d = ctx;
+    struct held *h = held_of(d, request);
+
+    if (!h)
+        return;
+    h->is_served = false;
+    h->since_ms = d->control->source.now(d->control->source.ctx).mono_ms;
+}
+
+void
+door_on_request(struct door *d, struct evhttp_request *request)
+{
+    struct held *h = held_of(d, request);
+
+    if (h)
+        h->is_served = true;
+    evhttp_request_set_on_complete_cb(request, on_answered, d);
 }
 
 static void
@@ -101,7 +145,8 @@ on_connection(struct event_base *base, void *ctx)
         return NULL;
     if (d->count < DOOR_CONNECTIONS_MAX) {
         bufferevent_incref(b);
-        d->held[d->count++] = b;
+        d->held[d->count++] = (struct held){
+            .b = b, .since_ms = d->control->source.now(d->control->source.ctx).mono_ms};
         arm_sweep(d->control);
     }
     if (d->count >= d->control->conf.max_connections) {
@@ -145,7 +190,7 @@ door_close(struct door *d)
         evhttp_free(d->http);
     d->http = NULL;
     for (size_t i = 0; i < d->count; i++)
-        bufferevent_decref(d->held[i]);
+        bufferevent_decref(d->held[i].b);
     d->count = 0;
 }
 

@@ -22,6 +22,13 @@ struct evhttp_request;
 
 #define DOOR_CONNECTIONS_MAX 256
 
+/** A connection; see control.c. */
+struct held {
+    struct bufferevent *b; /* a reference */
+    uint64_t since_ms; /* from when on a request is waited for: it was made, or had its answer */
+    bool is_served;    /* a request is here whole and has no answer yet */
+};
+
 /** One of the two places where requests come in. */
 struct door {
     struct control *control;
@@ -30,7 +37,7 @@ struct door {
     struct evhttp *http;
     struct evconnlistener *listener; /* owned by @http */
     size_t count;
-    struct bufferevent *held[DOOR_CONNECTIONS_MAX]; /* one reference each, see control.c */
+    struct held held[DOOR_CONNECTIONS_MAX];
 };
 
 struct control {
@@ -52,6 +59,9 @@ struct control {
     size_t waiting_count;
     struct list_node waiting; /* struct waiting */
 };
+
+/** door_on_request - a request is here whole: its connection has kept its deadline. */
+void door_on_request(struct door *d, struct evhttp_request *request);
 
 /* ---- answers ----------------------------------------------------------------------------------
  */

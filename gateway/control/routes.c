@@ -1,10 +1,12 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "gateway/control/control_internal.h"
+#include "gateway/control/host.h"
 
 /* ---- answers ----------------------------------------------------------------------------------
  */
@@ -17,6 +19,14 @@ answer(struct evhttp_request *request, int code, const char *type, struct evbuff
     evhttp_add_header(headers, "Content-Type", type);
     evhttp_add_header(headers, "Cache-Control", "no-store");
     evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+    if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD) {
+        /* RFC 9110 section 9.3.2: as GET, without the content, which the library would send */
+        char bytes[24];
+
+        snprintf(bytes, sizeof(bytes), "%zu", evbuffer_get_length(body));
+        evhttp_add_header(headers, "Content-Length", bytes);
+        body = NULL;
+    }
     evhttp_send_reply(request, code, NULL, body);
 }
 
@@ -329,7 +339,17 @@ routes_on_request(struct evhttp_request *request, void *ctx)
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
     const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
     const struct route *found = NULL;
+    int refused = d->is_read_only ? host_check(request, d->control->source.name) : 0;
 
+    door_on_request(d, request);
+    if (refused) {
+        answer_json(request, refused,
+                    json_pack("{s:s, s:i}", "error",
+                              refused == 421 ? "Host: neither this address, localhost nor the node"
+                                             : "Host: missing, or several",
+                              "code", status_number(ST_MALFORMED)));
+        return;
+    }
     for (size_t i = 0; path && i < sizeof(route) / sizeof(route[0]); i++)
         if (strcmp(path, route[i].path) == 0)
             found = &route[i];

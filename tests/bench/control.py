@@ -45,7 +45,7 @@ class Resolver:
     def __init__(self, path, uri, every_s=0.004):
         self.path, self.every_s = path, every_s
         what = f"/v1/resolve?uri={urllib.parse.quote(uri)}&cache=no&hops=no"
-        self.request = f"GET {what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+        self.request = f"GET {what} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
         self.open, self.next_s = {}, 0.0
         self.asked = 0
 

@@ -421,7 +421,7 @@ START_TEST(changes_reach_the_daemon_and_refusals_come_back)
 }
 END_TEST
 
-#define GET_HTTP(path) "GET " path " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+#define GET_HTTP(path) "GET " path " HTTP/1.1\r\nHost: " HTTP "\r\nConnection: close\r\n\r\n"
 
 START_TEST(http_shows_and_changes_nothing)
 {
@@ -433,7 +433,7 @@ START_TEST(http_shows_and_changes_nothing)
     ask_http(GET_HTTP("/v1/status"), reply, sizeof(reply));
     ck_assert_ptr_nonnull(strstr(reply, "HTTP/1.1 200"));
     ck_assert_ptr_nonnull(strstr(reply, "\"gw1.bupt\""));
-    ask_http("POST /v1/leave HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    ask_http("POST /v1/leave HTTP/1.1\r\nHost: " HTTP "\r\nConnection: close\r\n"
              "Content-Length: 0\r\n\r\n",
              reply, sizeof(reply));
     ck_assert_ptr_nonnull(strstr(reply, "HTTP/1.1 403"));
@@ -461,6 +461,94 @@ START_TEST(http_shows_and_changes_nothing)
     ck_assert_ptr_null(strstr(reply, " 200 "));
     ask_http(GET_HTTP("/v1/status"), reply, sizeof(reply));
     ck_assert_ptr_nonnull(strstr(reply, "HTTP/1.1 200"));
+}
+END_TEST
+
+START_TEST(http_is_asked_by_a_name_of_its_own)
+{
+    static char reply[65536];
+    char raw[300];
+    const struct {
+        const char *target, *fields, *expected;
+    } it[] = {
+        {"/v1/status", "Host: " HTTP "\r\n", "HTTP/1.1 200"},
+        {"/v1/status", "Host: " HTTP_IP "\r\n", "HTTP/1.1 200"},
+        {"/v1/status", "Host: LocalHost:18084\r\n", "HTTP/1.1 200"},
+        {"/v1/status", "Host: gw1.bupt\r\n", "HTTP/1.1 200"},
+        {"/v1/status", "Host: evil.example:18084\r\n", "HTTP/1.1 421"},
+        {"/metrics", "Host: 127.88.0.2:18084\r\n", "HTTP/1.1 421"},
+        {"/", "Host: " HTTP_IP ".evil.example\r\n", "HTTP/1.1 421"},
+        {"/", "Host: localhost:80@evil.example\r\n", "HTTP/1.1 421"},
+        {"/", "Host: [::1\r\n", "HTTP/1.1 421"},
+        {"http://evil.example/", "Host: " HTTP "\r\n", "HTTP/1.1 421"},
+        {"/", "", "HTTP/1.1 400"},
+        {"/", "Host: localhost\r\nHost: evil.example\r\n", "HTTP/1.1 400"},
+    };
+
+    played.conf.http = HTTP;
+    played_open();
+    for (size_t i = 0; i < sizeof(it) / sizeof(it[0]); i++) {
+        snprintf(raw, sizeof(raw), "GET %s HTTP/1.1\r\n%sConnection: close\r\n\r\n", it[i].target,
+                 it[i].fields);
+        ask_http(raw, reply, sizeof(reply));
+        ck_assert_msg(strncmp(reply, it[i].expected, 12) == 0, "%s: %.40s", raw, reply);
+    }
+}
+END_TEST
+
+START_TEST(head_has_no_body)
+{
+    static char reply[65536];
+    const char *path[] = {"/", "/metrics", "/v1/status", "/nothing"};
+    char raw[200];
+
+    played.conf.http = HTTP;
+    played_open();
+    for (size_t i = 0; i < sizeof(path) / sizeof(path[0]); i++) {
+        snprintf(raw, sizeof(raw),
+                 "HEAD %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path[i]);
+        ask_http(raw, reply, sizeof(reply));
+        const char *end = strstr(reply, "\r\n\r\n");
+        const char *length = strstr(reply, "Content-Length: ");
+        ck_assert_msg(end && end[4] == '\0', "%s: %s", path[i], reply);
+        ck_assert(length && length[16] >= '1' && length[16] <= '9'); /* that of the GET */
+    }
+}
+END_TEST
+
+/* Turns until the far end has closed; false if it does not within a second or so. */
+static bool
+is_closed(int fd)
+{
+    char byte;
+
+    for (unsigned i = 0; i < 150; i++) {
+        turn();
+        if (recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0)
+            return true;
+    }
+    return false;
+}
+
+START_TEST(a_slow_head_has_a_deadline)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    static const char head[] = "GET /v1/status HTTP/1.1\r\nX-Slow: ";
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    played_open();
+    snprintf(to.sun_path, sizeof(to.sun_path), "%s", played.socket_path);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    ck_assert_int_eq(send(fd, head, sizeof(head) - 1, MSG_NOSIGNAL), sizeof(head) - 1);
+    for (unsigned i = 0; i < 5; i++) {
+        ck_assert(!is_closed(fd)); /* the first time: accepted, since now */
+        played.now_is.mono_ms += 5000;
+        ck_assert_int_eq(send(fd, "x", 1, MSG_NOSIGNAL), 1);
+    }
+    played.now_is.mono_ms += 5001;
+    ck_assert(is_closed(fd));
+    close(fd);
+    json_decref(expect_answer("GET", "/v1/status", NULL, 200));
 }
 END_TEST
 
@@ -543,7 +631,7 @@ END_TEST
 
 START_TEST(a_client_that_goes_away_is_forgotten)
 {
-    const char *request = "GET /v1/calls HTTP/1.1\r\nHost: x\r\n\r\n";
+    const char *request = "GET /v1/calls HTTP/1.1\r\nHost: " HTTP "\r\n\r\n";
     struct bridge_message *m = bridge_new(BRIDGE_REPORT, 0, 0, 0);
     int fd;
 
@@ -599,6 +687,9 @@ main(void)
     tcase_add_test(tc, bad_requests_are_refused);
     tcase_add_test(tc, changes_reach_the_daemon_and_refusals_come_back);
     tcase_add_test(tc, http_shows_and_changes_nothing);
+    tcase_add_test(tc, http_is_asked_by_a_name_of_its_own);
+    tcase_add_test(tc, head_has_no_body);
+    tcase_add_test(tc, a_slow_head_has_a_deadline);
     tcase_add_test(tc, the_socket_is_private_and_a_stale_one_is_replaced);
     tcase_add_test(tc, connections_are_bounded);
     tcase_add_test(tc, a_client_that_goes_away_is_forgotten);
