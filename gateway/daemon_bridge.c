@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "gateway/daemon_internal.h"
+#include "gateway/heap.h"
 
 enum { BINDINGS_LIFETIME_MS = 2000, TURN_MESSAGES_MAX = 256 };
 enum { LOCATE_LEAST_MS = 500, LOCATE_MOST_MS = 4500 };
@@ -334,6 +335,7 @@ on_bridge_message(struct daemon *d, struct bridge_message *m)
         d->load.registrations = m->registrations;
         control_set_load(d->control, m->calls, m->registrations);
         control_set_counters(d->control, &m->counters);
+        heap_on_load(daemon_now().mono_ms, m->counters.finished);
         break;
     case BRIDGE_REPORT:
         control_on_report(d->control, m);

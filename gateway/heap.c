@@ -7,6 +7,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+static uintptr_t first;      /* where the huge pages begin; 0: not yet */
+static bool has_small_pages; /* between two waves */
+
 enum { STEP_BYTES = 64 << 20, KEPT_BYTES = 64 << 20, HUGE_BYTES = 2 << 20 };
 
 void
@@ -33,5 +36,47 @@ heap_follow(void)
         return;
     /* without huge pages it is refused, and all is as it was */
     (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE); // NOLINT: an address of our own heap
+    if (first == 0 || begin < first)
+        first = begin;
     told = end & ~(uintptr_t)(HUGE_BYTES - 1);
+}
+
+bool
+heap_is_ebb(struct heap_wave *wave, uint64_t now_ms, uint64_t finished, size_t in_use_bytes)
+{
+    if (now_ms - wave->looked_ms < HEAP_LOOK_MS)
+        return false;
+    wave->looked_ms = now_ms;
+    if (in_use_bytes > wave->peak_bytes)
+        wave->peak_bytes = in_use_bytes;
+    if (finished > HEAP_BUSY_FINISHED || wave->peak_bytes - in_use_bytes < HEAP_WAVE_BYTES)
+        return false;
+    wave->peak_bytes = in_use_bytes;
+    return true;
+}
+
+/* What khugepaged finds with a page in it, it makes whole. */
+static void
+set_pages(int advice)
+{
+    uintptr_t end = (uintptr_t)sbrk(0) & ~(uintptr_t)(HUGE_BYTES - 1);
+
+    if (first && end > first)
+        (void)madvise((void *)first, end - first, advice); // NOLINT: an address of our own heap
+    has_small_pages = advice == MADV_NOHUGEPAGE;
+}
+
+void
+heap_on_load(uint64_t now_ms, uint64_t finished)
+{
+    static struct heap_wave wave;
+
+    if (has_small_pages && finished > HEAP_BUSY_FINISHED)
+        set_pages(MADV_HUGEPAGE);
+    if (now_ms - wave.looked_ms < HEAP_LOOK_MS)
+        return;
+    if (!heap_is_ebb(&wave, now_ms, finished, mallinfo2().uordblks))
+        return;
+    set_pages(MADV_NOHUGEPAGE);
+    malloc_trim(0);
 }
