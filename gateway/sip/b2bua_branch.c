@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/cancel.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/limits.h"
 
@@ -59,21 +60,26 @@ send_initial(void *ctx, unsigned branch)
 }
 
 static void
+send_cancel(const struct b2bua_branch *b)
+{
+    cancel_send(b->target.agent, b->orq, b->target.tport, b->reason);
+}
+
+static void
 cancel(void *ctx, unsigned branch)
 {
     struct b2bua_call *c = ctx;
     struct b2bua_branch *b = c->initial->branch[branch];
-    const sip_t *reason = c->in_hand ? sip_object(c->in_hand) : NULL;
 
     if (!b->orq)
         return;
+    if (!b->reason && c->in_hand)
+        b->reason = cancel_reason(sip_object(c->in_hand));
     if (!b->is_heard) { /* RFC 3261 section 9.1: not before a provisional answer */
         b->is_cancel_due = true;
         return;
     }
-    if (reason && reason->sip_status && reason->sip_status->st_status >= 300)
-        reason = NULL; /* nobody has answered */
-    b2bua_send_cancel(&b->target, b->orq, reason);
+    send_cancel(b);
 }
 
 static void
@@ -349,7 +355,7 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
         call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
     } else if (!is_ours && !verify(b, msg)) {
         if (sip->sip_status->st_status < 200 && call_kind(c->core) == CALL_SESSION)
-            b2bua_send_cancel(&b->target, b->orq, NULL);
+            send_cancel(b);
         nta_outgoing_destroy(b->orq);
         b->orq = NULL;
         call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
@@ -358,7 +364,7 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
         step_branch(b, sip, is_ours);
         if (b->is_cancel_due && sip->sip_status->st_status < 200 && b->orq) {
             b->is_cancel_due = false;
-            b2bua_send_cancel(&b->target, b->orq, NULL);
+            send_cancel(b);
         }
     }
     if (b->orq && (!sip || sip->sip_status->st_status >= 200)) {

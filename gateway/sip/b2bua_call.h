@@ -137,6 +137,7 @@ struct b2bua_branch {
     bool is_verified;   /* the far gateway is who it should be */
     bool is_heard;      /* a provisional answer came: CANCEL may follow */
     bool is_cancel_due; /* CANCEL as soon as it may */
+    char *reason;       /* of that CANCEL; or NULL */
     bool is_counted;    /* by the limit of INVITEs under way to one phone */
     struct sip_target target;
     char *request_uri; /* the target's */
@@ -171,6 +172,7 @@ struct b2bua_exchange {
     bool is_last;   /* a NOTIFY that ends its subscription */
     bool is_heard;
     bool is_cancel_due;
+    char *reason;   /* of that CANCEL; or NULL */
     bool has_moved; /* sent again to the gateway that took over */
     struct list_node silent_link;
     uint64_t doubt_ms;   /* when its silence is looked at next */
@@ -407,12 +409,6 @@ msg_t *b2bua_own_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog
                          sip_method_t method, uint32_t cseq);
 
 /**
- * b2bua_cancel_request - the CANCEL of a client transaction (RFC 3261 section 9.1)
- * @reason: the caller's CANCEL, whose Reason is passed on; or the 2xx of another branch; or NULL
- */
-msg_t *b2bua_cancel_request(nta_outgoing_t *orq, const sip_t *reason);
-
-/**
  * b2bua_pass_response - answer a request of @leg with a response of the other leg
  * @to_tag: set where the request had none
  */
@@ -500,8 +496,6 @@ void b2bua_exchange_free(struct b2bua_exchange *x);
 void b2bua_exchange_move(struct b2bua_call *c, enum call_leg leg);
 /** b2bua_exchange_tick - a far gateway that says nothing may be dead: ask who has its place */
 void b2bua_exchange_tick(struct b2bua *b, uint64_t now_ms);
-/** b2bua_send_cancel - CANCEL, once a provisional answer was heard; see b2bua_cancel_request() */
-void b2bua_send_cancel(const struct sip_target *target, nta_outgoing_t *orq, const sip_t *reason);
 void b2bua_say_bye(struct b2bua_call *c, enum call_leg leg, uint8_t dialog);
 
 #endif

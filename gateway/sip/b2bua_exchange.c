@@ -3,28 +3,10 @@
 #include <string.h>
 
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/cancel.h"
 #include "gateway/sip/header_policy.h"
 
-/* ---- CANCEL and BYE of our own ---- */
-
-void
-b2bua_send_cancel(const struct sip_target *target, nta_outgoing_t *orq, const sip_t *reason)
-{
-    msg_t *msg = b2bua_cancel_request(orq, reason);
-    const url_t *route = nta_outgoing_route_uri(orq);
-    nta_outgoing_t *cancel;
-
-    if (!msg)
-        return;
-    /* NTA's own CANCEL completes the INVITE at once: over TLS its 487 would find nobody */
-    cancel = nta_outgoing_mcreate(
-        target->agent->nta, NULL, NULL, (url_string_t *)route, msg,
-        NTATAG_BRANCH_KEY(sip_object(msg)->sip_via->v_branch), NTATAG_USER_VIA(1),
-        TAG_IF(target->tport && tport_is_clear_to_send(target->tport), NTATAG_TPORT(target->tport)),
-        TAG_END());
-    if (!cancel)
-        msg_destroy(msg);
-}
+/* ---- BYE of our own ---- */
 
 void
 b2bua_say_bye(struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
@@ -85,6 +67,7 @@ b2bua_exchange_free(struct b2bua_exchange *x)
             sip_reply(x->irq, x->is_invite ? 487 : 481, NULL, 0);
         nta_incoming_destroy(x->irq);
     }
+    free(x->reason);
     free(x);
 }
 
@@ -357,13 +340,22 @@ end_unusable(struct b2bua_exchange *x)
     call_hang_up(c->core, sip_moment(c->b2bua->sip), "an end cannot be reached");
 }
 
+/** CANCEL its INVITE, which has been heard of. */
+static void
+send_cancel(const struct b2bua_exchange *x, const struct b2bua_peer *to)
+{
+    struct sip_target target;
+
+    b2bua_peer_target(x->call->b2bua, to, &target);
+    cancel_send(target.agent, x->orq, target.tport, x->reason);
+}
+
 static void
 on_real_response(struct b2bua_exchange *x, const sip_t *sip)
 {
     struct b2bua_call *c = x->call;
     struct call_response r = {.status = sip->sip_status->st_status, .dialog = x->dialog};
     struct b2bua_peer *p = b2bua_peer_of(c, b2bua_other(x->from), x->dialog);
-    struct sip_target target;
 
     x->is_heard = true;
     list_remove(&x->silent_link);
@@ -378,8 +370,7 @@ on_real_response(struct b2bua_exchange *x, const sip_t *sip)
     }
     if (x->is_cancel_due && r.status < 200 && p) {
         x->is_cancel_due = false;
-        b2bua_peer_target(c->b2bua, p, &target);
-        b2bua_send_cancel(&target, x->orq, NULL);
+        send_cancel(x, p);
     }
     step_exchange(x, &r);
 }
@@ -419,17 +410,17 @@ on_exchange_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t
 {
     struct b2bua_exchange *x = (struct b2bua_exchange *)(void *)magic;
     struct b2bua_peer *p = b2bua_peer_of(x->call, b2bua_other(x->from), x->dialog);
-    struct sip_target target;
 
     (void)irq;
     if (!sip || sip->sip_request->rq_method != sip_method_cancel || !x->orq || !p)
         return 0;
+    if (!x->reason)
+        x->reason = cancel_reason(sip);
     if (!x->is_heard) {
         x->is_cancel_due = true;
         return 0;
     }
-    b2bua_peer_target(x->call->b2bua, p, &target);
-    b2bua_send_cancel(&target, x->orq, sip);
+    send_cancel(x, p);
     return 0;
 }
 

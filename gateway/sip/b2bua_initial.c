@@ -438,6 +438,7 @@ free_branch(struct b2bua_branch *b)
         nta_outgoing_destroy(b->orq);
     b2bua_branch_uncount(b);
     free(b->request_uri);
+    free(b->reason);
     if (b->target.tport)
         tport_unref(b->target.tport);
     free(b);

@@ -330,38 +330,6 @@ b2bua_own_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, sip_m
     return msg;
 }
 
-msg_t *
-b2bua_cancel_request(nta_outgoing_t *orq, const sip_t *reason)
-{
-    msg_t *original = nta_outgoing_getrequest(orq);
-    const sip_t *o = sip_object(original);
-    msg_t *msg = msg_create(sip_default_mclass(), 0);
-    sip_t *sip = msg ? sip_object(msg) : NULL;
-    sip_via_t via[1];
-
-    if (sip && o && o->sip_via) {
-        *via = *o->sip_via;
-        via->v_next = NULL;
-        sip_add_tl(
-            msg, sip,
-            SIPTAG_REQUEST(sip_request_create(msg_home(msg), SIP_METHOD_CANCEL,
-                                              (url_string_t *)o->sip_request->rq_url, NULL)),
-            SIPTAG_VIA(via), SIPTAG_FROM(o->sip_from), SIPTAG_TO(o->sip_to),
-            SIPTAG_CALL_ID(o->sip_call_id), SIPTAG_ROUTE(o->sip_route),
-            SIPTAG_CSEQ(sip_cseq_create(msg_home(msg), o->sip_cseq->cs_seq, SIP_METHOD_CANCEL)),
-            SIPTAG_MAX_FORWARDS_STR("70"),
-            SIPTAG_REASON(reason && reason->sip_request ? reason->sip_reason : NULL),
-            TAG_IF(reason && reason->sip_status,
-                   SIPTAG_REASON_STR("SIP;cause=200;text=\"Call completed elsewhere\"")),
-            TAG_END());
-    }
-    msg_destroy(original);
-    if (sip && sip->sip_request && sip->sip_via && sip->sip_cseq)
-        return msg;
-    msg_destroy(msg);
-    return NULL;
-}
-
 /* Headers that stand in a list, in the list's order.  sip_add_dup() puts each Via and Record-Route
  * before the one it put last. */
 static int

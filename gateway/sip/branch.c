@@ -5,6 +5,7 @@
 
 #include <sofia-sip/sip_util.h>
 
+#include "gateway/sip/cancel.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
@@ -80,6 +81,18 @@ branch_drop(struct branch *b)
     free(b);
 }
 
+/* Over the connection of its INVITE, if that has one of its own. */
+static void
+send_cancel(const struct branch *b)
+{
+    tport_t *tport = nta_outgoing_transport(b->orq);
+    bool is_connection = tport && tport_is_secondary(tport);
+
+    cancel_send(b->agent, b->orq, is_connection ? tport : NULL, b->forward->reason);
+    if (tport)
+        tport_unref(tport);
+}
+
 void
 branch_cancel(struct branch *b)
 {
@@ -94,7 +107,7 @@ branch_cancel(struct branch *b)
     if (!b->has_answer)
         return;
     b->is_cancelled = true;
-    sip_cancel(b->agent, b->orq);
+    send_cancel(b);
     list_remove(&b->watch);
     b->due_ms = sip_moment(p->sip).mono_ms + CANCEL_WAIT_MS;
     list_append(&p->cancel_watch, &b->watch);
@@ -175,6 +188,8 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
         forward_to_gateway(f, false);
         return;
     }
+    if (!is_ours && status >= 600)
+        forward_reason(f, sip_object(msg));
     if (is_ours) {
         msg_destroy(msg);
         forward_note(f, status_of_failure(b, status), NULL);
@@ -182,7 +197,7 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
         forward_note(f, status, msg);
     }
     branch_drop(b);
-    if (status >= 600)
+    if (status >= 600 && f->is_invite)
         list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
     forward_finish(f);
 }
@@ -256,6 +271,7 @@ on_success(struct branch *b, msg_t *msg)
 
     note_contact(b, sip_object(msg));
     if (!f->is_answered) {
+        forward_reason(f, sip_object(msg));
         send_up(f, msg);
     } else if (f->is_failed) {
         orphan_hang_up(b->agent, b->orq, sip_object(msg));

@@ -8,6 +8,7 @@
 
 #include "base/map.h"
 #include "gateway/sip/b2bua.h"
+#include "gateway/sip/cancel.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
@@ -90,7 +91,15 @@ forward_free(struct forward *f)
     nta_incoming_destroy(f->irq);
     msg_destroy(f->best);
     msg_destroy(f->msg);
+    free(f->reason);
     free(f);
+}
+
+void
+forward_reason(struct forward *f, const sip_t *cause)
+{
+    if (!f->reason)
+        f->reason = cancel_reason(cause);
 }
 
 void
@@ -456,6 +465,7 @@ on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
     if (!sip || sip->sip_request->rq_method != sip_method_cancel)
         return 0;
     f->is_cancelled = true;
+    forward_reason(f, sip);
     list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
     if (!forward_is_waiting(f)) { /* still asking: nobody else will answer */
         f->is_asking = false;

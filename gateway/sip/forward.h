@@ -64,6 +64,7 @@ struct forward {
     bool is_answered; /* the server transaction is gone, only cancelled branches are left */
     bool is_failed;   /* answered, and not with a 2xx of a branch */
     bool is_cancelled;
+    char *reason; /* of the CANCELs of its branches; NULL for none */
     bool is_asking;
     bool is_from_cache;           /* the bindings that are tried may be a little old */
     bool is_callee_on_connection; /* of the contact that is being tried */
@@ -88,6 +89,10 @@ struct forward {
 
 /** forward_end - the answer is sent: cancel what is left; freed once that has ended too. */
 void forward_end(struct forward *f);
+
+/** forward_reason - its branches are cancelled because of @cause: see cancel_reason(); what was
+ * said first stays. */
+void forward_reason(struct forward *f, const sip_t *cause);
 
 /** forward_free - at once, whatever is left. */
 void forward_free(struct forward *f);

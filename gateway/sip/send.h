@@ -35,12 +35,4 @@ nta_outgoing_t *sip_send_branch(const struct sip_target *target, msg_t *msg, con
  */
 void sip_pack(msg_t *msg, enum sip_side side);
 
-/**
- * sip_cancel - CANCEL an INVITE that has a provisional answer and no final one
- *
- * NTA's own CANCEL ends the INVITE's client transaction at once where the transport is reliable,
- * and its 487 finds nobody; this one leaves it as it is.
- */
-void sip_cancel(struct sip_agent *agent, nta_outgoing_t *orq);
-
 #endif

@@ -264,50 +264,6 @@ sip_send_stateless(struct sip *s, const struct sip_target *target, msg_t *msg)
         msg_destroy(msg);
 }
 
-static msg_t *
-cancel_message(const sip_t *invite)
-{
-    msg_t *msg = msg_create(sip_default_mclass(), 0);
-    sip_t *sip = msg ? sip_object(msg) : NULL;
-    sip_via_t via[1] = {*invite->sip_via};
-    su_home_t *home = msg ? msg_home(msg) : NULL;
-    int added = -1;
-
-    via->v_next = NULL; /* RFC 3261 section 9.1: the one Via of the request that is cancelled */
-    if (sip)
-        added = sip_add_tl(
-            msg, sip,
-            SIPTAG_REQUEST(sip_request_create(home, SIP_METHOD_CANCEL,
-                                              (url_string_t *)invite->sip_request->rq_url, NULL)),
-            SIPTAG_VIA(via), SIPTAG_FROM(invite->sip_from), SIPTAG_TO(invite->sip_to),
-            SIPTAG_CALL_ID(invite->sip_call_id), SIPTAG_ROUTE(invite->sip_route),
-            SIPTAG_CSEQ(sip_cseq_create(home, invite->sip_cseq->cs_seq, SIP_METHOD_CANCEL)),
-            SIPTAG_MAX_FORWARDS_STR("70"), TAG_END());
-    if (added >= 0 && sip->sip_request && sip->sip_via && sip->sip_cseq)
-        return msg;
-    msg_destroy(msg);
-    return NULL;
-}
-
-void
-sip_cancel(struct sip_agent *agent, nta_outgoing_t *orq)
-{
-    msg_t *invite = nta_outgoing_getrequest(orq);
-    tport_t *tport = nta_outgoing_transport(orq);
-    msg_t *msg = invite && sip_object(invite)->sip_via ? cancel_message(sip_object(invite)) : NULL;
-
-    if (msg && !nta_outgoing_mcreate(
-                   agent->nta, NULL, NULL, (url_string_t *)nta_outgoing_route_uri(orq), msg,
-                   NTATAG_BRANCH_KEY(sip_object(msg)->sip_via->v_branch), NTATAG_USER_VIA(1),
-                   TAG_IF(tport && tport_is_secondary(tport) && tport_is_clear_to_send(tport),
-                          NTATAG_TPORT(tport)),
-                   TAG_END()))
-        msg_destroy(msg);
-    if (tport)
-        tport_unref(tport);
-    msg_destroy(invite);
-}
-
 void
 sip_reply(nta_incoming_t *irq, int status, const char *phrase, unsigned retry_after_s)
 {

@@ -283,6 +283,108 @@ def own_agents(node):
         close(alice, bob)
 
 
+# ---- why an INVITE is cancelled (RFC 3326) -------------------------------------------------------------
+
+WHY = [("Reason", 'SIP;cause=487;text="not, now"'), ("Reason", 'Q.850;cause=16;text="Normal, really", X;cause=1')]
+ALL_OF_WHY = 'SIP;cause=487;text="not, now",Q.850;cause=16;text="Normal, really",X;cause=1'
+
+
+def reason_of(cancel):
+    return ",".join(cancel.all("reason")).replace(", Q", ",Q").replace(", X", ",X").replace(" ;", ";")
+
+
+def cancelled(phone, invite, tag):
+    """The phone takes its CANCEL; the Reason that stands in it."""
+    cancel = phone.expect_request("CANCEL")
+    phone.answer(cancel, 200, "OK", tag)
+    phone.answer(invite, 487, "Request Terminated", tag)
+    phone.expect_request("ACK")
+    return reason_of(cancel)
+
+
+def reason_is_kept(caller_node, callee_node, transport, is_early):
+    """The caller's, whether or not the callee has answered anything when he cancels."""
+    alice, bob = phone("alice", caller_node, transport), phone("bob", callee_node)
+    try:
+        sent = alice.request("INVITE", bob.uri, body=alice.sdp())
+        invite = bob.expect_request("INVITE")
+        if not is_early:
+            bob.answer(invite, 180, "Ringing", "b1")
+            alice.expect_status(180)
+        alice.cancel(bob.uri, sent, WHY)
+        alice.expect_status(200, "CANCEL")
+        if is_early:
+            bob.expect_nothing("CANCEL", lambda m: m.method == "CANCEL", 0.3)
+            bob.answer(invite, 180, "Ringing", "b1")
+        expect_equal("Reason", cancelled(bob, invite, "b1"), ALL_OF_WHY)
+        alice.ack_failure(bob.uri, sent, alice.expect_status(487))
+    finally:
+        close(alice, bob)
+
+
+def reason_of_a_fork(caller_node, callee_node, status, reason, is_early):
+    """Two phones ring, one answers; the other hears why it stops."""
+    alice, bob, other = phone("alice", caller_node), phone("bob", callee_node), phone("bob", callee_node)
+    try:
+        sent = alice.request("INVITE", bob.uri, body=alice.sdp())
+        invite, lost = bob.expect_request("INVITE"), other.expect_request("INVITE")
+        if not is_early:
+            other.answer(lost, 180, "Ringing", "b2")
+            alice.expect_status(180)
+        bob.answer(invite, status, "X", "b1", body=bob.sdp() if status == 200 else "")
+        if is_early:
+            bob.expect_request("ACK") if status != 200 else alice.expect_status(200)
+            other.answer(lost, 180, "Ringing", "b2")
+        expect_equal("Reason", cancelled(other, lost, "b2"), reason)
+        answer = alice.expect(str(status), lambda m: m.status == status) if not (is_early and status == 200) else None
+        if status != 200:
+            alice.ack_failure(bob.uri, sent, answer)
+    finally:
+        close(alice, bob, other)
+
+
+def reason_of_a_reinvite(caller_node, callee_node, is_early):
+    alice, bob = phone("alice", caller_node), phone("bob", callee_node)
+    try:
+        mine, _, _ = establish(alice, bob)
+        sent = alice.in_dialog(mine, "INVITE", body=alice.sdp(3))
+        invite = bob.expect_request("INVITE")
+        if not is_early:
+            bob.answer(invite, 180, "Ringing")
+            alice.expect_status(180)
+        alice.write("CANCEL", mine.target, [(k, sent[k]) for k in ("Via", "Max-Forwards", "From", "To", "Call-ID")] +
+                    [("CSeq", f"{mine.sequence} CANCEL"), *(("Route", r) for r in mine.routes), *WHY])
+        alice.expect_status(200, "CANCEL")
+        if is_early:
+            bob.answer(invite, 180, "Ringing")
+        expect_equal("Reason", cancelled(bob, invite, "b1"), ALL_OF_WHY)
+        alice.ack_failure(mine.target, sent, alice.expect_status(487))
+        end_call(alice, mine, bob)
+    finally:
+        close(alice, bob)
+
+
+def expect_equal(what, got, wanted):
+    if got != wanted:
+        raise LabError(f"{what} is {got!r}, not {wanted!r}")
+
+
+def reasons(tests, near, other, far):
+    places = (("this node", near), ("another node", other), ("another overlay", far))
+    for where, callee in places:
+        for is_early in (True, False):
+            when = "before" if is_early else "after"
+            tests.run(f"Reason of CANCEL {when} the 180, to {where}", reason_is_kept, near, callee,
+                      "tcp" if callee is other else "udp", is_early)
+        for status, reason in ((200, 'SIP;cause=200;text="Call completed elsewhere"'),
+                               (603, 'SIP;cause=603;text="Decline"')):
+            tests.run(f"Reason where another phone says {status}, to {where}", reason_of_a_fork, near, callee,
+                      status, reason, callee is near)
+    for is_early in (True, False):
+        tests.run(f"Reason of a cancelled re-INVITE, {'before' if is_early else 'after'} its 180",
+                  reason_of_a_reinvite, near, far, is_early)
+
+
 def main():
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
@@ -308,6 +410,7 @@ def main():
             tests.run(f"anonymous, unknown or ambiguous, {transport}", anonymous_unknown, near, far, transport)
         told_gateway(tests, west, spies)
         tests.run("mailbox and published state", own_agents, near)
+        reasons(tests, near, east.gateway(), far)
     return tests.end()
 
 

@@ -189,10 +189,10 @@ class Agent:
         self.write(method, uri, [*sent.items(), *extra], body, content_type)
         return sent
 
-    def cancel(self, uri, sent):
+    def cancel(self, uri, sent, extra=()):
         number = sent["CSeq"].split()[0]
         self.write("CANCEL", uri, [(k, sent[k]) for k in ("Via", "Max-Forwards", "From", "To", "Call-ID")] +
-                   [("CSeq", f"{number} CANCEL")])
+                   [("CSeq", f"{number} CANCEL"), *extra])
 
     def ack_failure(self, uri, sent, response):
         number = sent["CSeq"].split()[0]
