@@ -114,7 +114,7 @@ def stores(tests, lab, spy):
     foreign = dict(is_ring=True, under="overlay@east")
     own = dict(is_ring=True, under="overlay@west")
     ours = node.ctl("status")["node"]["node_id"]
-    refused = r"Store from [0-9a-f]{32} \(\S+\) refused"
+    refused = r"Store from [0-9a-f]{32} refused: .*sent by overlay@west"
     for title, deed, options in (
             ("an entry under another overlay's name", "store-foreign", foreign),
             ("the same as a copy", "store-foreign-copy", foreign),
