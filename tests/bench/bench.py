@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 
-import floods
 from dial import Dialler
 from measure import Load, cpu_s, median_and_p99, memory_kib, register, version
 from lab import LabError
@@ -289,10 +288,8 @@ def parse_options():
     parser.add_argument("--rate-seconds", type=float, default=2.0)
     parser.add_argument("--memory-rate", type=int, default=60)
     parser.add_argument("--phones", type=int, default=1500)
-    parser.add_argument("--only", default="cpu,delay,rate,memory,floods",
-                        help="which of cpu,delay,rate,memory,floods")
-    parser.add_argument("--floods", default=",".join(floods.ROWS), help="which of " + ",".join(floods.ROWS))
-    parser.add_argument("--flood-wait", type=int, default=60, help="seconds until a flood's memory is read again")
+    parser.add_argument("--only", default="cpu,delay,rate,memory",
+                        help="which of cpu,delay,rate,memory")
     return parser.parse_args()
 
 
@@ -322,7 +319,7 @@ def main():
         if "memory" in options.only:  # first: a heap that others have used tells nothing
             bench.memory_table()
             bench.peer_memory()
-        if options.only not in ("rate", "floods"):
+        if options.only != "rate":
             bench.register_users()
         if "cpu" in options.only:
             bench.cpu_table("Inside one overlay, warm", ("kamailio", "inside"))
@@ -333,8 +330,6 @@ def main():
             bench.delay_table()
         if "rate" in options.only:
             bench.rate_table()
-        if "floods" in options.only:
-            floods.table(bench.subject, bench.load, options.floods.split(","), options.flood_wait)
     except (LabError, OSError) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
