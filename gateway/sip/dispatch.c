@@ -162,7 +162,9 @@ refuse(struct sip_agent *agent, msg_t *msg, const sip_t *sip, const struct sip_s
         msg_destroy(msg);
         return;
     }
-    nta_msg_treply(agent->nta, msg, why->status, why->phrase,
+    /* One that was held has no transport any longer that the library would know of: by its Via it
+     * would find none, or another (RFC 3261 section 18.2.2). */
+    nta_msg_treply(agent->nta, msg, why->status, why->phrase, NTATAG_TPORT(sender->tport),
                    TAG_IF(why->status == 420, SIPTAG_UNSUPPORTED(sip->sip_proxy_require)),
                    TAG_IF(is_busy, SIPTAG_RETRY_AFTER_STR("5")), TAG_END());
 }

@@ -27,6 +27,7 @@
 #include "gateway/sip/numeric.h"
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/size.h"
+#include "gateway/sip/stun.h"
 #include "gateway/sip/stranger.h"
 #include "gateway/sip/tls_leak.h"
 
@@ -445,6 +446,7 @@ sip_start(const struct sip_conf *conf, const struct bridge_upward *upward, struc
     family_init();
     method_init();
     size_init();
+    stun_init();
     sip_clock_install();
     su_init();
     quiet_library();

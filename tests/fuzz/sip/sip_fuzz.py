@@ -125,13 +125,22 @@ class Campaign:
             phone.waiting.clear()
             phone.register()
         begin = time.monotonic()
-        dialog, _, _ = establish(self.caller, self.callee, tag=f"h{self.rng.getrandbits(32):x}")
+        try:
+            dialog, _, _ = establish(self.caller, self.callee, tag=f"h{self.rng.getrandbits(32):x}")
+        except LabError as found:
+            raise LabError(f"{found}; the caller heard {self.heard(self.caller)}, the callee {self.heard(self.callee)}") from found
         elapsed = time.monotonic() - begin
         end_call(self.caller, dialog, self.callee)
         self.slowest = max(self.slowest, elapsed)
         self.honest += 1
         if elapsed > HONEST_S:
             raise LabError(f"an honest call took {elapsed:.2f} s")
+
+    @staticmethod
+    def heard(phone):
+        while phone.poll(0):
+            pass
+        return [(m.start, m.get("call-id"), m.get("warning"), m.get("retry-after")) for m in phone.waiting]
 
     def check(self):
         for node in self.lab.nodes():

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""What the SIP fuzzer has found, each in its smallest form."""
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+
+from common import Tests, lab_of
+from lab import LabError, wait_for
+from agent import Agent, end_call, establish
+
+ISLANDS = [("east", "127.94.0", 1)]
+PHONES = "127.94.2"
+COOKIE = b"\x21\x12\xa4\x42"
+ID = b"0123456789ab"
+
+
+def request(me, via, call_id, method="MESSAGE", from_uri="sip:a@elsewhere.example"):
+    return (f"{method} sip:nobody@site.east SIP/2.0\r\nVia: SIP/2.0/{via} {me};branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\n"
+            f"From: <{from_uri}>;tag=1\r\nTo: <sip:nobody@site.east>\r\nCall-ID: {call_id}\r\nCSeq: 1 {method}\r\n"
+            "Content-Length: 0\r\n\r\n").encode()
+
+
+def connect(node, ip):
+    host, port = node.sip.split(":")
+    line = socket.create_connection((host, int(port)), 5, source_address=(ip, 0))
+    line.settimeout(5)
+    return line, f"{ip}:{line.getsockname()[1]}"
+
+
+def held_and_refused(node):
+    """What came while the gateway asks whether it is one still, and is refused then: by the connection it came by, whatever its Via
+    says."""
+    names = ("TCP", "SCTP", "UDP")
+    lines = [connect(node, f"{PHONES}.{n + 1}") for n in range(len(names))]
+    os.kill(node.process.pid, signal.SIGSTOP)
+    for (line, me), name in zip(lines, names):
+        line.sendall(request(me, name, f"held-{name}"))
+    time.sleep(0.5)  # more than it may sleep without asking
+    os.kill(node.process.pid, signal.SIGCONT)
+    for (line, _), name in zip(lines, names):
+        heard = line.recv(65536).decode()
+        if not heard.startswith("SIP/2.0 403 ") or f"Call-ID: held-{name}" not in heard:
+            raise LabError(f"Via {name}: expected 403, got {heard[:200]!r}")
+        line.close()
+    if "asking whether this is still the gateway" not in node.log():
+        raise LabError("it was not stopped for long enough")
+
+
+def keep_alive(node):
+    """STUN from a phone that uses outbound is answered; what begins like it and is none leaves no trace."""
+    host, port = node.sip.split(":")
+    line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    line.bind((f"{PHONES}.8", 0))
+    line.settimeout(5)
+    for garbage in (b"\0", b"\1", b"\0\0", b"\0" * 100, b"\1" * 100, b"\0\2\0\0" + COOKIE + ID, b"\0\1\0\4" + COOKIE + ID):
+        line.sendto(garbage, (host, int(port)))
+    line.sendto(b"\0\1\0\0" + COOKIE + ID, (host, int(port)))
+    heard = line.recv(1000)
+    mapped = struct.pack("!H", line.getsockname()[1] ^ 0x2112) + bytes(a ^ b for a, b in zip(socket.inet_aton(f"{PHONES}.8"), COOKIE))
+    if heard != b"\1\1\0\x0c" + COOKIE + ID + b"\0\x20\0\x08\0\1" + mapped:
+        raise LabError(f"got {heard!r}")
+    line.close()
+    if "stun" in node.log():
+        raise LabError(f"in the log: {[text for text in node.log().splitlines() if 'stun' in text]}")
+
+
+def call(caller, callee):
+    dialog, _, _ = establish(caller, callee, tag="c")
+    end_call(caller, dialog, callee)
+
+
+def main():
+    tests = Tests()
+    with lab_of(tests, ISLANDS) as lab:
+        node = lab.islands[0].gateway()
+        wait_for("the node is the gateway", lambda: node.role() == "active", 20)
+        caller = Agent(f"{PHONES}.11", "a", lab.islands[0].domain, node.sip)
+        callee = Agent(f"{PHONES}.12", "b", lab.islands[0].domain, node.sip)
+        for phone in (caller, callee):
+            phone.register()
+        tests.run("held and refused", held_and_refused, node)
+        tests.run("a keep-alive", keep_alive, node)
+        tests.run("a call after it", call, caller, callee)
+    return tests.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
