@@ -27,8 +27,8 @@
 #include "gateway/sip/numeric.h"
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/size.h"
-#include "gateway/sip/stun.h"
 #include "gateway/sip/stranger.h"
+#include "gateway/sip/stun.h"
 #include "gateway/sip/tls_leak.h"
 
 #define LINGER_TICK_MS 10
