@@ -143,6 +143,8 @@ finish(void *ctx, int status)
     if (status == CALL_PASS && c->initial->kept)
         b2bua_pass_response(c, CALL_CALLER, CALL_NO_DIALOG, c->irq, c->initial->kept,
                             c->answer_tag);
+    else if (status == 480 && c->initial->is_sips_lost)
+        sip_reply_sips(c->b2bua->sip, c->irq);
     else
         sip_reply(c->irq, status == CALL_PASS ? 500 : status, NULL,
                   status == 500 || status == 503 ? SIP_RETRY_AFTER_S : 0);

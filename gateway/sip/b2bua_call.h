@@ -154,6 +154,7 @@ struct b2bua_initial {
     unsigned lookups;
     bool wants_search;
     bool is_to_place;                      /* it is for our Contact in another call */
+    bool is_sips_lost;                     /* a contact's way would leave TLS */
     bool is_from_cache;                    /* inward: the bindings may be a little old */
     char aor[AOR_BYTES];                   /* inward: whom we look for */
     char overlay[OVERLAY_NAME_BYTES];      /* outward: whom the domain belongs to */
@@ -171,6 +172,7 @@ struct b2bua_exchange {
     uint8_t invite; /* its number, if it is one */
     bool is_last;   /* a NOTIFY that ends its subscription */
     bool is_heard;
+    bool is_sips_lost; /* it may not go the way it would have to */
     bool is_cancel_due;
     char *reason;   /* of that CANCEL; or NULL */
     bool has_moved; /* sent again to the gateway that took over */

@@ -80,6 +80,10 @@ answer_exchange(struct b2bua_exchange *x, int verdict, int status)
 
     if (verdict == CALL_SWALLOW)
         return;
+    if (x->is_sips_lost) {
+        sip_reply_sips(c->b2bua->sip, x->irq);
+        return;
+    }
     if (verdict != CALL_PASS || is_ours) {
         sip_reply(x->irq, verdict != CALL_PASS ? verdict : status, NULL,
                   verdict == CALL_PASS && status == 503 ? SIP_RETRY_AFTER_S : 0);
@@ -120,6 +124,11 @@ send_exchange(struct b2bua_exchange *x, const char *next_hop)
     b2bua_peer_target(c->b2bua, p, &target);
     if (next_hop)
         snprintf(target.next_hop, sizeof(target.next_hop), "%s", next_hop);
+    if (!sip_keeps_sips(&target, sip_object(msg)->sip_request->rq_url)) {
+        msg_destroy(msg);
+        x->is_sips_lost = true;
+        return false;
+    }
     if (x->is_invite)
         c->invite[x->invite]->out_cseq = c->cseq[leg];
     x->orq = sip_send(c->b2bua->sip, &target, msg, on_exchange_response,
@@ -155,13 +164,25 @@ step_exchange(struct b2bua_exchange *x, const struct call_response *r)
     b2bua_exchange_free(x);
 }
 
+/** It could not be sent. */
+static void
+fail_exchange(struct b2bua_exchange *x)
+{
+    struct call_response r = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+
+    if (x->is_sips_lost) { /* the end is there, and the dialog is */
+        r.status = 480;
+        r.is_ours = false;
+    }
+    step_exchange(x, &r);
+}
+
 /** A far leg belongs to the overlay's name: whoever is its gateway now gets the request. */
 static void
 on_moved(void *ctx, const struct answer *answer)
 {
     struct b2bua_exchange *x = ctx;
     struct b2bua_call *c = x->call;
-    struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
     char next_hop[SIP_URI_BYTES];
     bool is_sent = false;
 
@@ -174,7 +195,7 @@ on_moved(void *ctx, const struct answer *answer)
         is_sent = send_exchange(x, next_hop);
     }
     if (!is_sent)
-        step_exchange(x, &failed);
+        fail_exchange(x);
     b2bua_call_release(c);
 }
 
@@ -272,8 +293,6 @@ b2bua_exchange_tick(struct b2bua *b, uint64_t now_ms)
 void
 b2bua_exchange_move(struct b2bua_call *c, enum call_leg leg)
 {
-    struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
-
     for (size_t i = 0; i < CALL_EXCHANGES_MAX; i++) {
         struct b2bua_exchange *x = c->exchange[i];
 
@@ -281,7 +300,7 @@ b2bua_exchange_move(struct b2bua_call *c, enum call_leg leg)
             continue;
         give_up(x);
         if (!send_exchange(x, NULL))
-            step_exchange(x, &failed);
+            fail_exchange(x);
     }
 }
 
@@ -571,7 +590,7 @@ b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *si
         (void)call_on_answer(c->core, sip_moment(c->b2bua->sip), number, &failed, false);
         refuse(irq, 503);
     } else if (!send_exchange(x, NULL)) {
-        step_exchange(x, &failed);
+        fail_exchange(x);
     }
     b2bua_call_release(c);
 }

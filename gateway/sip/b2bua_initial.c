@@ -204,12 +204,15 @@ static void
 add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t contact,
             struct call_target *target, struct found *found)
 {
+    const url_t *asked = sip_object(c->initial->request)->sip_request->rq_url;
     struct b2bua_branch *b;
     struct sip_target to;
     char aor[AOR_BYTES];
 
     if (is_forwarded(c, binding->contact[contact].uri, aor)) {
-        if (strcmp(aor, c->initial->aor) == 0)
+        if (sip_is_sips(binding->contact[contact].uri) != (asked->url_type == url_sips))
+            c->initial->is_sips_lost = true;
+        else if (strcmp(aor, c->initial->aor) == 0)
             found->is_looped = true;
         else
             memcpy(found->forwarded, aor, sizeof(aor));
@@ -218,6 +221,10 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
     if (sip_target_of_contact(c->b2bua->sip, binding, contact, &to) != ST_OK ||
         (!to.tport && !sip_is_address(to.next_hop)) || was_tried(c->initial, &to))
         return;
+    if (!sip_keeps_sips(&to, asked)) {
+        c->initial->is_sips_lost = true;
+        return;
+    }
     b = add_branch(c);
     if (!b)
         return;
@@ -299,6 +306,11 @@ to_place(struct b2bua_call *c)
         return true;
     }
     b->target.request_uri = b->request_uri = strdup(p->target);
+    if (b->request_uri && sip_is_sips(b->request_uri) && !sip_keeps_sips(&b->target, url)) {
+        c->initial->is_sips_lost = true;
+        call_on_no_target(c->core, sip_moment(c->b2bua->sip), 480, "sips without TLS");
+        return true;
+    }
     if (p->route)
         memcpy(b->target.route, p->route, strlen(p->route) + 1);
     call_on_targets(c->core, sip_moment(c->b2bua->sip), &target, 1);

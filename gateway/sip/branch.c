@@ -365,6 +365,12 @@ branch_start(struct forward *f, const struct sip_target *target, enum branch_to 
         forward_note(f, 500, NULL);
         return;
     }
+    if (!sip_keeps_sips(target, f->request->sip_request->rq_url)) {
+        free(b);
+        f->is_sips_lost = true;
+        forward_note(f, 480, NULL);
+        return;
+    }
     b->forward = f;
     b->to = to;
     b->agent = target->agent;

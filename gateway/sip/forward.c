@@ -76,6 +76,8 @@ send_best(struct forward *f)
      * to come back. */
     if (msg)
         sip_reply(f->irq, 500, NULL, 0);
+    else if (status == 480 && f->is_sips_lost)
+        sip_reply_sips(f->proxy->sip, f->irq);
     else
         sip_reply(f->irq, status, NULL, status == 500 || status == 503 ? SIP_RETRY_AFTER_S : 0);
     msg_destroy(msg);
@@ -181,6 +183,11 @@ is_alias(struct forward *f, const char *uri)
     if (url_d(url, text) < 0 || !sip_domain_is_local(f->proxy->sip, url->url_host) ||
         sip_aor_of(url, aor))
         return false;
+    if (url->url_type != f->request->sip_request->rq_url->url_type) { /* RFC 5630 section 5.3 */
+        f->is_sips_lost = true;
+        forward_note(f, 480, NULL);
+        return true;
+    }
     for (unsigned i = 0; i < f->aor_count; i++)
         if (strcmp(f->aor[i], aor) == 0) {
             forward_note(f, 482, NULL);

@@ -64,7 +64,8 @@ struct forward {
     bool is_answered; /* the server transaction is gone, only cancelled branches are left */
     bool is_failed;   /* answered, and not with a 2xx of a branch */
     bool is_cancelled;
-    char *reason; /* of the CANCELs of its branches; NULL for none */
+    char *reason;      /* of the CANCELs of its branches; NULL for none */
+    bool is_sips_lost; /* a branch could not be, for it would have left TLS */
     bool is_asking;
     bool is_from_cache;           /* the bindings that are tried may be a little old */
     bool is_callee_on_connection; /* of the contact that is being tried */

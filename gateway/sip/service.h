@@ -255,6 +255,21 @@ void sip_send_stateless(struct sip *s, const struct sip_target *target, msg_t *m
  *  Never sends a provisional answer after a final one (NTA would read freed memory). */
 void sip_reply(nta_incoming_t *irq, int status, const char *phrase, unsigned retry_after_s);
 
+/**
+ * sip_keeps_sips - may a request go this way?
+ * @asked: its Request-URI as it came
+ *
+ * What is sips, as it came or as it goes on, goes over TLS alone, and is not made sip (RFC 5630
+ * section 5.3).  What may not is not sent, whoever asks for it.
+ */
+bool sip_keeps_sips(const struct sip_target *target, const url_t *asked);
+
+/** sip_is_sips - is it a sips URI? */
+bool sip_is_sips(const char *uri);
+
+/** sip_reply_sips - the response to what may not be sent: 480 with the Warning that says why. */
+void sip_reply_sips(struct sip *s, nta_incoming_t *irq);
+
 #define SIP_RETRY_AFTER_S 5
 
 /** sip_gateway_of - a gateway of the active set by its Node-ID; NULL if it is none. */

@@ -204,6 +204,29 @@ is_resolved(const struct sip_target *target, const sip_t *sip)
     return is_address(sip->sip_route ? sip->sip_route->r_url : sip->sip_request->rq_url);
 }
 
+bool
+sip_is_sips(const char *uri)
+{
+    return strncasecmp(uri, "sips:", 5) == 0;
+}
+
+static bool
+is_over_tls(const struct sip_target *target)
+{
+    return target->tport ? tport_has_tls(target->tport) != 0 : target->agent->side != SIP_PHONES;
+}
+
+bool
+sip_keeps_sips(const struct sip_target *target, const url_t *asked)
+{
+    bool was_sips = asked->url_type == url_sips;
+    bool is_sips = target->request_uri ? sip_is_sips(target->request_uri) : was_sips;
+
+    if (was_sips && !is_sips)
+        return false;
+    return !is_sips || is_over_tls(target);
+}
+
 /* The library takes connection, address, branch; Route is put in here. */
 static nta_outgoing_t *
 hand_to_nta(const struct sip_target *target, msg_t *msg, const char *branch, bool is_stateless,
@@ -212,7 +235,8 @@ hand_to_nta(const struct sip_target *target, msg_t *msg, const char *branch, boo
     sip_t *sip = sip_object(msg);
     const char *next_hop = target->next_hop[0] ? target->next_hop : NULL;
 
-    if (!target->agent || !target->agent->nta || !sip)
+    if (!target->agent || !target->agent->nta || !sip ||
+        (sip->sip_request->rq_url->url_type == url_sips && !is_over_tls(target)))
         return NULL;
     if (target->route[0]) {
         sip_route_t *route = sip_route_make(msg_home(msg), target->route);
@@ -273,5 +297,17 @@ sip_reply(nta_incoming_t *irq, int status, const char *phrase, unsigned retry_af
         return;
     snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
     nta_incoming_treply(irq, status, phrase, TAG_IF(retry_after_s, SIPTAG_RETRY_AFTER_STR(seconds)),
+                        TAG_END());
+}
+
+void
+sip_reply_sips(struct sip *s, nta_incoming_t *irq)
+{
+    char warning[sizeof(s->agent[SIP_PHONES].host) + 32];
+
+    if (nta_incoming_status(irq) >= 200)
+        return;
+    snprintf(warning, sizeof(warning), "380 %s \"SIPS Not Allowed\"", s->agent[SIP_PHONES].host);
+    nta_incoming_treply(irq, SIP_480_TEMPORARILY_UNAVAILABLE, SIPTAG_WARNING_STR(warning),
                         TAG_END());
 }

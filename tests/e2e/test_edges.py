@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Calls at the edges: sips, forked subscriptions, flows of one phone, edge proxies, Contacts as addresses."""
+import re
+import sys
+
+from common import Tests, lab_of
+from lab import LabError
+from agent import Agent, end_call, establish
+
+ISLANDS = [("north", "127.71.0", 2), ("south", "127.72.0", 2)]
+PHONES = "127.73.0"
+
+
+class Phones:
+    """Phones of one test: addresses of their own, all closed at its end."""
+    last = 0
+
+    def __init__(self):
+        self.all = []
+
+    def at(self, node, user, transport="udp", register=True, **options):
+        Phones.last += 1
+        phone = Agent(f"{PHONES}.{Phones.last}", user, node.island.domain, node.sip, transport)
+        self.all.append(phone)
+        if register:
+            phone.register(**options)
+        return phone
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for phone in self.all:
+            phone.close()
+
+
+def places(island):
+    """A node that is no gateway, and the gateway."""
+    gateway = island.gateway()
+    return next(n for n in island.nodes if n is not gateway), gateway
+
+
+def nothing_at(phone, within=0.3):
+    phone.expect_nothing("a request", lambda m: not m.is_response, within)
+
+
+# ---- sips ---------------------------------------------------------------------------------------------
+
+def is_sips_refusal(response):
+    assert re.match(r'380 \S+ "SIPS Not Allowed"$', response.get("warning")), (response.start, response.headers)
+
+
+def refused_as_sips(caller, uri, method):
+    sent = caller.request(method, uri, body=caller.sdp() if method == "INVITE" else "")
+    response = caller.expect_status(480, method)
+    is_sips_refusal(response)
+    if method == "INVITE":
+        caller.ack_failure(uri, sent, response)
+
+
+def sips_is_not_sent(north, south):
+    """RFC 5630 section 5.3: no sips request to a phone without TLS, whoever asks and however the phone is bound."""
+    with Phones() as phones:
+        for transport in ("udp", "tcp"):
+            bob = phones.at(places(north)[0], f"bob-{transport}", transport)
+            secure = phones.at(places(north)[0], f"secure-{transport}", transport, register=False)
+            secure.register(contact=f"<{secure.contact.replace('sip:', 'sips:')}>")
+            alias = phones.at(places(north)[1], f"alias-{transport}", transport, register=False)
+            alias.register(contact=f"<{bob.uri.replace('sip:', 'sips:')}>")
+            callers = [phones.at(node, f"caller-{transport}{k}") for k, node in enumerate((*places(north), *places(south)))]
+            for caller in callers:
+                for method in ("INVITE", "MESSAGE"):
+                    refused_as_sips(caller, bob.uri.replace("sip:", "sips:"), method)
+                    refused_as_sips(caller, secure.uri, method)
+                    refused_as_sips(caller, secure.uri.replace("sip:", "sips:"), method)
+                    refused_as_sips(caller, alias.uri, method)
+            for phone in (bob, secure, alias):
+                nothing_at(phone)
+
+
+def sips_in_a_dialog(caller, callee):
+    """The callee's Contact is sips: requests to it are refused, and it hangs up itself."""
+    contact = callee.contact
+    sent = caller.request("INVITE", callee.uri, body=caller.sdp(1))
+    invite = callee.expect_request("INVITE")
+    callee.contact = contact.replace("sip:", "sips:")
+    callee.answer(invite, 200, "OK", "b1", body=callee.sdp(2))
+    callee.contact = contact
+    answer = caller.expect_status(200)
+    dialog = caller.dialog_of_response(sent, answer)
+    if not dialog.routes and dialog.target.startswith("sips:"):
+        raise LabError("the call does not go by a node")
+    caller.in_dialog(dialog, "ACK")
+    caller.in_dialog(dialog, "INFO")
+    is_sips_refusal(caller.expect_status(480, "INFO"))
+    callee.expect_nothing("ACK or INFO", lambda m: not m.is_response, 0.3)
+    other = callee.dialog_of_request(invite, "b1")
+    end_call(callee, other, caller)
+
+
+def main():
+    tests = Tests()
+    with lab_of(tests, ISLANDS) as lab:
+        north, south = lab.islands
+        tests.run("sips is not sent to a phone without TLS", sips_is_not_sent, north, south)
+        for transport in ("udp", "tcp"):
+            with Phones() as phones:
+                ann = phones.at(places(north)[0], f"ann-{transport}", "tcp")
+                near = phones.at(places(north)[1], f"near-{transport}", transport)
+                far = phones.at(places(south)[0], f"far-{transport}", transport)
+                tests.run(f"sips in a dialog, {transport}, inside", sips_in_a_dialog, ann, near)
+                tests.run(f"sips in a dialog, {transport}, between overlays", sips_in_a_dialog, ann, far)
+    return tests.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
