@@ -1,4 +1,5 @@
 /* One client transaction of the proxy: sending, its answers, giving it up. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,7 +11,9 @@
 #include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/limits.h"
+#include "gateway/sip/noted.h"
 #include "gateway/sip/orphan.h"
+#include "gateway/sip/route.h"
 
 #define DATAGRAM_BYTES_MAX 1300 /* section 18.1.1, and the library's own */
 #define ADDED_BYTES        300  /* by two nodes that do not record themselves: Vias */
@@ -165,11 +168,23 @@ sever(struct branch *b, int status)
     branch_give_up(b, b->forward->is_answered ? 0 : status_of_failure(b, status));
 }
 
+/* A final response to BYE: the dialog is over (sections 15.1.1 and 12.2.1.2). */
+static void
+note_end(const struct forward *f, int status)
+{
+    struct sip *s = f->proxy->sip;
+
+    if (f->request->sip_request->rq_method == sip_method_bye &&
+        (status / 100 == 2 || status == 481 || status == 408))
+        noted_end(s->noted, f->request, sip_moment(s).mono_ms);
+}
+
 static void
 on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
 {
     struct forward *f = b->forward;
 
+    note_end(f, status);
     if (is_ours && f->is_invite && b->has_answer && b->orq) {
         msg_destroy(msg);
         sever(b, status);
@@ -217,16 +232,30 @@ watch_ringing(struct branch *b)
     proxy_arm(p);
 }
 
-/* The peer the answer came through; nothing for a phone's own. */
+/* The peer a request came from: the one whose Via is on top; nothing for a phone's own. */
 static void
-note_contact(const struct branch *b, const sip_t *sip)
+note_caller(const struct forward *f, const sip_t *response)
+{
+    const sip_via_t *via = f->request->sip_via;
+    char through[SIP_URI_BYTES] = "";
+
+    if (f->side == SIP_PEERS)
+        snprintf(through, sizeof(through), "sip:%s:%s;transport=tls", via->v_host,
+                 via->v_port ? via->v_port : "5061");
+    route_note_dialog(f->proxy->sip, response, f->request, through);
+}
+
+/* Both ends of the dialog: the peer the answer came through, and the one the request came from. */
+static void
+note_dialog(const struct branch *b, const sip_t *response)
 {
     const url_t *through = nta_outgoing_route_uri(b->orq);
     char uri[SIP_URI_BYTES] = "";
 
     if (b->to != BRANCH_TO_PHONE && (!through || url_e(uri, (int)sizeof(uri), through) <= 0))
         return;
-    route_note_dialog(b->forward->proxy->sip, sip, uri);
+    note_caller(b->forward, response);
+    route_note_dialog(b->forward->proxy->sip, response, response, uri);
 }
 
 static void
@@ -257,7 +286,7 @@ on_provisional(struct branch *b, int status, msg_t *msg)
     }
     if (f->is_invite) {
         watch_ringing(b); /* section 16.7 item 2 */
-        note_contact(b, sip_object(msg));
+        note_dialog(b, sip_object(msg));
     }
     send_up(f, msg);
 }
@@ -269,7 +298,8 @@ on_success(struct branch *b, msg_t *msg)
 {
     struct forward *f = b->forward;
 
-    note_contact(b, sip_object(msg));
+    note_dialog(b, sip_object(msg));
+    note_end(f, 200);
     if (!f->is_answered) {
         forward_reason(f, sip_object(msg));
         send_up(f, msg);

@@ -292,7 +292,7 @@ on_request(struct sip_agent *agent, msg_t *msg, sip_t *sip, const struct sip_sen
         sip_reply(irq, route.status, route.phrase, 0);
         nta_incoming_destroy(irq);
     } else {
-        proxy_on_request(s, irq, msg, sip, sender, &route);
+        proxy_on_request(s, irq, msg, sender, &route);
     }
 }
 

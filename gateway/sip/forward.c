@@ -543,21 +543,9 @@ begin_trying(struct forward *f)
     proxy_arm(p);
 }
 
-/* The caller's Contact, and the peer that serves it: the one whose Via is on top. */
-static void
-note_caller(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
-{
-    char through[SIP_URI_BYTES] = "";
-
-    if (sender->side == SIP_PEERS)
-        snprintf(through, sizeof(through), "sip:%s:%s;transport=tls", sip->sip_via->v_host,
-                 sip->sip_via->v_port ? sip->sip_via->v_port : "5061");
-    route_note_dialog(s, sip, through);
-}
-
 void
-proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const sip_t *sip,
-                 const struct sip_sender *sender, const struct route *route)
+proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const struct sip_sender *sender,
+                 const struct route *route)
 {
     struct forward *f = forward_new(s->proxy, irq, msg, sender, route);
 
@@ -565,9 +553,6 @@ proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const sip_t *si
         sip_reply(irq, 503, NULL, SIP_RETRY_AFTER_S);
         nta_incoming_destroy(irq);
         return;
-    }
-    if (f->is_invite) {
-        note_caller(s, sip, sender);
     }
     begin_trying(f);
     if (route->kind == ROUTE_LOOKUP) {

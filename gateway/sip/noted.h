@@ -1,30 +1,64 @@
 /**
- * DOC: contacts seen in dialogs
+ * DOC: the dialogs that were made through this proxy, and where their ends are
  *
  * A phone that sends everything to its proxy sends the requests of a call that way too, to the
- * other phone's address.  They may pass if that address was seen as a Contact in a dialog that was
- * made through us; nobody can use us to send to an address of his choice.  Bounded; what was noted
- * longest ago goes first.
+ * other phone's address.  They pass if a dialog with that Call-ID and both tags was made through us
+ * and one of its messages named that address; nobody uses us to send to an address of his choice.
+ *
+ *               its response passes         its BYE has succeeded
+ *     (nothing) -------------------> NOTED ----------------------> OVER
+ *                                      | NOTED_AGE_MS unused,        | NOTED_OVER_MS, or
+ *                                      | or more than NOTED_MAX      | NOTED_SUBSCRIBED_MS
+ *                                      +-----------> (nothing) <-----+
+ *
+ * Where a subscription shares the dialog (REFER, SUBSCRIBE), its NOTIFYs come after the BYE, too.
+ *
+ * Source: RFC 3261 sections 12 and 16.5, RFC 5057 section 4.
  */
 #ifndef GATEWAY_SIP_NOTED_H
 #define GATEWAY_SIP_NOTED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include <sofia-sip/url.h>
+#include <sofia-sip/sip.h>
 
-#define NOTED_MAX    65536
-#define NOTED_AGE_MS 43200000 /* 12 hours after its last use */
+#define NOTED_MAX        65536    /* dialogs */
+#define NOTED_TEXT_BYTES 768      /* of one: its addresses, and the ways there */
+#define NOTED_AGE_MS     43200000 /* 12 hours after its last use */
+#define NOTED_OVER_MS    32000    /* 64*T1: what is under way when it ends */
+#define NOTED_SUBSCRIBED_MS                                                                        \
+    600000 /* a transfer says how it ended when the third phone has rung                           \
+            */
 
 struct noted;
 
 struct noted *noted_new(uint64_t seed);
 void noted_free(struct noted *n);
 
-/** noted_put - @through: the serving peer's URI, or "" for straight to it. */
-void noted_put(struct noted *n, const url_t *url, const char *through, uint64_t now_ms);
+/**
+ * noted_put - an address of a dialog
+ * @sip:     a message of the dialog, or that makes it, with its Call-ID and tags; borrowed
+ * @url:     a Contact, or a Record-Route
+ * @through: the serving peer's URI, or "" for straight to it
+ */
+void noted_put(struct noted *n, const sip_t *sip, const url_t *url, const char *through,
+               uint64_t now_ms);
 
-/** noted_get - through whom, "" for straight; NULL when it was never seen. Borrowed. */
-const char *noted_get(struct noted *n, const url_t *url, uint64_t now_ms);
+/**
+ * noted_get - may this request go to that address?
+ * Returns: through whom, "" for straight; NULL where its dialog was not made here or never named
+ *          @url.  Borrowed until the next call.
+ */
+const char *noted_get(struct noted *n, const sip_t *sip, const url_t *url, uint64_t now_ms);
+
+/** noted_end - the dialog of this message is over. */
+void noted_end(struct noted *n, const sip_t *sip, uint64_t now_ms);
+
+/** noted_tick - now and then: what is too old goes. */
+void noted_tick(struct noted *n, uint64_t now_ms);
+
+/** noted_count - dialogs that are remembered. */
+size_t noted_count(const struct noted *n);
 
 #endif

@@ -27,7 +27,7 @@ void proxy_free(struct proxy *p);
 
 /** proxy_on_request - forward a request as @route says; the transaction is the proxy's from now on.
  *  @msg: the request; borrowed */
-void proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const sip_t *sip,
+void proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg,
                       const struct sip_sender *sender, const struct route *route);
 
 /** proxy_on_ack - an ACK to a 2xx. @msg is taken. */

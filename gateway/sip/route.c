@@ -83,9 +83,40 @@ noted(struct sip *s, struct route *r, const url_t *url, const char *through)
 }
 
 static const char *
-noted_through(struct sip *s, const url_t *url)
+noted_through(struct sip *s, const sip_t *sip, const url_t *url)
 {
-    return url->url_host ? noted_get(s->noted, url, sip_moment(s).mono_ms) : NULL;
+    return url->url_host ? noted_get(s->noted, sip, url, sip_moment(s).mono_ms) : NULL;
+}
+
+/* May the request go to an address that it names itself?  A phone's only where its dialog goes;
+ * its token says that the dialog was made here, not where to. */
+static bool
+may_name(struct sip *s, const sip_t *sip, const struct sip_sender *sender, const url_t *url)
+{
+    return sender->side != SIP_PHONES || (sip->sip_to->a_tag && noted_through(s, sip, url));
+}
+
+/* The piece of its URI that names a host and ends it: "@H:", "sip:H:". */
+static bool
+has_host(const char *uri, const char *host)
+{
+    size_t len = strlen(host);
+    const char *at = strstr(uri, host);
+
+    return at && (at == uri || at[-1] == ':' || at[-1] == '@') &&
+           (at[len] == ':' || at[len] == ';' || at[len] == '\0');
+}
+
+/* Does it name a gateway of our overlay, or one of before? */
+static bool
+is_of_gateway(struct sip *s, const url_t *url)
+{
+    if (sip_is_own_url(s, url) || sip_former_gateway(s, NULL, url->url_host))
+        return true;
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (has_host(s->gateway[i].uri, url->url_host))
+            return true;
+    return false;
 }
 
 static bool
@@ -105,7 +136,7 @@ by_path(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
 
     if (!own->user || own->has_token || own->rest)
         return false;
-    if (token == LOCATION_TOKEN_BY_URI) {
+    if (token == LOCATION_TOKEN_BY_URI && sender->side == SIP_PEERS) {
         direct(s, r, sip->sip_request->rq_url, SIP_PHONES);
     } else if (token == LOCATION_TOKEN_LIVE) {
         r->kind = ROUTE_DIRECT;
@@ -128,7 +159,11 @@ by_route(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
          const struct own_routes *own, struct route *r)
 {
     if (own->has_token && (own->flags & FLOW_TO_GATEWAY)) {
+        const url_t *url = sip->sip_request->rq_url;
+
         r->kind = ROUTE_GATEWAY;
+        if (is_address(url->url_host) && !is_of_gateway(s, url) && !may_name(s, sip, sender, url))
+            refuse(r, sip->sip_to->a_tag ? 481 : 404, NULL);
         return true;
     }
     if (own->has_token && own->flow) {
@@ -137,7 +172,7 @@ by_route(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
         if (!flow_target(s, own->flow, &r->target))
             return true;
         r->flow = 0;
-        if (own->flags & FLOW_OR_CONTACT)
+        if ((own->flags & FLOW_OR_CONTACT) && may_name(s, sip, sender, sip->sip_request->rq_url))
             direct(s, r, sip->sip_request->rq_url, SIP_PHONES);
         else
             refuse(r, sip->sip_to->a_tag ? 480 : 430, NULL);
@@ -145,7 +180,7 @@ by_route(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
     }
     if (!own->rest)
         return false;
-    if (sender->side == SIP_PHONES && !own->has_token && !noted_through(s, own->rest->r_url))
+    if (!may_name(s, sip, sender, own->rest->r_url))
         refuse(r, 403, "Not a route of ours");
     else
         direct(s, r, own->rest->r_url, SIP_PEERS);
@@ -162,25 +197,14 @@ by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
 
     if (!is_address(url->url_host))
         return false;
-    through = noted_through(s, url);
-    if (sender->side == SIP_PEERS || own->has_token)
+    through = noted_through(s, sip, url);
+    if (sender->side == SIP_PEERS || (own->has_token && sip->sip_to->a_tag && through))
         direct(s, r, url, SIP_PEERS);
     else if (sip->sip_to->a_tag && through)
         noted(s, r, url, through);
     else
         refuse(r, sip->sip_to->a_tag ? 481 : 404, NULL);
     return true;
-}
-
-/* The piece of its URI that names a host and ends it: "@H:", "sip:H:". */
-static bool
-has_host(const char *uri, const char *host)
-{
-    size_t len = strlen(host);
-    const char *at = strstr(uri, host);
-
-    return at && (at == uri || at[-1] == ':' || at[-1] == '@') &&
-           (at[len] == ':' || at[len] == ';' || at[len] == '\0');
 }
 
 /* To the Contact of a gateway in a call, outside its dialog (RFC 3261 section 8.1.1.8): to that
@@ -269,19 +293,21 @@ sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sende
 }
 
 static void
-note(struct sip *s, const url_t *url, const char *through)
+note(struct sip *s, const sip_t *named, const url_t *url, const char *through)
 {
     if (url->url_host && !sip_is_own_url(s, url))
-        noted_put(s->noted, url, through, sip_moment(s).mono_ms);
+        noted_put(s->noted, named, url, through, sip_moment(s).mono_ms);
 }
 
 void
-route_note_dialog(struct sip *s, const sip_t *sip, const char *through)
+route_note_dialog(struct sip *s, const sip_t *named, const sip_t *sip, const char *through)
 {
+    if (!named->sip_to->a_tag)
+        return;
     if (sip->sip_contact)
-        note(s, sip->sip_contact->m_url, through);
+        note(s, named, sip->sip_contact->m_url, through);
     if (!through[0])
         return; /* it came straight from a phone, whose word opens no way */
     for (const sip_record_route_t *at = sip->sip_record_route; at; at = at->r_next)
-        note(s, at->r_url, "");
+        note(s, named, at->r_url, "");
 }

@@ -11,7 +11,7 @@
  *   gateway    the Route says that a gateway is on the other side: the active one
  *   server     this node itself
  *   lookup     an AOR of the overlay
- *   direct     any contact, for a peer; one seen in a dialog
+ *   direct     any contact, for a peer; for a phone one that its dialog has named
  *   gateway    a foreign domain
  *
  * A Request-URI of the overlay's domain goes to the location service by its AOR and nothing else
@@ -48,8 +48,10 @@ struct route {
 void sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
                       struct route *ret);
 
-/** route_note_dialog - a message that makes a dialog passed here: later requests of it may pass, to
- *  its Contact by way of @through ("" straight), and along the routes that peers recorded. */
-void route_note_dialog(struct sip *s, const sip_t *sip, const char *through);
+/** route_note_dialog - a message that makes a dialog passed here, or a response to one in it: later
+ *  requests of that dialog may pass, to its Contact by way of @through ("" straight), and along the
+ *  routes that peers recorded.
+ *  @named: the response, which has both tags; @sip: it, or its request */
+void route_note_dialog(struct sip *s, const sip_t *named, const sip_t *sip, const char *through);
 
 #endif

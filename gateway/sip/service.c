@@ -298,6 +298,7 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     flow_tick(s);
     finished_tick(s->finished);
     location_tick(s);
+    noted_tick(s->noted, sip_moment(s).mono_ms);
     ask_tick(s);
     b2bua_tick(s);
     if (!load)

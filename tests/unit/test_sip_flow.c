@@ -5,7 +5,6 @@
 #include "gateway/sip/clock.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/location.h"
-#include "gateway/sip/noted.h"
 
 static struct sip *sip;
 
@@ -95,45 +94,6 @@ START_TEST(uris_are_compared_as_the_standard_says)
 }
 END_TEST
 
-static void
-note(struct noted *n, const char *text, const char *through, uint64_t now_ms)
-{
-    su_home_t home[1] = {SU_HOME_INIT(home)};
-
-    noted_put(n, url_hdup(home, URL_STRING_MAKE(text)->us_url), through, now_ms);
-    su_home_deinit(home);
-}
-
-static const char *
-noted(struct noted *n, const char *text, uint64_t now_ms)
-{
-    su_home_t home[1] = {SU_HOME_INIT(home)};
-    const char *found = noted_get(n, url_hdup(home, URL_STRING_MAKE(text)->us_url), now_ms);
-
-    su_home_deinit(home);
-    return found;
-}
-
-START_TEST(contacts_of_dialogs_are_remembered_for_a_while)
-{
-    struct noted *n = noted_new(1);
-    char text[64];
-
-    note(n, "sip:a@Host.example:5070", "sip:127.0.0.2:5062;transport=tls", 1000);
-    note(n, "sip:b@10.0.0.1", "", 1000);
-    ck_assert_str_eq(noted(n, "sip:x@host.example:5070", 2000), "sip:127.0.0.2:5062;transport=tls");
-    ck_assert_str_eq(noted(n, "sip:10.0.0.1:5060", 2000), "");
-    ck_assert_ptr_null(noted(n, "sip:10.0.0.1:5061", 2000));
-    ck_assert_ptr_null(noted(n, "sip:10.0.0.1", 2001 + NOTED_AGE_MS));
-    for (unsigned i = 0; i < NOTED_MAX; i++) {
-        snprintf(text, sizeof(text), "sip:10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
-        note(n, text, "", 3000);
-    }
-    ck_assert_ptr_null(noted(n, "sip:x@host.example:5070", 3000));
-    noted_free(n);
-}
-END_TEST
-
 /* The library must see whole milliseconds that never run back, and tests must be able to push them.
  */
 START_TEST(the_clock_of_the_library_is_ours)
@@ -165,7 +125,6 @@ main(void)
     tcase_add_test(tc, tokens_come_back);
     tcase_add_test(tc, no_token_can_be_made_up);
     tcase_add_test(tc, uris_are_compared_as_the_standard_says);
-    tcase_add_test(tc, contacts_of_dialogs_are_remembered_for_a_while);
     tcase_add_test(tc, the_clock_of_the_library_is_ours);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
