@@ -80,9 +80,7 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
             /* a response whose Contact or Record-Route is malformed is judged by us: the library
                would discard it, and its sender would wait for ever */
             NTATAG_BAD_RESP_MASK(sip_mask_response),
-            NTATAG_MAXSIZE(MESSAGE_BYTES_MAX +
-                           (agent->side == SIP_PHONES ? 0 : MESSAGE_BYTES_MORE)),
-            TAG_END());
+            NTATAG_MAXSIZE(size_limit(agent->side != SIP_PHONES)), TAG_END());
         if (!agent->nta)
             return why_set(why, ST_NOMEM, "sip: cannot make an agent");
         snprintf(agent->uri, sizeof(agent->uri), "sip:%s:%s;transport=%s", a->host, a->port,

@@ -22,6 +22,7 @@
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/registrar.h"
 #include "gateway/sip/route.h"
+#include "gateway/sip/size.h"
 #include "gateway/sip/stranger.h"
 
 #define ALLOW                                                                                      \
@@ -380,7 +381,9 @@ dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *send
         why = (struct refusal){.status = 403, .phrase = "No certificate of this overlay"};
     else if (agent->side == SIP_PHONES && !limits_take(s->limits, msg_addr(msg)))
         why = (struct refusal){.status = 503, .phrase = "Too many requests"};
-    else
+    else if (agent->side == SIP_PHONES)
+        why.status = size_refusal(msg);
+    if (!why.status)
         why = check_request(s, sip, sender);
     if (why.is_stranger && stranger_hold(s, agent, msg, sender))
         return;

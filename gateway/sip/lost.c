@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "gateway/sip/finished.h"
+#include "gateway/sip/size.h"
 
 typedef tport_t *send_function(tport_t *, msg_t *, tp_name_t const *, tag_type_t, tag_value_t, ...);
 
@@ -140,6 +141,8 @@ tport_tsend(tport_t *self, msg_t *msg, tp_name_t const *name, tag_type_t tag, ta
     tport_t *sent;
     ta_list ta;
 
+    if (msg)
+        size_lift(msg);
     ta_start(ta, tag, value);
     sent = self && is_response(msg) ? send_response(self, msg, name, ta_args(ta))
                                     : library_send()(open_of(self), msg, name, ta_tags(ta));

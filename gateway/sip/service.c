@@ -26,7 +26,6 @@
 #include "gateway/sip/noted.h"
 #include "gateway/sip/numeric.h"
 #include "gateway/sip/proxy.h"
-#include "gateway/sip/size.h"
 #include "gateway/sip/stranger.h"
 #include "gateway/sip/stun.h"
 #include "gateway/sip/tls_leak.h"
@@ -446,7 +445,6 @@ sip_start(const struct sip_conf *conf, const struct bridge_upward *upward, struc
     (void)tls_leak_count();
     family_init();
     method_init();
-    size_init();
     stun_init();
     sip_clock_install();
     su_init();

@@ -11,16 +11,16 @@ from common import Tests, lab_of
 from lab import LabError, wait_for
 from agent import Agent, end_call, establish
 
-ISLANDS = [("east", "127.94.0", 1)]
+ISLANDS = [("east", "127.94.0", 1), ("west", "127.94.1", 1)]
 PHONES = "127.94.2"
 COOKIE = b"\x21\x12\xa4\x42"
 ID = b"0123456789ab"
 
 
-def request(me, via, call_id, method="MESSAGE", from_uri="sip:a@elsewhere.example"):
-    return (f"{method} sip:nobody@site.east SIP/2.0\r\nVia: SIP/2.0/{via} {me};branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\n"
-            f"From: <{from_uri}>;tag=1\r\nTo: <sip:nobody@site.east>\r\nCall-ID: {call_id}\r\nCSeq: 1 {method}\r\n"
-            "Content-Length: 0\r\n\r\n").encode()
+def request(me, via, call_id, method="MESSAGE", from_uri="sip:a@elsewhere.example", to="sip:nobody@site.east", extra="", name="", body=""):
+    return (f"{method} {to} SIP/2.0\r\nVia: SIP/2.0/{via} {me};branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\n"
+            f"From: {name}<{from_uri}>;tag=1\r\nTo: <{to}>\r\nCall-ID: {call_id}\r\nCSeq: 1 {method}\r\n{extra}"
+            f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
 
 
 def connect(node, ip):
@@ -49,6 +49,65 @@ def held_and_refused(node):
         raise LabError("it was not stopped for long enough")
 
 
+class Stream:
+    """The messages of a connection, one after the other."""
+
+    def __init__(self, line):
+        self.line, self.data = line, b""
+
+    def next(self):
+        while True:
+            head, found, rest = self.data.partition(b"\r\n\r\n")
+            if found:
+                length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+                if len(rest) >= length:
+                    self.data = rest[length:]
+                    return head.decode()
+            more = self.line.recv(65536)
+            if not more:
+                raise LabError("the connection is closed")
+            self.data += more
+
+
+def behind_a_half(node):
+    """Half of a request, and while the node sleeps the rest with 150 more: more bytes than a message may have."""
+    line, me = connect(node, f"{PHONES}.4")
+    wanted = [request(me, "TCP", f"half-{n}", "OPTIONS", "sip:a@site.east", "sip:site.east", f"Subject: {'x' * 600}\r\n") for n in range(151)]
+    line.sendall(wanted[0][:100])
+    time.sleep(0.1)  # it is read
+    os.kill(node.process.pid, signal.SIGSTOP)
+    line.sendall(wanted[0][100:] + b"".join(wanted[1:]))
+    os.kill(node.process.pid, signal.SIGCONT)
+    stream = Stream(line)
+    for _ in wanted:
+        answer = stream.next()
+        if not answer.startswith("SIP/2.0 200 "):
+            raise LabError(f"expected 200, got {answer}")
+    line.close()
+
+
+SIZES = [  # the caller's name, body: what is heard
+    (31000, 10, 202), (31000, 33000, 202), (33000, 10, 513), (53000, 10, 513), (64000, 10, 513), (10, 64000, 202), (10, 66000, 413),
+    (10, 79000, 413)]
+
+
+def sizes(caller, callee):
+    """Long header fields and bodies to the other overlay and back: what is too long is refused, and nothing is lost of the others."""
+    def answered(name, body):
+        caller.write("MESSAGE", callee.uri, [
+            ("Via", caller._via()), ("Max-Forwards", "70"), ("From", f"\"{'n' * name}\" <{caller.uri}>;tag=s{name}-{body}"),
+            ("To", f"<{callee.uri}>"), ("Call-ID", f"size-{name}-{body}"), ("CSeq", "1 MESSAGE")], "b" * body, "text/plain")
+
+    for name, body, status in SIZES:
+        answered(name, body)
+        if status == 202:
+            got = callee.expect_request("MESSAGE")
+            if len(got.body) != body or f"\"{'n' * name}\"" not in got.get("from"):
+                raise LabError(f"{name}, {body}: arrived with {len(got.body)} bytes, From of {len(got.get('from'))}")
+            callee.answer(got, 202, "Accepted", body=callee.sdp(2))
+        caller.expect(f"{status} to {name}, {body}", lambda m, s=status: m.is_response and m.status == s, 10)
+
+
 def keep_alive(node):
     """STUN from a phone that uses outbound is answered; what begins like it and is none leaves no trace."""
     host, port = node.sip.split(":")
@@ -74,14 +133,17 @@ def call(caller, callee):
 
 def main():
     tests = Tests()
-    with lab_of(tests, ISLANDS) as lab:
+    with lab_of(tests, ISLANDS, log_level="remote") as lab:
         node = lab.islands[0].gateway()
         wait_for("the node is the gateway", lambda: node.role() == "active", 20)
         caller = Agent(f"{PHONES}.11", "a", lab.islands[0].domain, node.sip)
-        callee = Agent(f"{PHONES}.12", "b", lab.islands[0].domain, node.sip)
-        for phone in (caller, callee):
+        callee = Agent(f"{PHONES}.12", "b", lab.islands[1].domain, lab.islands[1].gateway().sip, "tcp")
+        stream = Agent(f"{PHONES}.13", "s", lab.islands[0].domain, node.sip, "tcp")
+        for phone in (caller, callee, stream):
             phone.register()
         tests.run("held and refused", held_and_refused, node)
+        tests.run("behind a half", behind_a_half, node)
+        tests.run("sizes", sizes, stream, callee)
         tests.run("a keep-alive", keep_alive, node)
         tests.run("a call after it", call, caller, callee)
     return tests.end()

@@ -29,6 +29,7 @@ from robots import Robot, Sender  # noqa: E402
 NETS = {"east": "127.90.1", "west": "127.90.2"}
 KEPT = 4000           # messages, for the replay
 PACE = 200            # messages between two looks whether the nodes keep up
+HELLO_MS = 1000       # a node that a loaded machine stops for a second is not dead
 HONEST_S = 2.0        # an honest call comes up within
 SIP_OPTIONS = "max-requests-per-source = 1000000\n  max-connections = 4000\n  max-connections-per-source = 4000\n  max-calls = 100000"
 
@@ -39,10 +40,11 @@ class Campaign:
     def __init__(self, options):
         self.options, self.rng = options, random.Random(options.seed)
         self.sent, self.honest, self.slowest = 0, 0, 0.0
+        self.dialog = self.decoy_dialog = None
         self.kept = collections.deque(maxlen=KEPT)
         self.turns = collections.Counter()
         self.torture = corpus.torture()
-        self.lab = Lab(build=options.build, log_level="remote", sip_extra=SIP_OPTIONS)
+        self.lab = Lab(build=options.build, hello_ms=HELLO_MS, log_level="remote", sip_extra=SIP_OPTIONS)
         for name, net in NETS.items():
             self.lab.island(name, net, 2)
 
@@ -102,18 +104,43 @@ class Campaign:
         return self.turns[name]
 
     def open_dialog(self):
-        """A call of two phones that then fall silent; the harmful messages use its names."""
+        """A call of two phones that then fall silent until the next; the harmful messages use its names."""
+        self.close_dialog()
         for phone in self.decoys:
-            while phone.poll(0):
-                pass
-            phone.waiting.clear()
             phone.register()
         try:
             dialog, _, _ = establish(*self.decoys, tag=f"d{self.rng.getrandbits(32):x}")
         except LabError:
             return  # what was sent with the last one's names got in between
+        self.decoy_dialog = dialog
         self.dialog = {"local": dialog.local, "remote": dialog.remote, "call": dialog.call_id, "target": dialog.target,
                        "routes": "".join(f"Route: {route}\r\n" for route in dialog.routes)}
+
+    def close_dialog(self):
+        """One hangs up, and both answer; a harmful message may have ended the call before."""
+        if self.decoy_dialog:
+            self.decoys[0].in_dialog(self.decoy_dialog, "BYE")
+            self.decoy_dialog = None
+            self.settle(self.decoys, lambda m: m.is_response and m.method == "BYE")
+        self.settle(self.decoys)
+
+    @staticmethod
+    def settle(phones, is_last=None):
+        """Answer what waits, and what comes until @is_last has, for two seconds at most."""
+        end = time.monotonic() + (2 if is_last else 0)
+        is_over = not is_last
+        while True:
+            for phone in phones:
+                while phone.poll(0):
+                    pass
+                for message in phone.waiting:
+                    is_over = is_over or is_last(message)
+                    if not message.is_response and message.method != "ACK":
+                        phone.answer(message, 200, "OK")
+                phone.waiting.clear()
+            if is_over or time.monotonic() > end:
+                return
+            time.sleep(0.01)
 
     # ---- the run ---------------------------------------------------------------------------------------------
 
@@ -163,7 +190,6 @@ class Campaign:
         raise LabError("the node does not answer an OPTIONS")
 
     def run(self):
-        self.dialog = None
         while self.sent < self.options.messages:
             if self.sent % self.options.every == 0:
                 self.check()
@@ -191,7 +217,9 @@ class Campaign:
         self.check()
         self.honest_call()
 
-    def end(self):
+    def end(self, is_well):
+        if is_well:
+            self.close_dialog()
         for sender in self.senders:
             sender.close()
         for robot in self.robots:
@@ -201,7 +229,19 @@ class Campaign:
         """Calls that stand when everybody has gone: none, once the timers have run out."""
         def none():
             return all(not node.ctl("calls") for node in self.lab.nodes())
-        wait_for("no call is left", none, self.options.patience)
+        try:
+            wait_for("no call is left", none, self.options.patience)
+        except LabError as found:
+            left = [f"{n.island.name}/{n.name}: {c}" for n in self.lab.nodes() for c in n.ctl("calls") or []]
+            raise LabError("\n".join([str(found), *left[:40]])) from found
+
+    def memory(self):
+        """MB that each node has in memory."""
+        found = {}
+        for node in self.lab.nodes():
+            with open(f"/proc/{node.process.pid}/status", encoding="ascii") as status:
+                found[f"{node.island.name}/{node.name}"] = next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmRSS"))
+        return found
 
     def save(self):
         path = os.path.join(tempfile.gettempdir(), f"sip-fuzz-{self.options.seed}-{os.getpid()}.bin")
@@ -245,15 +285,18 @@ def main():
     problem = None
     try:
         campaign.start()
+        print(f"memory in MB before: {campaign.memory()}")
         if campaign.options.replay:
             campaign.replay(campaign.options.replay)
         else:
             campaign.run()
-        campaign.end()
+        print(f"memory in MB with it: {campaign.memory()}", flush=True)
+        campaign.end(True)
         campaign.left_behind()
+        print(f"memory in MB after: {campaign.memory()}")
     except (LabError, OSError, AssertionError) as found:
         problem = found
-        campaign.end()
+        campaign.end(False)
     return finish(campaign, problem)
 
 
