@@ -287,6 +287,39 @@ call_refreshed(struct call *c, struct moment now, uint32_t lifetime_s)
     c->deadline_ms = lifetime_s > 0 ? now.mono_ms + lifetime_s * 1000ULL : MOMENT_NEVER;
 }
 
+void
+call_prolong(struct call *c, struct moment now, uint32_t lifetime_s)
+{
+    uint64_t until_ms = now.mono_ms + lifetime_s * 1000ULL;
+
+    if (c->state != CALL_CONFIRMED)
+        return;
+    if (c->is_unsubscribed || c->deadline_ms < until_ms)
+        c->deadline_ms = until_ms;
+    c->is_unsubscribed = false;
+}
+
+bool
+call_may_fork(const struct call *c, struct moment now)
+{
+    if (c->kind != CALL_SUBSCRIPTION)
+        return false;
+    return c->state == CALL_CONFIRMED ? now.mono_ms < c->forks_until_ms
+                                      : c->state == CALL_TRYING || c->state == CALL_EARLY;
+}
+
+void
+call_unsubscribed(struct call *c, struct moment now)
+{
+    c->is_unsubscribed = true;
+    if (c->state != CALL_CONFIRMED)
+        return; /* its 2xx is still to come */
+    if (now.mono_ms < c->forks_until_ms)
+        c->deadline_ms = c->forks_until_ms;
+    else
+        call_become(c, now, CALL_ENDING, "subscription terminated");
+}
+
 /** A final response to a BYE.  Returns: as call_on_answer(). */
 static int
 on_bye_answered(struct call *c, struct moment now, enum call_leg leg,
@@ -325,9 +358,9 @@ on_accepted(struct call *c, struct moment now, const struct exchange *x,
         c->subscriptions++;
     if (method == CALL_NOTIFY && is_last && c->subscriptions > 0)
         c->subscriptions--;
-    else if (method == CALL_NOTIFY && is_last && c->kind == CALL_SUBSCRIPTION)
-        call_become(c, now, CALL_ENDING, "subscription terminated");
-    if (is_refresh)
+    if (is_refresh && c->kind == CALL_SUBSCRIPTION)
+        call_prolong(c, now, response->expires_s);
+    else if (is_refresh)
         call_refreshed(c, now, response->expires_s);
 }
 
@@ -358,6 +391,8 @@ call_on_answer(struct call *c, struct moment now, unsigned exchange,
         c->invite[x->invite].state = CALL_INVITE_NONE; /* the call is as it was (section 14.1) */
     if (method == CALL_BYE)
         verdict = on_bye_answered(c, now, x->from, response);
+    if (is_last && c->kind == CALL_SUBSCRIPTION)
+        call_unsubscribed(c, now);
     call_settle(c, now);
     return verdict;
 }

@@ -35,7 +35,9 @@
  * call_release() ends one here that another gateway has; neither end is told by the machine.
  *
  * Subscriptions and single requests (MESSAGE, OPTIONS, anything unknown) take the same way: a
- * SUBSCRIBE or REFER leaves a dialog behind, a single request ends with its answer.
+ * SUBSCRIBE or REFER leaves a dialog behind, a single request ends with its answer.  A SUBSCRIBE
+ * that was forked leaves several: the first 2xx is passed on, the other phones' NOTIFYs bring
+ * theirs up.  The call lasts as long as one of them, and at least until none can come up any more.
  *
  * Source: RFC 3261 sections 9, 12 to 16; RFC 3262; RFC 3311; RFC 4028; RFC 6665.
  * Left out on purpose: bodies (offers and answers pass untouched), tags and header fields.
@@ -223,7 +225,8 @@ unsigned call_invite_of(const struct call *c, unsigned exchange);
 
 /**
  * call_on_answer - an exchange was answered
- * @is_last: of a NOTIFY: it said that the subscription is terminated
+ * @is_last: in a session a NOTIFY that says that its subscription is terminated; else the response
+ *           with which the last of the subscriptions is over
  * Returns: CALL_PASS, CALL_SWALLOW, or the status to put in its place.
  */
 int call_on_answer(struct call *c, struct moment now, unsigned exchange,
@@ -249,6 +252,13 @@ void call_release(struct call *c, struct moment now);
 
 /** call_refreshed - a refresh of the gateway's own was accepted; @lifetime_s 0: without limit */
 void call_refreshed(struct call *c, struct moment now, uint32_t lifetime_s);
+
+/** call_prolong - a subscription of a forked request lasts @lifetime_s from now, if not longer */
+void call_prolong(struct call *c, struct moment now, uint32_t lifetime_s);
+
+/** call_may_fork - may a NOTIFY bring up a subscription of another phone? (RFC 6665 section
+ *  4.1.2.4) */
+bool call_may_fork(const struct call *c, struct moment now);
 
 uint32_t call_lifetime_s(const struct call *c);
 

@@ -321,7 +321,10 @@ on_success(struct call *c, struct moment now, unsigned index, const struct call_
         invites_answered(c, now, CALL_INITIAL);
     else if (c->lifetime_s == 0)
         c->lifetime_s = REFER_LIFETIME_S;
+    c->forks_until_ms = now.mono_ms + c->conf->ack_ms; /* RFC 6665 section 4.1.2.4, timer N */
     call_become(c, now, CALL_CONFIRMED, "answered");
+    if (c->is_unsubscribed)
+        call_unsubscribed(c, now);
 }
 
 static void

@@ -56,10 +56,12 @@ struct call {
     struct branches *branches;
     uint64_t deadline_ms;     /* of the state; the branches have their own */
     uint64_t bye_deadline_ms; /* who was refused his BYE says it again until then */
+    uint64_t forks_until_ms;  /* other phones' subscriptions may come up until then */
     uint32_t lifetime_s;      /* of the session or subscription; 0 without limit */
     uint8_t kind;
     uint8_t state;
     uint8_t winner;
+    bool is_unsubscribed;  /* no subscription of it is left */
     uint8_t byes;          /* bit for each leg that said BYE, or was sent one by us */
     uint8_t subscriptions; /* REFERs accepted inside the dialog; they outlive the session */
     struct exchange exchange[CALL_EXCHANGES_MAX];
@@ -74,6 +76,9 @@ void call_become(struct call *c, struct moment now, enum call_state state, const
 /** call_settle - a call that is over goes once nothing is under way any more; the last thing that a
  * function does */
 void call_settle(struct call *c, struct moment now);
+
+/** call_unsubscribed - its last subscription is over: it goes, once no other can come up */
+void call_unsubscribed(struct call *c, struct moment now);
 
 /** call_end - both sides are told that it is over; a side that said BYE itself, or was sent one, is
  * not */

@@ -359,6 +359,9 @@ ask_on_message(struct sip *s, struct bridge_message *m)
     /* Gateways that come unasked are what those who ask for ours wait for. */
     if (!q && m->type == BRIDGE_GATEWAY && m->count > 0)
         q = map_get(s->asks->by_name, name_key(key, BRIDGE_LOCATE, ""));
+    /* A look-up that was answered meanwhile may have brought what was bound before. */
+    if (q && m->type == BRIDGE_BOUND)
+        cache_drop(s->asks->bindings, q->name);
     if (q)
         question_answer(s->asks, q, &answer);
     if (m->type == BRIDGE_BINDINGS)

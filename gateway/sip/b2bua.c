@@ -152,14 +152,16 @@ static void
 trim(struct b2bua_call *c)
 {
     uint8_t winner = call_winner(c->core);
+    /* what other phones respond to a SUBSCRIBE says how they are reached */
+    bool is_forked = call_kind(c->core) == CALL_SUBSCRIPTION;
 
     if (c->initial && call_state(c->core) >= CALL_CONFIRMED &&
-        (b2bua_initial_is_idle(c) || call_is_initial_over(c->core)))
+        (b2bua_initial_is_idle(c) || (call_is_initial_over(c->core) && !is_forked)))
         b2bua_initial_free(c);
     if (call_state(c->core) != CALL_CONFIRMED || c->initial)
         return;
     for (uint8_t i = 0; i < c->dialog_count; i++)
-        if (i != winner)
+        if (i != winner && c->dialog[i] && !c->dialog[i]->is_subscribed)
             b2bua_dialog_drop(c, i);
 }
 

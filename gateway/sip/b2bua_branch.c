@@ -6,7 +6,8 @@
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/limits.h"
 
-#define SLACK_S 32 /* a refresh may be under way when the time is up */
+#define LIFETIME_MAX_S 86400
+#define SLACK_S        32 /* a refresh may be under way when the time is up */
 
 /* ---- what the machine asks for ---- */
 
@@ -245,6 +246,12 @@ verify(struct b2bua_branch *b, const msg_t *msg)
 }
 
 uint32_t
+b2bua_cut_lifetime(unsigned long s)
+{
+    return (uint32_t)(s < LIFETIME_MAX_S ? s : LIFETIME_MAX_S) + SLACK_S;
+}
+
+uint32_t
 b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip)
 {
     unsigned long s = 0;
@@ -255,7 +262,7 @@ b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip)
         s = sip->sip_expires->ex_delta;
     else
         return 0;
-    return (uint32_t)(s < 86400 ? s : 86400) + SLACK_S;
+    return b2bua_cut_lifetime(s);
 }
 
 static void
@@ -333,6 +340,11 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
     }
     if (r.status / 100 == 2)
         r.expires_s = b2bua_lifetime_s(c, sip);
+    if (is_success && call_kind(c->core) == CALL_SUBSCRIPTION && r.dialog != CALL_NO_DIALOG) {
+        b2bua_dialog_at(c, r.dialog)->is_subscribed = true;
+        if (call_winner(c->core) != CALL_NO_DIALOG)
+            call_prolong(c->core, sip_moment(c->b2bua->sip), r.expires_s);
+    }
     if (r.status / 100 == 2 && r.dialog != CALL_NO_DIALOG && r.dialog == call_winner(c->core)) {
         b2bua_invite_again(c, CALL_CALLEE, sip->sip_cseq->cs_seq);
         return;

@@ -128,6 +128,10 @@ struct b2bua_dialog {
     char our_tag[B2BUA_TAG_CHARS + 1]; /* what the caller has as To tag */
     char *far_tag;
     struct b2bua_peer peer;
+    /* of a SUBSCRIBE or REFER */
+    bool is_subscribed;    /* by its 2xx or a NOTIFY */
+    bool is_over;          /* its subscription was, and is no more */
+    uint32_t peer_cseq[2]; /* by enum call_leg */
 };
 
 struct b2bua_branch {
@@ -169,8 +173,9 @@ struct b2bua_exchange {
     enum call_leg from;
     uint8_t dialog;
     bool is_invite;
-    uint8_t invite; /* its number, if it is one */
-    bool is_last;   /* a NOTIFY that ends its subscription */
+    uint8_t invite;      /* its number, if it is one */
+    bool is_last;        /* a NOTIFY that ends its subscription */
+    uint32_t lifetime_s; /* what a NOTIFY says is left of its subscription; 0: nothing said */
     bool is_heard;
     bool is_sips_lost; /* it may not go the way it would have to */
     bool is_cancel_due;
@@ -424,6 +429,9 @@ void b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip);
 /* ---- b2bua_branch.c: what the machine asks for, and what the branches answer ---- */
 
 extern const struct call_out b2bua_call_out;
+/** b2bua_cut_lifetime - @s seconds as far as a dialog is let live, and time for a refresh that is
+ *  under way */
+uint32_t b2bua_cut_lifetime(unsigned long s);
 /** b2bua_lifetime_s - how long a 2xx lets its dialog live without a refresh (RFC 4028, RFC 6665) */
 uint32_t b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip);
 

@@ -142,12 +142,45 @@ send_exchange(struct b2bua_exchange *x, const char *next_hop)
     return x->orq != NULL;
 }
 
+/** Is the last of a call's subscriptions over with this response?  What its NOTIFY has terminated
+ * is over whatever comes back, and so is one that an end does not know (RFC 6665 section 4.2.2). */
+static bool
+is_last_over(struct b2bua_exchange *x, const struct call_response *r)
+{
+    struct b2bua_call *c = x->call;
+    struct b2bua_dialog *d = b2bua_dialog_at(c, x->dialog);
+
+    if (r->status < 200 || !d || !(x->is_last || (r->status == 481 && !r->is_ours)))
+        return false;
+    d->is_over = true;
+    for (uint8_t i = 0; i < c->dialog_count; i++)
+        if (c->dialog[i] && c->dialog[i]->is_subscribed && !c->dialog[i]->is_over)
+            return false;
+    return true;
+}
+
+/** What an accepted NOTIFY says of how long its subscription lasts. */
+static void
+learn_lifetime(struct b2bua_exchange *x, const struct call_response *r)
+{
+    struct b2bua_call *c = x->call;
+    const struct b2bua_dialog *d = b2bua_dialog_at(c, x->dialog);
+
+    if (x->lifetime_s > 0 && r->status / 100 == 2 && d && !d->is_over)
+        call_prolong(c->core, sip_moment(c->b2bua->sip), x->lifetime_s);
+}
+
 static void
 step_exchange(struct b2bua_exchange *x, const struct call_response *r)
 {
     struct b2bua_call *c = x->call;
     struct moment now = sip_moment(c->b2bua->sip);
-    int verdict = call_on_answer(c->core, now, x->number, r, x->is_last);
+    bool is_subscription = call_kind(c->core) == CALL_SUBSCRIPTION;
+    bool is_last = is_subscription ? is_last_over(x, r) : x->is_last;
+    int verdict = call_on_answer(c->core, now, x->number, r, is_last);
+
+    if (is_subscription)
+        learn_lifetime(x, r);
 
     answer_exchange(x, verdict, r->status);
     if (r->status < 200)
@@ -459,6 +492,8 @@ new_exchange(struct b2bua_call *c, unsigned number, const struct b2bua_key *key,
     x->irq = irq;
     x->is_invite = sip->sip_request->rq_method == sip_method_invite;
     x->is_last = state && state->ss_substate && strcasecmp(state->ss_substate, "terminated") == 0;
+    if (state && state->ss_expires && !x->is_last)
+        x->lifetime_s = b2bua_cut_lifetime(strtoul(state->ss_expires, NULL, 10));
     list_init(&x->ask.link);
     list_init(&x->trying.link);
     list_init(&x->silent_link);
@@ -489,7 +524,10 @@ check_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, const sip
     const char *tag = sip->sip_from->a_tag;
     uint32_t cseq = sip->sip_cseq->cs_seq;
 
-    if (!p || strcmp(sip->sip_call_id->i_id, call_id) != 0)
+    struct b2bua_dialog *d = b2bua_dialog_at(c, dialog);
+    uint32_t *last = &c->peer_cseq[leg];
+
+    if (!p || strcmp(sip->sip_call_id->i_id, call_id) != 0 || (d && d->is_over))
         return 481;
     if (leg == CALL_CALLER && strcasecmp(tag ? tag : "", c->caller_tag) != 0)
         return 481;
@@ -500,25 +538,31 @@ check_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, const sip
         return 403;
     if (call_state(c->core) != CALL_CONFIRMED)
         return 0;
-    if (cseq < c->peer_cseq[leg]) /* RFC 3261 section 12.2.2 */
+    if (d && call_kind(c->core) == CALL_SUBSCRIPTION) /* each phone counts for itself */
+        last = &d->peer_cseq[leg];
+    if (cseq < *last) /* RFC 3261 section 12.2.2 */
         return 500;
-    c->peer_cseq[leg] = cseq;
+    *last = cseq;
     return 0;
 }
 
-/** Which dialog of the callee's leg; a NOTIFY may be the first that is heard of it. */
+/** Which dialog of the callee's leg; a NOTIFY may be the first that is heard of it, and of each
+ * phone that a SUBSCRIBE was forked to (RFC 6665 section 4.1.2.4). */
 static uint8_t
 callee_dialog(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
 {
     const char *tag = sip->sip_from->a_tag;
     uint8_t dialog = b2bua_dialog_find(c, tag);
 
-    if (dialog != CALL_NO_DIALOG || call_kind(c->core) != CALL_SUBSCRIPTION ||
-        sip->sip_request->rq_method != sip_method_notify || call_winner(c->core) != CALL_NO_DIALOG)
+    if (dialog != CALL_NO_DIALOG || sip->sip_request->rq_method != sip_method_notify ||
+        !call_may_fork(c->core, sip_moment(c->b2bua->sip)) ||
+        strcmp(sip->sip_call_id->i_id, c->callee_call_id) != 0)
         return dialog;
     dialog = b2bua_dialog_of(c, tag, false);
-    if (dialog != CALL_NO_DIALOG)
-        b2bua_peer_from_request(c->b2bua->sip, &c->dialog[dialog]->peer, sip, sender);
+    if (dialog == CALL_NO_DIALOG)
+        return dialog;
+    c->dialog[dialog]->is_subscribed = true;
+    b2bua_peer_from_request(c->b2bua->sip, &c->dialog[dialog]->peer, sip, sender);
     return dialog;
 }
 

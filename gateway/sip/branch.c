@@ -27,6 +27,14 @@ is_dialog_forming(const struct forward *f)
                              method == sip_method_refer);
 }
 
+/* A NOTIFY may open a dialog of a forked SUBSCRIBE: whoever recorded that records it, too (RFC 6665
+ * section 4.3). */
+static bool
+is_recorded_notify(const struct forward *f)
+{
+    return f->is_dialog && f->popped > 0 && f->request->sip_request->rq_method == sip_method_notify;
+}
+
 /* A phone may have no other transport than the one it uses: then the ends cannot send to each
  * other's Contact (RFC 5658 section 3). */
 static bool
@@ -59,6 +67,8 @@ static bool
 is_to_be_recorded(const struct forward *f, const struct sip_target *target, enum branch_to to,
                   uint64_t flow, bool is_on_connection)
 {
+    if (is_recorded_notify(f))
+        return true;
     if (!is_dialog_forming(f))
         return false;
     if (to == BRANCH_TO_GATEWAY || f->is_from_gateway || flow || f->caller_flow)

@@ -517,7 +517,7 @@ forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_s
     list_append(&p->forwards, &f->link);
     snprintf(f->caller_protocol, sizeof(f->caller_protocol), "%s",
              tport_name(sender->tport)->tpn_proto);
-    if (!f->is_dialog && sip->sip_contact &&
+    if ((!f->is_dialog || sip->sip_request->rq_method == sip_method_notify) && sip->sip_contact &&
         flow_needed(sender, sip->sip_via, sip->sip_contact->m_url))
         f->caller_flow = flow_of(p->sip, sender);
     proxy_loop_key(p->sip, sip, f->loop_key);

@@ -98,6 +98,69 @@ def sips_in_a_dialog(caller, callee):
     end_call(callee, other, caller)
 
 
+# ---- forked subscriptions --------------------------------------------------------------------------------
+
+EVENT = ("Event", "presence")
+
+
+def accept_subscribe(phone, tag, expires=120):
+    """Its SUBSCRIBE answered; its dialog."""
+    request = phone.expect_request("SUBSCRIBE")
+    phone.answer(request, 200, "OK", tag, extra=[("Expires", str(expires))])
+    dialog = phone.dialog_of_request(request, tag)
+    dialog.sequence = 5000 if tag == "n1" else 10  # each counts for itself
+    return dialog
+
+
+def notify(phone, dialog, caller, state="active;expires=120", status=200):
+    """A NOTIFY that reaches the caller; the caller's dialog by it."""
+    sent = phone.in_dialog(dialog, "NOTIFY", extra=[EVENT, ("Subscription-State", state)])
+    if status != 200:
+        phone.expect_status(status, "NOTIFY")
+        return None
+    request = caller.expect_request("NOTIFY")
+    caller.answer(request, 200, "OK")
+    phone.expect_status(200, "NOTIFY")
+    assert sent["CSeq"].split()[1] == "NOTIFY"
+    return caller.dialog_of_request(request, request.tag("to")), request
+
+
+def forked_subscribe(caller, pair, notify_first, ends):
+    """RFC 6665 sections 4.1.2.4 and 4.4.1: each phone's NOTIFY makes a dialog of its own."""
+    uri = pair[0].uri
+    sent = caller.request("SUBSCRIBE", uri, extra=[EVENT, ("Expires", "120")])
+    ways = []
+    if notify_first:  # a NOTIFY that outruns its 200
+        requests = [phone.expect_request("SUBSCRIBE") for phone in pair]
+        ways = [phone.dialog_of_request(request, f"n{k}") for k, (phone, request) in enumerate(zip(pair, requests))]
+    else:
+        ways = [accept_subscribe(phone, f"n{k}") for k, phone in enumerate(pair)]
+        caller.expect_status(200, "SUBSCRIBE")
+    seen = [notify(phone, way, caller) for phone, way in zip(pair, ways)]
+    if notify_first:
+        for k, (phone, request) in enumerate(zip(pair, requests)):
+            phone.answer(request, 200, "OK", f"n{k}", extra=[("Expires", "120")])
+        caller.expect_status(200, "SUBSCRIBE")
+    tags = {request.tag("from") for _, request in seen}
+    assert len(tags) == 2, tags
+    for dialog, request in seen:
+        dialog.local, dialog.remote = sent["From"], request.get("from")
+        dialog.sequence = int(sent["CSeq"].split()[0])
+    for _ in range(2):  # more of them, and refreshes, in each
+        for (dialog, _), phone, way in zip(seen, pair, ways):
+            caller.in_dialog(dialog, "SUBSCRIBE", extra=[EVENT, ("Expires", "100")])
+            request = phone.expect_request("SUBSCRIBE")
+            phone.answer(request, 200, "OK", extra=[("Expires", "100")])
+            caller.expect_status(200, "SUBSCRIBE")
+            notify(phone, way, caller)
+    order = list(zip(seen, pair, ways))
+    for (dialog, _), phone, way in order if ends == "first" else order[::-1]:
+        notify(phone, way, caller, "terminated;reason=timeout")
+        caller.in_dialog(dialog, "SUBSCRIBE", extra=[EVENT, ("Expires", "100")])
+        caller.expect("its end", lambda m: m.is_response and m.method == "SUBSCRIBE" and m.status in (404, 481))
+        notify(phone, way, caller, status=481)
+
+
 def main():
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
@@ -110,6 +173,16 @@ def main():
                 far = phones.at(places(south)[0], f"far-{transport}", transport)
                 tests.run(f"sips in a dialog, {transport}, inside", sips_in_a_dialog, ann, near)
                 tests.run(f"sips in a dialog, {transport}, between overlays", sips_in_a_dialog, ann, far)
+        for caller_at, callees_at in ((north, south), (south, north)):
+            for transport in ("udp", "tcp"):
+                with Phones() as phones:
+                    name = f"{transport}-{caller_at.name}"
+                    pair = [phones.at(node, f"fork-{name}", transport) for node in places(callees_at)]
+                    caller = phones.at(places(caller_at)[0], f"watcher-{name}", transport)
+                    for notify_first in (False, True):
+                        for ends in ("first", "last"):
+                            tests.run(f"forked SUBSCRIBE, {name}, {'NOTIFY' if notify_first else '200'} first, "
+                                      f"{ends} ends first", forked_subscribe, caller, pair, notify_first, ends)
     return tests.end()
 
 

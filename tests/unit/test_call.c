@@ -478,6 +478,7 @@ START_TEST(subscription)
     now.mono_ms = 30000;
     ck_assert_int_eq(answer(request(CALL_CALLER, CALL_SUBSCRIBE), 200, 60, false), CALL_PASS);
     ck_assert_uint_eq(call_deadline_ms(call), 90000);
+    now.mono_ms = 40000;
     ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_NOTIFY), 200, 0, true), CALL_PASS);
     expect("-> ending: subscription terminated\n-> ended: all is quiet\n");
 
@@ -486,6 +487,40 @@ START_TEST(subscription)
     call_on_response(call, now, 0, &ok);
     trace[0] = '\0';
     wait_until(61000);
+    expect("-> ending: subscription expired\n-> ended: all is quiet\n");
+}
+END_TEST
+
+/* RFC 6665 section 4.1.2.4: NOTIFYs of other phones may come for 32 s. */
+START_TEST(a_forked_subscription)
+{
+    struct call_response ok = {.status = 200, .dialog = 0, .expires_s = 60};
+
+    begin(CALL_SUBSCRIPTION);
+    targets(2, false);
+    ck_assert(call_may_fork(call, now));
+    ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_NOTIFY), 200, 0, true), CALL_PASS);
+    call_on_response(call, now, 0, &ok);
+    ck_assert_int_eq(call_state(call), CALL_CONFIRMED);
+    ck_assert_uint_eq(call_deadline_ms(call), 33000);
+    ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_NOTIFY), 200, 0, false), CALL_PASS);
+    call_prolong(call, now, 100); /* another phone's */
+    ck_assert_uint_eq(call_deadline_ms(call), 101000);
+    call_prolong(call, now, 50);
+    ck_assert_int_eq(answer(request(CALL_CALLER, CALL_SUBSCRIBE), 200, 30, false), CALL_PASS);
+    ck_assert_uint_eq(call_deadline_ms(call), 101000);
+    now.mono_ms = 33000;
+    ck_assert(!call_may_fork(call, now));
+    trace[0] = '\0';
+    ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_NOTIFY), 481, 0, true), CALL_PASS);
+    expect("-> ending: subscription terminated\n-> ended: all is quiet\n");
+
+    begin(CALL_SUBSCRIPTION);
+    targets(1, false);
+    call_on_response(call, now, 0, &ok);
+    ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_NOTIFY), 200, 0, true), CALL_PASS);
+    trace[0] = '\0';
+    wait_until(33000);
     expect("-> ending: subscription expired\n-> ended: all is quiet\n");
 }
 END_TEST
@@ -697,6 +732,7 @@ main(void)
     tcase_add_test(tc, session_expires_unless_refreshed);
     tcase_add_test(tc, notify_of_a_transfer_outlives_the_session);
     tcase_add_test(tc, subscription);
+    tcase_add_test(tc, a_forked_subscription);
     tcase_add_test(tc, single_request);
     tcase_add_test(tc, a_message_is_sent_elsewhere_when_a_hop_is_silent);
     tcase_add_test(tc, old_news_of_a_phone_are_worth_another_search);
