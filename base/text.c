@@ -38,6 +38,15 @@ is_shown(uint32_t c)
     return !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069) && c != 0xfeff;
 }
 
+bool
+text_has_control(const char *text)
+{
+    for (; text && *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    return false;
+}
+
 void
 text_make_printable(char *text)
 {

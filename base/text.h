@@ -19,6 +19,9 @@ void text_make_printable(char *text);
 /** text_is_printable - would text_make_printable() leave it as it is? */
 bool text_is_printable(const char *text);
 
+/** text_has_control - is a byte under 0x20 or 0x7f in it? false for NULL. */
+bool text_has_control(const char *text);
+
 /** text_label - into a label of a metric: backslash, quote and line feed escaped as Prometheus'
  *  text format asks, all else printable; cut where @out is full, never within an escape. */
 void text_label(const char *text, char *out, size_t out_bytes);

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
+
 /* Names in RFC 3261's long form, as the parser knows them. */
 static bool
 is_malformed(const sip_t *sip, const char *name)
@@ -42,7 +44,8 @@ check_contact(const sip_t *sip, bool is_needed)
         return 400;
     if (!m)
         return is_needed ? 400 : 0;
-    if (m->m_next || !is_sip(m->m_url)) /* exactly one: section 8.1.1.8 */
+    /* exactly one: section 8.1.1.8 */
+    if (m->m_next || !is_sip(m->m_url) || sip_has_control(m->m_url))
         return 400;
     return url_bytes(m->m_url) > B2BUA_URI_BYTES ? 513 : 0;
 }
@@ -56,7 +59,7 @@ check_routes(const sip_t *sip)
     if (is_malformed(sip, "Record-Route"))
         return 400;
     for (const sip_record_route_t *r = sip->sip_record_route; r; r = r->r_next) {
-        if (!is_sip(r->r_url))
+        if (!is_sip(r->r_url) || sip_has_control(r->r_url))
             return 400;
         if (url_bytes(r->r_url) > B2BUA_URI_BYTES)
             return 513;
@@ -110,7 +113,7 @@ b2bua_check_response(const sip_t *sip, bool is_answer)
     int contact = check_contact(sip, is_answer);
     int routes = check_routes(sip);
 
-    if (contact == 400 || routes == 400)
+    if (contact == 400 || routes == 400 || text_has_control(sip->sip_to->a_tag))
         return 502;
     return contact || routes || is_long(sip->sip_to->a_tag) ? 500 : 0;
 }

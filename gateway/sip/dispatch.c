@@ -9,6 +9,7 @@
 #include <sofia-sip/sip_util.h>
 
 #include "base/aor.h"
+#include "base/text.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/connections.h"
 #include "gateway/sip/fence.h"
@@ -89,8 +90,8 @@ is_caller_known(struct sip *s, const sip_t *sip, const struct sip_sender *sender
     return header_asserted_aor(sip, aor) == ST_OK;
 }
 
-/* Each URI that is taken for a user's name somewhere: control characters are in none (base/aor.h).
- */
+/* Each URI that is taken for a user's name somewhere: control characters are in none, escaped or
+ * not (base/aor.h); nor are they in what names a dialog. */
 static bool
 has_control_character(const sip_t *sip)
 {
@@ -103,7 +104,9 @@ has_control_character(const sip_t *sip)
             (aor_has_control(urls[i]->url_user) || aor_has_control(urls[i]->url_password) ||
              aor_has_control(urls[i]->url_host)))
             return true;
-    return false;
+    return sip_has_control(sip->sip_request->rq_url) || sip_has_control(sip->sip_from->a_url) ||
+           sip_has_control(sip->sip_to->a_url) || text_has_control(sip->sip_from->a_tag) ||
+           text_has_control(sip->sip_to->a_tag) || text_has_control(sip->sip_call_id->i_id);
 }
 
 static struct refusal
@@ -135,7 +138,7 @@ check_request(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
     if (has_bad_branch(sip))
         return (struct refusal){.status = 400, .phrase = "Bad Via branch"};
     if (has_control_character(sip))
-        return (struct refusal){.status = 400, .phrase = "Control character in a URI"};
+        return (struct refusal){.status = 400, .phrase = "Control character"};
     if (url->url_type != url_sip && url->url_type != url_sips)
         return (struct refusal){.status = 416};
     if (sip->sip_max_forwards && sip->sip_max_forwards->mf_count == 0 && !is_for_server(s, sip))

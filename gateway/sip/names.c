@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "base/aor.h"
+#include "base/text.h"
 #include "gateway/sip/service.h"
 
 /* A pool, so that a call costs a fraction of a system call. One for each thread: a process may run
@@ -87,4 +88,17 @@ sip_is_reserved(const struct sip *s, const url_t *url)
 
     return sip_aor_of(url, aor) == ST_OK && strncmp(aor, "overlay@", 8) == 0 &&
            strcmp(aor + 8, s->conf.overlay) == 0;
+}
+
+bool
+sip_has_control(const url_t *url)
+{
+    const char *const texts[] = {url->url_user,    url->url_password, url->url_host,
+                                 url->url_port,    url->url_path,     url->url_params,
+                                 url->url_headers, url->url_fragment};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (text_has_control(texts[i]))
+            return true;
+    return false;
 }

@@ -10,6 +10,8 @@
 #include <sofia-sip/sip_tag.h>
 #include <sofia-sip/sip_util.h>
 
+#include "base/text.h"
+
 #include "gateway/sip/flow.h"
 #include "gateway/sip/origin.h"
 #include "gateway/sip/registration.h"
@@ -142,8 +144,10 @@ read_contact(struct registration *r, const sip_t *sip, const sip_contact_t *m,
     struct sip *s = r->sip;
     struct wanted *w = &r->wanted[r->count];
 
-    if ((m->m_url->url_type != url_sip && m->m_url->url_type != url_sips) || !m->m_url->url_host)
-        return 400;
+    if ((m->m_url->url_type != url_sip && m->m_url->url_type != url_sips) || !m->m_url->url_host ||
+        sip_has_control(m->m_url) ||
+        text_has_control(msg_header_find_param(m->m_common, "+sip.instance=")))
+        return 400; /* the other peers could not read the binding */
     w->expires_s = expires_of(s, sip, m);
     if (w->expires_s > 0 && w->expires_s < s->conf.min_expires_s)
         return 423;

@@ -178,6 +178,10 @@ bool sip_is_reserved(const struct sip *s, const url_t *url);
  */
 NODISCARD enum status sip_aor_of(const url_t *url, char ret_aor[AOR_BYTES]);
 
+/** sip_has_control - is a control character in a URI, unescaped? What the others of the overlay
+ * read from records has none. */
+bool sip_has_control(const url_t *url);
+
 /** sip_text - for log lines: "-" in place of NULL. */
 static inline const char *
 sip_text(const char *text)

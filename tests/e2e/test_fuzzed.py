@@ -11,7 +11,7 @@ from common import Tests, lab_of
 from lab import LabError, wait_for
 from agent import Agent, end_call, establish
 
-ISLANDS = [("east", "127.94.0", 1), ("west", "127.94.1", 1)]
+ISLANDS = [("east", "127.94.0", 2), ("west", "127.94.1", 1)]
 PHONES = "127.94.2"
 COOKIE = b"\x21\x12\xa4\x42"
 ID = b"0123456789ab"
@@ -108,6 +108,52 @@ def sizes(caller, callee):
         caller.expect(f"{status} to {name}, {body}", lambda m, s=status: m.is_response and m.status == s, 10)
 
 
+CONTROLS = [  # (Contact, Call-ID)
+    (b"<sip:x\x01y@127.0.0.1>", b"c"), (b"<sip:x:\x02@127.0.0.1>", b"c"), (b"<sip:x@127.0.0.1;p=\x7f>", b"c"),
+    (b"<sip:x@127.0.0.1;p=\t>", b"c"), (b"<sip:x@127.0.0.1?A=\x1f>", b"c"), (b"<sip:x@127.0.0.1>;+sip.instance=\"<\x01>\"", b"c"),
+    (b"<sip:x@127.0.0.1>;+sip.instance=\"<a\r\n b>\"", b"c"), (b"<sip:x@127.0.0.1>", b"c\x01")]
+
+
+def controls_in_register(node, other):
+    """A binding that other peers could not read is refused; after a good one everybody finds the phone."""
+    line, me = connect(node, f"{PHONES}.5")
+    stream = Stream(line)
+
+    def register(n, contact, call_id):
+        line.sendall(b"REGISTER sip:site.east SIP/2.0\r\nVia: SIP/2.0/TCP %s;branch=z9hG4bKctl%d\r\nMax-Forwards: 70\r\n"
+                     b"From: <sip:ctl@site.east>;tag=1\r\nTo: <sip:ctl@site.east>\r\nCall-ID: %s%d\r\nCSeq: 1 REGISTER\r\n"
+                     b"Contact: %s\r\nExpires: 300\r\nContent-Length: 0\r\n\r\n" % (me.encode(), n, call_id, n, contact))
+        return stream.next()
+
+    for n, (contact, call_id) in enumerate(CONTROLS):
+        answer = register(n, contact, call_id)
+        if not answer.startswith("SIP/2.0 400 "):
+            raise LabError(f"{contact!r}, {call_id!r}: expected 400, got {answer}")
+    answer = register(99, b"<sip:x%01@127.0.0.1>", b"c")
+    found = other.ctl("resolve", "sip:ctl@site.east")
+    if not answer.startswith("SIP/2.0 200 ") or not found or found["contacts"] != ["sip:x%01@127.0.0.1"]:
+        raise LabError(f"expected 200, got {answer}; {found}")
+    line.close()
+
+
+def controls_in_calls(caller, callee):
+    """What a call's copy could not be read with: refused before anybody rings; of a callee's 200 the caller hears 502."""
+    for call_id, contact, tag in (("c\1", caller.contact, "t"), ("c2", caller.contact.replace("sip:", "sip:\1", 1), "t"),
+                                  ("c3", caller.contact + ";p=\x7f", "t"), ("c4", caller.contact, "t\2")):
+        caller.write("INVITE", callee.uri, [
+            ("Via", caller._via()), ("Max-Forwards", "70"), ("From", f"<{caller.uri}>;tag={tag}"), ("To", f"<{callee.uri}>"),
+            ("Call-ID", call_id), ("CSeq", "1 INVITE"), ("Contact", f"<{contact}>")])
+        caller.expect_status(400)
+    sent = caller.request("INVITE", callee.uri, body=caller.sdp(1))
+    invite = callee.expect_request("INVITE")
+    good, callee.contact = callee.contact, callee.contact + ";p=\1"
+    callee.answer(invite, 200, "OK", "x", body=callee.sdp(2))
+    callee.contact = good
+    callee.expect_request("ACK")
+    callee.answer(callee.expect_request("BYE"), 200, "OK")
+    caller.ack_failure(callee.uri, sent, caller.expect_status(502))
+
+
 def keep_alive(node):
     """STUN from a phone that uses outbound is answered; what begins like it and is none leaves no trace."""
     host, port = node.sip.split(":")
@@ -134,7 +180,7 @@ def call(caller, callee):
 def main():
     tests = Tests()
     with lab_of(tests, ISLANDS, log_level="remote") as lab:
-        node = lab.islands[0].gateway()
+        node, other = lab.islands[0].gateway(), lab.islands[0].others()[0]
         wait_for("the node is the gateway", lambda: node.role() == "active", 20)
         caller = Agent(f"{PHONES}.11", "a", lab.islands[0].domain, node.sip)
         callee = Agent(f"{PHONES}.12", "b", lab.islands[1].domain, lab.islands[1].gateway().sip, "tcp")
@@ -144,6 +190,8 @@ def main():
         tests.run("held and refused", held_and_refused, node)
         tests.run("behind a half", behind_a_half, node)
         tests.run("sizes", sizes, stream, callee)
+        tests.run("control characters in REGISTER", controls_in_register, node, other)
+        tests.run("control characters in calls", controls_in_calls, caller, callee)
         tests.run("a keep-alive", keep_alive, node)
         tests.run("a call after it", call, caller, callee)
     return tests.end()

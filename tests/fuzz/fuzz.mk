@@ -1,10 +1,11 @@
 # The decoders under mutated input, and the examples that both this and the conformance tests use.
 #
 #   make fuzz                          each group under clang's fuzzer, FUZZ_S seconds each
-#   make fuzz-sip [FUZZ_SIP="--messages 200000 --seed 1"]    SIP messages against sanitized nodes; a part of make fuzz
+#   make fuzz-sip [FUZZ_SIP="--messages 200000 --seed 1"]    SIP messages against sanitized nodes; make fuzz sends FUZZ_SIP_MESSAGES
 #   build/MODE/tests/fuzz/replay       the same groups over whole, cut and mutated examples
 
 FUZZ_S       ?= 60
+FUZZ_SIP_MESSAGES ?= 20000
 FUZZ_GROUPS  := message bodies frames private reassembly aor
 FUZZ_OBJECTS := $(FUZZ_GROUPS:%=$(OUT)/tests/fuzz/fuzz_%.o)
 FUZZ_SOURCES := $(wildcard base/*.c peer-protocol/message/*.c)
@@ -33,7 +34,7 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(FUZZ_SOURCES)
 .PHONY: fuzz fuzz-run
 fuzz: deps-fuzz
 	@$(MAKE) --no-print-directory -s fuzz-run
-	@$(MAKE) --no-print-directory -s fuzz-sip
+	@$(MAKE) --no-print-directory -s fuzz-sip FUZZ_SIP="--messages $(FUZZ_SIP_MESSAGES) $(FUZZ_SIP)"
 .PHONY: fuzz-sip
 fuzz-sip: deps-test
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=asan all

@@ -125,6 +125,13 @@ START_TEST(text_of_others_steers_nothing)
 }
 END_TEST
 
+START_TEST(control_characters_are_found)
+{
+    ck_assert(text_has_control("a\x01") && text_has_control("\x7f") && text_has_control("\tb"));
+    ck_assert(!text_has_control(NULL) && !text_has_control("") && !text_has_control("a%01 \x80~"));
+}
+END_TEST
+
 START_TEST(labels_keep_their_quotes)
 {
     char out[32], few[4];
@@ -149,6 +156,7 @@ main(void)
     tcase_add_test(tc, control_characters_are_in_no_aor);
     tcase_add_test(tc, what_is_no_aor_is_refused);
     tcase_add_test(tc, text_of_others_steers_nothing);
+    tcase_add_test(tc, control_characters_are_found);
     tcase_add_test(tc, labels_keep_their_quotes);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);

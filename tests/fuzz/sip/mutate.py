@@ -1,8 +1,10 @@
 """What becomes of a well-formed SIP message in the hands of somebody who means harm, or of a bad phone.
 
-Each header field is taken in turn with each kind of harm; then whole messages are cut, spliced and scrambled.  All chance comes from
-the random.Random that is handed in, so that a run repeats.
+The Request-URI and each header field is taken in turn with each kind of harm, those of NAMED first; then whole messages are cut,
+spliced and scrambled.  All chance comes from the random.Random that is handed in, so that a run repeats.
 """
+import re
+
 HUGE = (300, 1100, 2100, 8200, 40000)
 NUMBERS = ("0", "-1", "65535", "65536", "4294967295", "4294967296", "18446744073709551616", "9" * 100, "0x10", "1e9", "", " ", "NaN",
            "00000000001", "1.5")
@@ -103,6 +105,58 @@ def display_name(value, rng):
 HARMS = (empty, number, number, host, host, uri, uri, parameter, parameter, no_parameters, huge, insert, insert, cut, many, other_case, display_name)
 
 
+# ---- harm that each header field gets for certain -----------------------------------------------------------------------------------
+
+# The host of a URI or a Via, and its port.
+HOST = re.compile(rb"(sips?:(?:[^@;>\s]*@)?|@|SIP/2\.0/\w+ )(\[[^\]]*\]|[^\s:;>,?\[]+)(?::\d+)?")
+
+
+def _with_host(value, host_of):
+    """@host_of tells host and port from the host; a value without one becomes a URI."""
+    found = HOST.search(value)
+    if not found:
+        return b"<sip:x@" + host_of(b"127.0.0.1") + b">"
+    return value[:found.start()] + found.group(1) + host_of(found.group(2)) + value[found.end():]
+
+
+def port_0(value, _rng):
+    return _with_host(value, lambda host: host + b":0")
+
+
+def port_65536(value, _rng):
+    return _with_host(value, lambda host: host + b":65536")
+
+
+def ipv6(value, rng):
+    return _with_host(value, lambda _: _pick(rng, (b"[::1]:5060", b"[2001:db8::9:1]", b"[::ffff:127.0.0.1]:5060")))
+
+
+def maddr(value, rng):
+    """In the URI where there is one, else behind the value."""
+    wanted = b";maddr=" + _pick(rng, (b"1.2.3.4", b"255.255.255.255", b"224.0.0.1", b"127.0.0.1", b"[::1]", b"x", b""))
+    end = value.find(b">")
+    return value + wanted if end < 0 else value[:end] + wanted + value[end:]
+
+
+def line_end(value, _rng):
+    """%0D%0A where a user's name begins, else in the middle."""
+    found = re.search(rb"sips?:", value)
+    at = found.end() if found else len(value) // 2
+    return value[:at] + b"a%0D%0AX-Evil:%20yes" + value[at:]
+
+
+def negative(value, _rng):
+    """The last run of digits: a number where the value is one, else one in it."""
+    found = list(re.finditer(rb"\d+", value))
+    return value[:found[-1].start()] + b"-1" + value[found[-1].end():] if found else b"-1"
+
+
+def repeated(value, _rng):
+    return value + b", " + value
+
+
+NAMED = (port_0, port_65536, huge, negative, empty, repeated, line_end, maddr, ipv6)
+
 # ---- harm to the message: [start line, (name, value), ...], body -------------------------------------------------------------------
 
 def _remove(start, fields, body, at, _rng):
@@ -155,6 +209,15 @@ def _body(start, fields, body, _at, rng):
 MESSAGE_HARMS = (_remove, _repeat, _rename, _start_line, _start_line, _length, _shuffle, _body)
 
 
+KINDS = len(NAMED) + len(HARMS) + len(MESSAGE_HARMS)
+
+
+def turns_of_named(message):
+    """How many turns it takes until each header field has had each harm of NAMED."""
+    count = len(NAMED) * (len(split(message)[1]) + 1)
+    return count + count // 12 + 2
+
+
 def split(message):
     head, _, body = message.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
@@ -169,17 +232,22 @@ def join(start, fields, body):
 
 
 def mutate(message, turn, rng):
-    """One message with harm done to it; @turn goes through header fields and kinds of harm, one after the other."""
+    """One message with harm done to it; @turn goes through the Request-URI, the header fields and the kinds of harm, one after the
+    other.  Each in thirteen is only scrambled, between two turns."""
     start, fields, body = split(message)
-    if rng.randrange(12) == 0 or not fields:
+    if turn % 13 == 0 or not fields:
         return scramble(message, rng)
-    at = turn % len(fields)
-    kind = turn // len(fields) % (len(HARMS) + len(MESSAGE_HARMS))
-    if kind < len(HARMS):
-        fields = fields[:at] + [(fields[at][0], HARMS[kind](fields[at][1], rng))] + fields[at + 1:]
+    turn -= turn // 13 + 1
+    at = turn % (len(fields) + 1) - 1
+    kind = turn // (len(fields) + 1) % KINDS
+    if kind >= len(NAMED + HARMS):
+        start, fields, body = MESSAGE_HARMS[kind - len(NAMED + HARMS)](start, fields, body, max(at, 0), rng)
+    elif at < 0:
+        method, target, version = (start.split(b" ", 2) + [b"", b""])[:3]
+        start = b" ".join((method, (NAMED + HARMS)[kind](target, rng), version))
     else:
-        start, fields, body = MESSAGE_HARMS[kind - len(HARMS)](start, fields, body, at, rng)
-    if rng.randrange(4) == 0 and fields:  # a second one on top
+        fields = fields[:at] + [(fields[at][0], (NAMED + HARMS)[kind](fields[at][1], rng))] + fields[at + 1:]
+    if kind >= len(NAMED) and rng.randrange(4) == 0 and fields:  # a second one on top
         at = rng.randrange(len(fields))
         fields = fields[:at] + [(fields[at][0], _pick(rng, HARMS)(fields[at][1], rng))] + fields[at + 1:]
     return join(start, fields, body)

@@ -42,7 +42,7 @@ class Campaign:
         self.sent, self.honest, self.slowest = 0, 0, 0.0
         self.dialog = self.decoy_dialog = None
         self.kept = collections.deque(maxlen=KEPT)
-        self.turns = collections.Counter()
+        self.turns, self.is_named_done = collections.Counter(), {}
         self.torture = corpus.torture()
         self.lab = Lab(build=options.build, hello_ms=HELLO_MS, log_level="remote", sip_extra=SIP_OPTIONS)
         for name, net in NETS.items():
@@ -86,7 +86,7 @@ class Campaign:
         me, kind = sender.next(), self.rng.randrange(10)
         if kind == 0:
             name = self.rng.choice(sorted(self.torture))
-            return mutate.mutate(self.torture[name], self.turn(name), self.rng)
+            return self.harmed(name, self.torture[name])
         values = self.values(sender, me)
         if kind < 4:
             name = self.rng.choice(sorted(corpus.IN_DIALOG))
@@ -97,11 +97,17 @@ class Campaign:
             name = self.rng.choice(sorted(corpus.REQUESTS))
             head, body = corpus.REQUESTS[name]
         text = head.format(**values).replace("\r\n", "\n").replace("\n", "\r\n") + "\r\n" + body
-        return mutate.mutate(text.encode(), self.turn(name), self.rng)
+        return self.harmed(name, text.encode())
 
-    def turn(self, name):
+    def harmed(self, name, data):
+        turn = self.turns[name]
         self.turns[name] += 1
-        return self.turns[name]
+        self.is_named_done[name] = turn + 1 >= mutate.turns_of_named(data)
+        return mutate.mutate(data, turn, self.rng)
+
+    def coverage(self):
+        done, total = sum(self.is_named_done.values()), len(self.torture) + len(corpus.REQUESTS) + len(corpus.IN_DIALOG)
+        return f"each header field with each named harm in {done} of {total} messages of the corpus"
 
     def open_dialog(self):
         """A call of two phones that then fall silent until the next; the harmful messages use its names."""
@@ -109,17 +115,18 @@ class Campaign:
         for phone in self.decoys:
             phone.register()
         try:
-            dialog, _, _ = establish(*self.decoys, tag=f"d{self.rng.getrandbits(32):x}")
+            dialog, other, _ = establish(*self.decoys, tag=f"d{self.rng.getrandbits(32):x}")
         except LabError:
             return  # what was sent with the last one's names got in between
-        self.decoy_dialog = dialog
+        self.decoy_dialog = other
         self.dialog = {"local": dialog.local, "remote": dialog.remote, "call": dialog.call_id, "target": dialog.target,
                        "routes": "".join(f"Route: {route}\r\n" for route in dialog.routes)}
 
     def close_dialog(self):
-        """One hangs up, and both answer; a harmful message may have ended the call before."""
+        """The callee hangs up, whose sequence of requests nobody has disturbed, and both answer; a harmful message may have ended the
+        call before."""
         if self.decoy_dialog:
-            self.decoys[0].in_dialog(self.decoy_dialog, "BYE")
+            self.decoys[1].in_dialog(self.decoy_dialog, "BYE")
             self.decoy_dialog = None
             self.settle(self.decoys, lambda m: m.is_response and m.method == "BYE")
         self.settle(self.decoys)
@@ -266,7 +273,8 @@ def finish(campaign, problem):
         print(f"logs: {campaign.lab.dir}")
     else:
         campaign.lab.stop(keep=campaign.options.keep)
-        print(f"{campaign.sent} messages, {campaign.honest} honest calls, the slowest {campaign.slowest:.2f} s: no death, no report")
+        print(f"{campaign.sent} messages, {campaign.honest} honest calls, the slowest {campaign.slowest:.2f} s: no death, no report; "
+              f"{campaign.coverage()}")
     print(f"{0 if problem else 1} passed, {1 if problem else 0} failed")
     return 1 if problem else 0
 
