@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "gateway/sip/finished.h"
+#include "gateway/sip/first_line.h"
 
 #define BRANCH_CHARS_MIN  7
 #define SINGLE_FIELDS_MAX 64 /* more than the library knows */
@@ -26,6 +27,7 @@ static _Thread_local struct {
     const sip_via_t *via;     /* of the request in hand, if something in it was replaced */
     const char *was_protocol; /* what it said */
     const char *was_branch;
+    bool is_framed; /* the message in hand ended where it said */
 } inlet;
 
 static atomic_uint_least64_t discarded;
@@ -182,11 +184,14 @@ has_repeated(msg_t *msg)
 
 /* ---- lines that could not be read ---- */
 
+/* What could not be read stands in the list as an error or as a field of its own class. */
 static bool
-is_length(const msg_error_t *bad)
+is_length(const sip_header_t *bad)
 {
-    return bad->er_name &&
-           (strcasecmp(bad->er_name, "Content-Length") == 0 || strcasecmp(bad->er_name, "l") == 0);
+    const char *name = bad->sh_class == sip_error_class ? bad->sh_error->er_name : NULL;
+
+    return bad->sh_class == sip_content_length_class ||
+           (name && (strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "l") == 0));
 }
 
 /* On a connection the next element would take the length at its word, or not at all. */
@@ -194,7 +199,7 @@ static bool
 has_bad_length(const sip_t *sip)
 {
     for (const sip_error_t *bad = sip->sip_error; bad; bad = bad->er_next)
-        if (is_length(bad))
+        if (is_length((const sip_header_t *)bad))
             return true;
     return false;
 }
@@ -211,7 +216,7 @@ inlet_drop_unreadable(msg_t *msg, sip_t *sip)
     }
 }
 
-/* ---- between nodes ---- */
+/* ---- on connections ---- */
 
 static const char *
 bad_field(const sip_t *sip)
@@ -225,17 +230,43 @@ bad_field(const sip_t *sip)
     return bad->sh_class->hc_name ? bad->sh_class->hc_name : "a line";
 }
 
-/* A node's connection carries the calls of many: the library would end it for one bad message. What
- * can be answered is, and the connection stays (lost.h); the rest is discarded.  True: discarded.
- */
 static bool
-is_bad_between_nodes(const tport_t *transport, const sip_t *sip)
+is_bad(const sip_t *sip)
 {
-    if (!sip->sip_error && !(sip->sip_flags & MSG_FLG_ERROR) && sip_sanity_check(sip) == 0)
+    return sip->sip_error || (sip->sip_flags & MSG_FLG_ERROR) || sip_sanity_check(sip) < 0;
+}
+
+/* A connection may carry the calls of many: the library would end it for one bad message.  What can
+ * be answered is, and the connection stays (lost.h); an ACK is discarded.  So is what cannot be
+ * answered, between nodes; a phone hears by the end of its connection.  True: discarded. */
+static bool
+is_bad_on_connection(const tport_t *transport, const sip_t *sip)
+{
+    bool is_node = strcasecmp(tport_name(transport)->tpn_proto, "tls") == 0;
+
+    if (!is_bad(sip))
         return false;
-    log_write(LOG_LEVEL_REMOTE, "sip", "%s from node %s malformed: %s",
-              sip->sip_request->rq_method_name, tport_name(transport)->tpn_host, bad_field(sip));
-    return !sip->sip_via || sip->sip_request->rq_method == sip_method_ack;
+    if (is_node)
+        log_write(LOG_LEVEL_REMOTE, "sip", "%s from node %s malformed: %s",
+                  sip->sip_request->rq_method_name, tport_name(transport)->tpn_host,
+                  bad_field(sip));
+    if (!sip->sip_via)
+        return is_node;
+    return sip->sip_request->rq_method == sip_method_ack;
+}
+
+bool
+inlet_keeps_connection(void)
+{
+    return inlet.is_framed;
+}
+
+/* The library reads no further, and would leave the connection open. */
+static bool
+is_no_sip(const tport_t *transport, msg_t *msg)
+{
+    return tport_is_stream(transport) && tport_is_secondary(transport) && msg_has_error(msg) &&
+           !*msg_chain_head(msg);
 }
 
 /* False: it is not to be delivered. */
@@ -248,15 +279,16 @@ look_at(const tport_t *transport, msg_t *msg)
 
     if (!sip || (!sip->sip_request && !sip->sip_status))
         return true;
-    if (has_repeated(msg) || has_bad_length(sip))
+    inlet.is_framed =
+        (sip->sip_flags & (MSG_FLG_ERROR | MSG_FLG_TOOLARGE)) == 0 && !has_bad_length(sip);
+    if (!inlet.is_framed || has_repeated(msg) || first_line_is_unreadable(sip))
         sip->sip_flags |= MSG_FLG_ERROR; /* the library then answers 400 */
     if (!sip->sip_request) {
         inlet_drop_unreadable(msg, sip);
         return (sip->sip_flags & MSG_FLG_ERROR) == 0;
     }
     via = sip->sip_via;
-    if (strcasecmp(tport_name(transport)->tpn_proto, "tls") == 0 &&
-        is_bad_between_nodes(transport, sip))
+    if (tport_is_stream(transport) && inlet.is_framed && is_bad_on_connection(transport, sip))
         return false;
     if (!via || !sip->sip_cseq || !sip->sip_call_id)
         return true;
@@ -264,7 +296,7 @@ look_at(const tport_t *transport, msg_t *msg)
         discarded++;
         return false;
     }
-    if (finished_on_request(sip))
+    if ((sip->sip_flags & MSG_FLG_ERROR) == 0 && finished_on_request(sip))
         return false;
     drop_maddr(via, from->su_family);
     take_at_its_place(transport, via);
@@ -281,6 +313,7 @@ tport_deliver(tport_t *self, msg_t *msg, msg_t *next, struct tport_compressor *c
     static _Atomic(void *) found;
     deliver_function *library;
     void *at = found;
+    bool is_over = inlet.is_open && is_no_sip(self, msg);
 
     if (!at) {
         at = dlsym(RTLD_NEXT, "tport_deliver");
@@ -288,10 +321,14 @@ tport_deliver(tport_t *self, msg_t *msg, msg_t *next, struct tport_compressor *c
     }
     *(void **)&library = at; /* POSIX's way from an object pointer to a function */
     inlet.via = NULL;
+    inlet.is_framed = false;
     if (inlet.is_open && !look_at(self, msg)) {
         msg_destroy(msg);
         return;
     }
     library(self, msg, next, compressor, now);
     inlet.via = NULL;
+    inlet.is_framed = false;
+    if (is_over)
+        tport_shutdown(self, 2);
 }

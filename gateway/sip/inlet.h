@@ -12,8 +12,9 @@
  *  - a Via that names another transport than the one it came by is taken at its place, not at its
  *    word: the library would discard the request without a response.  inlet_restore() puts back
  *    what it said, so that the response repeats it.
- *  - a malformed request by a connection between nodes, which carries the calls of many, does not
- * end that connection.
+ *  - a malformed request does not end the connection that it came by, which may carry the calls of
+ * many, as long as the message ended where it said: it is answered with 400.  Without a Via to
+ * answer by it ends a phone's connection, and is discarded between nodes.
  *  - a header field that may stand once and stands twice makes a request bad (400), and a response
  * is discarded: the library asserts that it never writes such a message.
  *  - a branch shorter than the library's comparison reads is kept from it; the dispatcher refuses
@@ -51,6 +52,10 @@ void inlet_restore(sip_t *sip);
  * Source:  RFC 3261 section 18.2.2, RFC 3581 section 4.
  */
 bool inlet_is_answerable(const sip_via_t *via, int family);
+
+/** inlet_keeps_connection - may the connection of the message in hand go on after a 400?  False
+ * where it is not known where the next message begins, and outside tport_deliver(). */
+bool inlet_keeps_connection(void);
 
 /** inlet_discarded - requests of any thread that nobody could have been answered at. */
 uint64_t inlet_discarded(void);

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "gateway/sip/finished.h"
+#include "gateway/sip/inlet.h"
 #include "gateway/sip/size.h"
 
 typedef tport_t *send_function(tport_t *, msg_t *, tp_name_t const *, tag_type_t, tag_value_t, ...);
@@ -84,11 +85,11 @@ place_to_connect(const sip_via_t *via, const tp_name_t *name, tp_name_t *ret_pla
     return true;
 }
 
-/* After a bad request the library wants to end the connection: not one between nodes. */
+/* After a bad request the library wants to end the connection: not one that can go on. */
 static tport_t *
 send_once(tport_t *self, msg_t *msg, const tp_name_t *name, const tagi_t *tags)
 {
-    if (strcasecmp(tport_name(self)->tpn_proto, "tls") == 0)
+    if (inlet_keeps_connection())
         return library_send()(self, msg, name, TPTAG_MTU(INT_MAX), TAG_END());
     return library_send()(self, msg, name, TAG_NEXT(tags));
 }

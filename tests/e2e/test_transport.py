@@ -194,6 +194,45 @@ def unreadable_line(node, callee):
         raise LabError(f"arrived as {arrived.headers}")
 
 
+REQUEST_LINES = ("OPTIONS sip: SIP/2.0", "OPTIONS  SIP/2.0", "OPTIONS sip:site.east SIP/2.0 x", "OPTIONS sip:a b SIP/2.0",
+                 "OPTIONS sip:a@[::1 SIP/2.0", "OPTIONS sip:a@b:port SIP/2.0", "OPTIONS sip:%@site.east SIP/2.0",
+                 "INVITE sip: SIP/2.0")
+SILENT_LINES = ("ACK sip: SIP/2.0", "SIP/2.0 abc OK", "SIP/2.0", "SIP/2.0 0 x", "SIP/2.0 99 x", "SIP/2.0 700 x", "SIP/2.0 99999 OK")
+
+
+def first_lines(node, transport):
+    """Answered with 400, or not at all; what is said next over the same connection is answered."""
+    line = Line(node, f"{PHONES}.4", transport)
+    try:
+        good = "OPTIONS sip:site.east SIP/2.0"
+        for text in REQUEST_LINES + SILENT_LINES:
+            for first in (text, good):
+                method = first.split()[0] if first.split()[0].isalpha() else "OPTIONS"
+                rest = request(method, "sip:site.east", f"SIP/2.0/{transport.upper()} {line.me};rport")
+                line.send(first + rest[rest.index("\r\n"):])
+                if first in SILENT_LINES:
+                    continue  # whatever came would be found in the place of the next answer
+                got = line.answer()
+                wanted = "SIP/2.0 200" if first == good else "SIP/2.0 400"
+                if not got.startswith(wanted):
+                    raise LabError(f"{first} after {text}: {got!r}")
+    finally:
+        line.close()
+
+
+def other_languages(node):
+    """A connection that does not speak of SIP is closed."""
+    for text in ("\x16\x03\x01\x02\r\n\r\n", "x" * 100 + "\r\n\r\n", "OPTIONS sip:site.east\r\nTo: x\r\n\r\n"):
+        line = Line(node, f"{PHONES}.4", "tcp")
+        try:
+            line.send(text)
+            line.socket.settimeout(5)
+            if line.socket.recv(100):
+                raise LabError(f"{text!r} was answered")
+        finally:
+            line.close()
+
+
 def counted(node):
     """The lost and the discarded are in the metrics."""
     def question():
@@ -239,6 +278,8 @@ def all_of(tests, lab):
         tests.run(f"no method by {transport}", no_method, node, transport)
         tests.run(f"short branches by {transport}", short_branch, node, transport)
         tests.run(f"a field that may stand once stands twice, by {transport}", repeated_field, node, callee, transport)
+        tests.run(f"first lines that cannot be read, by {transport}", first_lines, node, transport)
+    tests.run("no SIP at all", other_languages, node)
     tests.run("lengths that lie, behind another message", length_that_lies, node)
     tests.run("a line that is none", unreadable_line, node, callee)
     tests.run("what was lost is counted", counted, node)
