@@ -370,7 +370,7 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
     } else if (!is_ours && !verify(b, msg)) {
         if (sip->sip_status->st_status < 200 && call_kind(c->core) == CALL_SESSION)
             send_cancel(b);
-        nta_outgoing_destroy(b->orq);
+        sip_send_end(b->orq);
         b->orq = NULL;
         call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
     } else {
@@ -382,7 +382,7 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
         }
     }
     if (b->orq && (!sip || sip->sip_status->st_status >= 200)) {
-        nta_outgoing_destroy(b->orq);
+        sip_send_end(b->orq);
         b->orq = NULL;
         b2bua_branch_uncount(b);
     }

@@ -61,7 +61,7 @@ b2bua_exchange_free(struct b2bua_exchange *x)
     list_remove(&x->silent_link);
     ask_cancel(&x->ask);
     if (x->orq)
-        nta_outgoing_destroy(x->orq);
+        sip_send_end(x->orq);
     if (x->irq) {
         if (nta_incoming_status(x->irq) < 200)
             sip_reply(x->irq, x->is_invite ? 487 : 481, NULL, 0);
@@ -248,7 +248,7 @@ give_up(struct b2bua_exchange *x)
 {
     list_remove(&x->silent_link);
     ask_cancel(&x->ask);
-    nta_outgoing_destroy(x->orq);
+    sip_send_end(x->orq);
     x->orq = NULL;
     x->has_moved = true;
 }

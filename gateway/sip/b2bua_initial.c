@@ -447,7 +447,7 @@ static void
 free_branch(struct b2bua_branch *b)
 {
     if (b->orq)
-        nta_outgoing_destroy(b->orq);
+        sip_send_end(b->orq);
     b2bua_branch_uncount(b);
     free(b->request_uri);
     free(b->reason);

@@ -245,7 +245,7 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
     c->b2bua->refreshing--;
     l->orq = NULL;
     on_final(l, is_ours ? NULL : sip, status);
-    nta_outgoing_destroy(orq); /* not before: the response is its own */
+    sip_send_end(orq); /* not before: the response is its own */
     if (c->refresh && is_over(c->refresh))
         b2bua_refresh_free(c);
     b2bua_call_release(c);
@@ -374,7 +374,7 @@ b2bua_refresh_free(struct b2bua_call *c)
         ask_cancel(&r->leg[i].ask);
         if (!r->leg[i].orq)
             continue;
-        nta_outgoing_destroy(r->leg[i].orq);
+        sip_send_end(r->leg[i].orq);
         c->b2bua->refreshing--;
     }
     free(r);

@@ -90,7 +90,7 @@ branch_drop(struct branch *b)
     if (b->destination[0])
         limits_end(b->forward->proxy->sip->limits, b->destination);
     if (b->orq)
-        nta_outgoing_destroy(b->orq);
+        sip_send_end(b->orq);
     free(b);
 }
 

@@ -8,6 +8,9 @@
 
 #include <sofia-sip/msg_addr.h>
 
+#include "gateway/sip/client.h"
+#include "gateway/sip/datagram.h"
+
 #define T1_MS   500
 #define STEPS   4 /* T1, 2*T1, 4*T1, then T2 = 8*T1 for good */
 #define TICK_MS 100
@@ -24,13 +27,9 @@ struct entry {
     uint8_t step;
     bool is_invite;
     bool is_datagram;
-    bool is_stateless; /* an INVITE's final that the library has forgotten */
-    bool is_counted;   /* as unacknowledged */
-    int fd;
-    su_sockaddr_t to;
-    socklen_t to_len;
-    size_t len;
-    unsigned char *bytes; /* NULL: nothing to be sent again */
+    bool is_stateless;     /* an INVITE's final that the library has forgotten */
+    bool is_counted;       /* as unacknowledged */
+    struct datagram final; /* without bytes: nothing to be sent again */
 };
 
 struct finished {
@@ -78,7 +77,7 @@ entry_free(struct entry *e)
 {
     list_remove(&e->age);
     list_remove(&e->again);
-    free(e->bytes);
+    datagram_drop(&e->final);
     free(e);
 }
 
@@ -142,7 +141,7 @@ static void
 forget(struct finished *f, struct entry *e)
 {
     map_remove(f->entries, key_slice(&e->key));
-    f->bytes -= e->len;
+    f->bytes -= e->final.len;
     entry_free(e);
 }
 
@@ -151,7 +150,7 @@ forget(struct finished *f, struct entry *e)
 static struct slice
 address_of(const struct entry *e)
 {
-    return slice_of(SU_ADDR(&e->to), e->to.su_family == AF_INET6 ? 16 : 4);
+    return slice_of(SU_ADDR(&e->final.to), e->final.to.su_family == AF_INET6 ? 16 : 4);
 }
 
 static void
@@ -205,13 +204,6 @@ schedule(struct finished *f, struct entry *e, uint64_t now_ms)
 }
 
 static void
-send_again(const struct entry *e)
-{
-    if (e->bytes) /* what cannot be sent is lost, as any datagram may be */
-        (void)sendto(e->fd, e->bytes, e->len, MSG_NOSIGNAL | MSG_DONTWAIT, &e->to.su_sa, e->to_len);
-}
-
-static void
 on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 {
     struct finished *f = (struct finished *)(void *)arg;
@@ -227,7 +219,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 
             if (e->due_ms > now_ms)
                 break;
-            send_again(e);
+            datagram_send(&e->final);
             if (e->step < STEPS - 1)
                 e->step++;
             schedule(f, e, now_ms);
@@ -246,7 +238,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 int
 tport_is_reliable(const tport_t *transport)
 {
-    return is_as_reliable || tport_is_stream(transport);
+    return is_as_reliable || client_is_kept(transport) || tport_is_stream(transport);
 }
 
 static struct entry *
@@ -295,10 +287,8 @@ confirm(struct finished *f, struct entry *e)
     count_off(f, e);
     list_remove(&e->again);
     list_remove(&e->age);
-    f->bytes -= e->len;
-    e->len = 0;
-    free(e->bytes);
-    e->bytes = NULL;
+    f->bytes -= e->final.len;
+    datagram_drop(&e->final);
     e->state = CONFIRMED;
     e->end_ms = sip_moment(f->sip).mono_ms + FINISHED_CONFIRMED_MS;
     list_append(&f->confirmed, &e->age);
@@ -321,7 +311,7 @@ finished_on_request(const sip_t *sip)
     }
     if (e->is_invite && e->is_datagram && e->state == FINISHED && !e->is_stateless)
         return false; /* the library still has it */
-    send_again(e);
+    datagram_send(&e->final);
     return true;
 }
 
@@ -359,27 +349,12 @@ void
 finished_on_datagram(int fd, const struct msghdr *datagram)
 {
     struct entry *e = taking;
-    size_t len = 0;
-    unsigned char *at;
 
-    if (!e || !datagram->msg_name || datagram->msg_namelen > sizeof(e->to))
+    if (!e || !datagram->msg_name)
         return;
     taking = NULL;
-    for (size_t i = 0; i < datagram->msg_iovlen; i++)
-        len += datagram->msg_iov[i].iov_len;
-    e->bytes = malloc(len);
-    if (!e->bytes)
-        return;
-    at = e->bytes;
-    for (size_t i = 0; i < datagram->msg_iovlen; i++) {
-        memcpy(at, datagram->msg_iov[i].iov_base, datagram->msg_iov[i].iov_len);
-        at += datagram->msg_iov[i].iov_len;
-    }
-    e->len = len;
-    e->fd = fd;
-    memcpy(&e->to, datagram->msg_name, datagram->msg_namelen);
-    e->to_len = datagram->msg_namelen;
-    ours->bytes += len;
+    if (datagram_keep(&e->final, fd, datagram))
+        ours->bytes += e->final.len;
 }
 
 static void
@@ -410,7 +385,7 @@ finished_after(const sip_t *response)
     if (e->is_invite) {
         is_kept = count_on(f, e);
         e->is_stateless = !is_kept;
-        if (is_kept && e->bytes)
+        if (is_kept && e->final.bytes)
             schedule(f, e, now_ms);
     }
     make_room(f);

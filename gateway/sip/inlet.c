@@ -13,6 +13,7 @@
 #include <sofia-sip/tport.h>
 
 #include "base/log.h"
+#include "gateway/sip/client.h"
 #include "gateway/sip/finished.h"
 #include "gateway/sip/first_line.h"
 
@@ -285,7 +286,7 @@ look_at(const tport_t *transport, msg_t *msg)
         sip->sip_flags |= MSG_FLG_ERROR; /* the library then answers 400 */
     if (!sip->sip_request) {
         inlet_drop_unreadable(msg, sip);
-        return (sip->sip_flags & MSG_FLG_ERROR) == 0;
+        return (sip->sip_flags & MSG_FLG_ERROR) == 0 && !client_on_response(sip);
     }
     via = sip->sip_via;
     if (tport_is_stream(transport) && inlet.is_framed && is_bad_on_connection(transport, sip))

@@ -14,6 +14,7 @@
 #include <sofia-sip/tport_tag.h>
 
 #include "base/log.h"
+#include "gateway/sip/client.h"
 #include "gateway/sip/finished.h"
 #include "gateway/sip/inlet.h"
 #include "gateway/sip/size.h"
@@ -145,8 +146,13 @@ tport_tsend(tport_t *self, msg_t *msg, tp_name_t const *name, tag_type_t tag, ta
     if (msg)
         size_lift(msg);
     ta_start(ta, tag, value);
-    sent = self && is_response(msg) ? send_response(self, msg, name, ta_args(ta))
-                                    : library_send()(open_of(self), msg, name, ta_tags(ta));
+    if (self && is_response(msg)) {
+        sent = send_response(self, msg, name, ta_args(ta));
+    } else {
+        client_before(self, msg);
+        sent = library_send()(open_of(self), msg, name, ta_tags(ta));
+        client_after(sent);
+    }
     ta_end(ta);
     return sent;
 }

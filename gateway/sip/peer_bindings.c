@@ -87,7 +87,7 @@ finish(struct registration *r)
 {
     for (size_t k = 0; k < r->record_count; k++) {
         if (r->told[k].orq)
-            nta_outgoing_destroy(r->told[k].orq);
+            sip_send_end(r->told[k].orq);
         r->told[k].orq = NULL;
     }
     registration_change(r);
@@ -102,7 +102,7 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 
     if (status < 200)
         return 0;
-    nta_outgoing_destroy(orq);
+    sip_send_end(orq);
     peer->orq = NULL;
     peer->is_done = status < 300;
     r->told_count--;

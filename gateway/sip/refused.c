@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 
+#include "gateway/sip/client.h"
 #include "gateway/sip/finished.h"
 
 static atomic_uint_least64_t count;
@@ -30,6 +31,7 @@ sendmsg(int fd, const struct msghdr *message, int flags)
     }
     *(void **)&library_sendmsg = at; /* POSIX's way from an object pointer to a function */
     finished_on_datagram(fd, message);
+    client_on_datagram(fd, message);
     sent = library_sendmsg(fd, message, flags);
     /* a socket that is told each destination is not connected: the error cannot be of this one */
     if (sent < 0 && errno == ECONNREFUSED && message->msg_name) {

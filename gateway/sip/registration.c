@@ -14,7 +14,7 @@ registration_end(struct registration *r)
     su_timer_destroy(r->timer);
     for (size_t k = 0; k < r->record_count; k++) {
         if (r->told[k].orq)
-            nta_outgoing_destroy(r->told[k].orq);
+            sip_send_end(r->told[k].orq);
         binding_record_free(r->record[k]);
     }
     for (size_t i = 0; i < BINDING_CONTACTS_MAX; i++)

@@ -12,6 +12,7 @@
 
 #include "gateway/sip/ask.h"
 #include "gateway/sip/b2bua.h"
+#include "gateway/sip/client.h"
 #include "gateway/sip/clock.h"
 #include "gateway/sip/connections.h"
 #include "gateway/sip/family.h"
@@ -296,6 +297,7 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     connections_tick(s->connections);
     flow_tick(s);
     finished_tick(s->finished);
+    client_tick(s->client);
     location_tick(s);
     noted_tick(s->noted, sip_moment(s).mono_ms);
     ask_tick(s);
@@ -322,6 +324,7 @@ open_parts(struct sip *s)
     s->asks = ask_table_new(s);
     s->flows = flow_table_new(s);
     s->finished = finished_new(s);
+    s->client = client_new(s);
     s->limits = limits_new(s);
     s->connections = connections_new(s);
     s->location = location_new(s);
@@ -331,8 +334,9 @@ open_parts(struct sip *s)
     s->strangers = strangers_new();
     s->second = su_timer_create(su_root_task(s->root), 1000);
     s->linger = su_timer_create(su_root_task(s->root), LINGER_TICK_MS);
-    if (!s->asks || !s->flows || !s->finished || !s->limits || !s->connections || !s->location ||
-        !s->noted || !s->proxy || !s->fence || !s->strangers || !s->second || !s->linger)
+    if (!s->asks || !s->flows || !s->finished || !s->client || !s->limits || !s->connections ||
+        !s->location || !s->noted || !s->proxy || !s->fence || !s->strangers || !s->second ||
+        !s->linger)
         return ST_NOMEM;
     return b2bua_new(s, &s->b2bua);
 }
@@ -353,6 +357,7 @@ close_parts(struct sip *s)
     limits_free(s->limits);
     noted_free(s->noted);
     finished_free(s->finished);
+    client_free(s->client);
 }
 
 static enum status

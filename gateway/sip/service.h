@@ -49,6 +49,7 @@
 struct ask_table;
 struct b2bua;
 struct fence;
+struct client;
 struct finished;
 struct strangers;
 struct flow_table;
@@ -107,6 +108,7 @@ struct sip {
     struct b2bua *b2bua;
     struct fence *fence;
     struct finished *finished;
+    struct client *client;
     struct strangers *strangers;
     su_timer_t *second;  /* once a second: expiry, limits, BRIDGE_LOAD */
     su_timer_t *linger;  /* quitting, and not quiet yet */
@@ -251,6 +253,10 @@ bool sip_is_address(const char *uri);
  *  Returns: the transaction, NULL on failure, as where a name would have to be looked up. */
 nta_outgoing_t *sip_send(struct sip *s, const struct sip_target *target, msg_t *msg,
                          nta_response_f *on_response, nta_outgoing_magic_t *magic);
+
+/** sip_send_end - a transaction of sip_send() or sip_send_branch() is done with, answered or not;
+ *  each of them that was given an @on_response has to be ended. */
+void sip_send_end(nta_outgoing_t *orq);
 
 /** sip_send_stateless - the same for an ACK to a 2xx. @msg is taken. */
 void sip_send_stateless(struct sip *s, const struct sip_target *target, msg_t *msg);

@@ -7,6 +7,7 @@
 #include <sofia-sip/msg_buffer.h>
 #include <sofia-sip/sip_tag.h>
 
+#include "gateway/sip/client.h"
 #include "gateway/sip/clock.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/location.h"
@@ -257,8 +258,11 @@ nta_outgoing_t *
 sip_send_branch(const struct sip_target *target, msg_t *msg, const char *branch,
                 nta_response_f *on_response, nta_outgoing_magic_t *magic)
 {
-    nta_outgoing_t *orq = hand_to_nta(target, msg, branch, false, on_response, magic);
+    nta_outgoing_t *orq;
 
+    client_want(on_response != NULL);
+    orq = hand_to_nta(target, msg, branch, false, on_response, magic);
+    client_want(false);
     if (!orq)
         msg_destroy(msg);
     return orq;
