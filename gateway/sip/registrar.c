@@ -405,6 +405,8 @@ registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
         return;
     }
     *r = (struct registration){.sip = s, .irq = irq, .cseq = sip->sip_cseq->cs_seq};
+    list_append(&s->registrations, &r->link);
+    list_init(&r->change.link);
     r->is_of_peer = sender->side != SIP_PHONES;
     r->has_path = sip_has_feature(sip->sip_supported, "path");
     copy_call_id(s, sip->sip_call_id->i_id, r->call_id);
@@ -423,4 +425,11 @@ registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
         registration_change(r);
     else
         peer_bindings_ask(r);
+}
+
+void
+registrar_end_all(struct sip *s)
+{
+    while (!list_is_empty(&s->registrations))
+        registration_end(list_entry(s->registrations.next, struct registration, link));
 }

@@ -21,4 +21,7 @@
 void registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
                           const struct sip_sender *sender);
 
+/** registrar_end_all - the REGISTERs under way get no response. */
+void registrar_end_all(struct sip *s);
+
 #endif

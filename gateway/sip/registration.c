@@ -10,6 +10,8 @@
 void
 registration_end(struct registration *r)
 {
+    list_remove(&r->link);
+    list_remove(&r->change.link);
     ask_cancel(&r->ask);
     su_timer_destroy(r->timer);
     for (size_t k = 0; k < r->record_count; k++) {

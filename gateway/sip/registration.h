@@ -39,6 +39,7 @@ struct told_peer {
 struct registration {
     struct location_change change;
     struct sip *sip;
+    struct list_node link;
     nta_incoming_t *irq; /* NULL: it has its final response */
     char call_id[CALL_ID_BYTES];
     uint32_t cseq;

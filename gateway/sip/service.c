@@ -27,6 +27,7 @@
 #include "gateway/sip/noted.h"
 #include "gateway/sip/numeric.h"
 #include "gateway/sip/proxy.h"
+#include "gateway/sip/registrar.h"
 #include "gateway/sip/stranger.h"
 #include "gateway/sip/stun.h"
 #include "gateway/sip/tls_leak.h"
@@ -350,6 +351,7 @@ close_parts(struct sip *s)
     strangers_free(s->strangers);
     b2bua_free(s->b2bua);
     proxy_free(s->proxy);
+    registrar_end_all(s);
     location_free(s->location);
     ask_table_free(s->asks);
     flow_table_free(s->flows);
@@ -446,6 +448,7 @@ sip_start(const struct sip_conf *conf, const struct bridge_upward *upward, struc
     s->seed = sip_random();
     s->mail_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     list_init(&s->mail);
+    list_init(&s->registrations);
     pthread_mutex_init(&s->mail_lock, NULL);
     (void)tls_leak_count();
     family_init();

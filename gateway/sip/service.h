@@ -103,6 +103,7 @@ struct sip {
     struct limits *limits;
     struct connections *connections;
     struct location *location;
+    struct list_node registrations; /* under way: registration.h */
     struct noted *noted;
     struct proxy *proxy;
     struct b2bua *b2bua;

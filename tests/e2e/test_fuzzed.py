@@ -7,7 +7,7 @@ import struct
 import sys
 import time
 
-from common import Tests, lab_of
+from common import Tests, clean_log, lab_of
 from lab import LabError, wait_for
 from agent import Agent, end_call, establish
 
@@ -130,9 +130,11 @@ def controls_in_register(node, other):
         if not answer.startswith("SIP/2.0 400 "):
             raise LabError(f"{contact!r}, {call_id!r}: expected 400, got {answer}")
     answer = register(99, b"<sip:x%01@127.0.0.1>", b"c")
-    found = other.ctl("resolve", "sip:ctl@site.east")
-    if not answer.startswith("SIP/2.0 200 ") or not found or found["contacts"] != ["sip:x%01@127.0.0.1"]:
-        raise LabError(f"expected 200, got {answer}; {found}")
+    if not answer.startswith("SIP/2.0 200 "):
+        raise LabError(f"expected 200, got {answer}")
+    found = wait_for("it is found", lambda: other.ctl("resolve", "sip:ctl@site.east"), 10)
+    if found["contacts"] != ["sip:x%01@127.0.0.1"]:
+        raise LabError(f"found {found}")
     line.close()
 
 
@@ -172,6 +174,27 @@ def keep_alive(node):
         raise LabError(f"in the log: {[text for text in node.log().splitlines() if 'stun' in text]}")
 
 
+def ends_amid_registers(node, other):
+    """A node that is told to leave while REGISTERs wait for the overlay leaves nothing behind."""
+    line, me = connect(node, f"{PHONES}.6")
+    os.kill(other.process.pid, signal.SIGSTOP)
+    try:
+        for n in range(30):
+            line.sendall(f"REGISTER sip:site.east SIP/2.0\r\nVia: SIP/2.0/TCP {me};branch=z9hG4bKend{n}\r\nMax-Forwards: 70\r\n"
+                         f"From: <sip:end{n}@site.east>;tag=1\r\nTo: <sip:end{n}@site.east>\r\nCall-ID: end{n}\r\n"
+                         f"CSeq: 1 REGISTER\r\nContact: <sip:x@{me}>\r\nContent-Length: 0\r\n\r\n".encode())
+        line.sendall(request(me, "TCP", "last", "OPTIONS", "sip:a@site.east", "sip:site.east"))
+        if not Stream(line).next().startswith("SIP/2.0 200 "):  # all have been read
+            raise LabError("no 200 to an OPTIONS")
+        code = node.stop()
+    finally:
+        os.kill(other.process.pid, signal.SIGCONT)
+    if code != 0:
+        raise LabError(f"exit code {code}")
+    clean_log(node.log())
+    line.close()
+
+
 def call(caller, callee):
     dialog, _, _ = establish(caller, callee, tag="c")
     end_call(caller, dialog, callee)
@@ -194,6 +217,7 @@ def main():
         tests.run("control characters in calls", controls_in_calls, caller, callee)
         tests.run("a keep-alive", keep_alive, node)
         tests.run("a call after it", call, caller, callee)
+        tests.run("an end amid REGISTERs", ends_amid_registers, node, other)
     return tests.end()
 
 
