@@ -1,4 +1,5 @@
 """The phones of the fuzzer: one that answers whatever rings, and sockets that send harm."""
+import collections
 import random
 import re
 import select
@@ -9,6 +10,7 @@ import time
 import corpus
 import mutate
 
+STATUS = re.compile(rb"^SIP/2\.0 ([2-6]\d\d) ", re.M)
 RESPONSE_HARM_EVERY = 3  # of the answers to requests whose user asks for it
 
 
@@ -131,6 +133,7 @@ class Sender:
         self.far, self.transport = (host, int(port)), transport
         self.addresses, self.sockets, self.at = addresses, {}, 0
         self.refused = 0
+        self.heard = collections.Counter()  # statuses of responses
 
     def _open(self, ip):
         if self.transport == "UDP":
@@ -168,9 +171,11 @@ class Sender:
         for ip, (one, _) in list(self.sockets.items()):
             try:
                 while select.select([one], [], [], 0)[0]:
-                    if not one.recv(65536) and self.transport == "TCP":
+                    data = one.recv(65536)
+                    if not data and self.transport == "TCP":
                         self._close(ip)
                         break
+                    self.heard.update(status.decode() for status in STATUS.findall(data))
             except OSError:
                 self._close(ip)
 
