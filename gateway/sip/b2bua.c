@@ -138,6 +138,7 @@ b2bua_call_free(struct b2bua_call *c)
     free(c->far_overlay);
     free(c->caller_call_id);
     free(c->caller_tag);
+    free(c->refers);
     free(c);
 }
 

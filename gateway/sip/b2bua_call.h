@@ -269,6 +269,7 @@ struct b2bua_call {
     struct b2bua_trying trying;
     struct b2bua_initial *initial;
     struct b2bua_exchange *exchange[CALL_EXCHANGES_MAX];
+    struct b2bua_refers *refers; /* b2bua_refer.c; NULL until there is one */
 };
 
 /* ---- b2bua.c ---- */
@@ -425,6 +426,14 @@ void b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog
 /** b2bua_map_replaces - Replaces, Join and Target-Dialog, in header fields or inside Refer-To, name
  * the dialog as the other end of the call it belongs to knows it (RFC 3891, 3911, 4538) */
 void b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip);
+
+/**
+ * b2bua_map_refer - Event of a NOTIFY or SUBSCRIBE names a REFER of this call by the CSeq that it
+ * has at @leg, where the request goes (RFC 3515 section 2.4.6); a REFER is remembered
+ * @in_cseq: of the request as it came; @sip has that which it goes with
+ */
+void b2bua_map_refer(struct b2bua_call *c, enum call_leg leg, uint32_t in_cseq, msg_t *msg,
+                     sip_t *sip);
 
 /* ---- b2bua_branch.c: what the machine asks for, and what the branches answer ---- */
 

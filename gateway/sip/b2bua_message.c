@@ -163,6 +163,16 @@ set_overlay_headers(const struct b2bua_call *c, msg_t *msg, sip_t *sip, enum sip
                         su_sprintf(msg_home(msg), HEADER_NODE_ID ": <%s>", uri)) >= 0;
 }
 
+/** Ours are wanted where theirs are missing, too: phones leave them out of NOTIFY (RFC 3265
+ * section 7.1). */
+static bool
+needs_contact(const sip_t *sip)
+{
+    sip_method_t method = sip->sip_request->rq_method;
+
+    return sip->sip_contact || method == sip_method_invite || method == sip_method_notify;
+}
+
 /** A copy of a request without what belongs to the leg it came from. */
 static msg_t *
 copy_request(struct b2bua_call *c, msg_t *in, const struct b2bua_peer *p, sip_t **ret_sip)
@@ -177,8 +187,7 @@ copy_request(struct b2bua_call *c, msg_t *in, const struct b2bua_peer *p, sip_t 
     strip(msg, sip, &sip->sip_route);
     count_down(msg, sip);
     if (!set_overlay_headers(c, msg, sip, p->side) ||
-        ((sip->sip_contact || sip->sip_request->rq_method == sip_method_invite) &&
-         !b2bua_set_contact(c, msg, sip, p))) {
+        (needs_contact(sip) && !b2bua_set_contact(c, msg, sip, p))) {
         msg_destroy(msg);
         return NULL;
     }
@@ -288,6 +297,7 @@ b2bua_dialog_request(struct b2bua_call *c, enum call_leg leg, uint8_t dialog, ms
     set_tag(msg, sip->sip_to, tag_of_peer(c, leg, dialog));
     set_cseq(sip, cseq);
     map_rack(c, leg, sip);
+    b2bua_map_refer(c, leg, sip_object(in)->sip_cseq->cs_seq, msg, sip);
     if (!set_call_id(msg, sip, call_id_of(c, leg)) || !set_way(msg, sip, p)) {
         msg_destroy(msg);
         return NULL;
