@@ -104,14 +104,22 @@ struct call_conf {
 struct call_target {
     uint8_t group; /* equal: tried together; the next group only if none of the last was reached */
     bool is_hop;   /* a gateway or serving peer: it says 100 soon, or is not there */
+    uint8_t again; /* one more than the number of a branch that was given up for its silence and
+                      may still be answered: the same request is waited for once more, for another
+                      would ring twice; 0: a new branch */
 };
 
 /** What a call asks of its surroundings.  No callback may call back into the call. */
 struct call_out {
-    /** send_initial - send the initial request to a target; false if it cannot even be tried */
+    /** send_initial - send the initial request to a target, or, to one that is asked again, see to
+     *  it that the request gets there; false if it cannot even be tried */
     bool (*send_initial)(void *ctx, unsigned branch);
     void (*cancel)(void *ctx, unsigned branch);
-    /** forget - nothing came from this branch's target: do not use it for now */
+    /** resume - a branch that was called off for its silence counts again: if its CANCEL waits for
+     * a response, it is not to be sent, and a search that is under way is of no use any longer */
+    void (*resume)(void *ctx, unsigned branch);
+    /** forget - nothing came from this branch's target: do not use it for now.  It may be asked
+     *  again all the same (struct call_target) */
     void (*forget)(void *ctx, unsigned branch);
     void (*search_again)(void *ctx);
     /** doubt - those who were asked are silent; see call_on_successors() */

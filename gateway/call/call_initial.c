@@ -46,9 +46,9 @@ cancel_branches(struct call *c, struct moment now)
     struct branches *b = c->branches;
 
     for (size_t i = 0; b && i < b->count; i++) {
-        if (b->branch[i].state == BRANCH_WAITING)
+        if (b->branch[i].state == BRANCH_WAITING && !b->branch[i].is_sent)
             b->branch[i].state = BRANCH_DONE;
-        if (b->branch[i].state == BRANCH_SENT || b->branch[i].state == BRANCH_HEARD)
+        else if (b->branch[i].state < BRANCH_GIVEN_UP)
             give_up(c, now, (unsigned)i);
     }
 }
@@ -99,6 +99,7 @@ start_group(struct call *c, struct moment now, uint8_t group)
             continue;
         }
         branch->state = BRANCH_SENT;
+        branch->is_sent = true;
         branch->deadline_ms =
             c->kind == CALL_SESSION ? now.mono_ms + c->conf->answer_ms : MOMENT_NEVER;
         if (!branch->is_hop)
@@ -180,11 +181,22 @@ go_on(struct call *c, struct moment now)
 }
 
 static void
-add_branches(struct branches *b, const struct call_target *targets, size_t count)
+add_branches(struct call *c, const struct call_target *targets, size_t count)
 {
-    for (size_t i = 0; i < count && b->count < CALL_BRANCHES_MAX; i++)
-        b->branch[b->count++] = (struct branch){
-            .state = BRANCH_WAITING, .group = targets[i].group, .is_hop = targets[i].is_hop};
+    struct branches *b = c->branches;
+
+    for (size_t i = 0; i < count; i++) {
+        struct branch *again = targets[i].again ? &b->branch[targets[i].again - 1] : NULL;
+
+        if (again && again->state == BRANCH_GIVEN_UP) {
+            again->state = BRANCH_WAITING;
+            again->group = targets[i].group;
+            c->out->resume(c->ctx, targets[i].again - 1U);
+        } else if (!again && b->count < CALL_BRANCHES_MAX) {
+            b->branch[b->count++] = (struct branch){
+                .state = BRANCH_WAITING, .group = targets[i].group, .is_hop = targets[i].is_hop};
+        }
+    }
 }
 
 void
@@ -192,7 +204,7 @@ call_on_targets(struct call *c, struct moment now, const struct call_target *tar
 {
     if (c->state != CALL_SEARCHING)
         return;
-    add_branches(c->branches, targets, count);
+    add_branches(c, targets, count);
     call_become(c, now, CALL_TRYING, "sent on");
     go_on(c, now);
     call_settle(c, now);
@@ -235,7 +247,7 @@ call_on_successors(struct call *c, struct moment now, const struct call_target *
                    size_t count)
 {
     assert(call_is_silent(c));
-    add_branches(c->branches, targets, count);
+    add_branches(c, targets, count);
     give_up_silent(c, now);
     call_settle(c, now);
 }
@@ -327,6 +339,26 @@ on_success(struct call *c, struct moment now, unsigned index, const struct call_
         call_unsubscribed(c, now);
 }
 
+/** It is heard while nobody else is asked: it counts again. */
+static bool
+is_back(const struct call *c, unsigned index, const struct call_response *response)
+{
+    return c->state == CALL_SEARCHING && !c->branches->has_given_up && !response->is_ours &&
+           c->branches->branch[index].state == BRANCH_GIVEN_UP;
+}
+
+static void
+take_back(struct call *c, struct moment now, unsigned index)
+{
+    struct branch *branch = &c->branches->branch[index];
+
+    branch->state = BRANCH_SENT;
+    branch->deadline_ms = now.mono_ms + c->conf->answer_ms;
+    c->branches->search_at_ms = MOMENT_NEVER;
+    c->out->resume(c->ctx, index);
+    call_become(c, now, CALL_TRYING, "heard after all");
+}
+
 static void
 on_given_up(struct call *c, unsigned index, const struct call_response *response)
 {
@@ -349,6 +381,8 @@ call_on_response(struct call *c, struct moment now, unsigned branch,
             c->out->refuse_dialog(c->ctx, response->dialog);
         return;
     }
+    if (is_back(c, branch, response))
+        take_back(c, now, branch);
     if (b->branch[branch].state == BRANCH_GIVEN_UP) {
         on_given_up(c, branch, response);
         call_settle(c, now);

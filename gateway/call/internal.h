@@ -17,6 +17,7 @@ struct branch {
     enum branch_state state;
     uint8_t group;
     bool is_hop;
+    bool is_sent;         /* to be asked again: its request is under way */
     bool is_reached;      /* someone answered, be it with a refusal */
     uint64_t deadline_ms; /* of its final response (timer C); once given up, of its end */
 };

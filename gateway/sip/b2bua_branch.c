@@ -5,6 +5,7 @@
 #include "gateway/sip/cancel.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/limits.h"
+#include "gateway/sip/silence.h"
 
 #define LIFETIME_MAX_S 86400
 #define SLACK_S        32 /* a refresh may be under way when the time is up */
@@ -46,13 +47,39 @@ b2bua_branch_uncount(struct b2bua_branch *b)
     limits_end(b->call->b2bua->sip->limits, destination);
 }
 
+/** For so long a hop has been silent when it is given up. */
+static uint32_t
+silent_ms(const struct b2bua_call *c)
+{
+    return c->is_inward ? c->b2bua->inward.hop_ms : c->b2bua->outward.hop_ms;
+}
+
+/** What has had no response at all does not have to arrive any longer; @called_off: what was
+ * called off alone. */
+static void
+drop_silent(const struct b2bua_call *c, bool called_off)
+{
+    for (unsigned i = 0; c->initial && i < c->initial->count; i++) {
+        struct b2bua_branch *b = c->initial->branch[i];
+
+        if (!b->orq || b->is_heard || b->is_dropped || (called_off && !b->is_cancel_due))
+            continue;
+        b->is_dropped = true;
+        silence_give_up(c->b2bua->sip, b->orq, silent_ms(c));
+    }
+}
+
 static bool
 send_initial(void *ctx, unsigned branch)
 {
     struct b2bua_call *c = ctx;
     struct b2bua_branch *b = c->initial->branch[branch];
-    msg_t *msg = count(b) ? b2bua_initial_request(c, &b->target) : NULL;
+    msg_t *msg;
 
+    if (b->orq) /* it is asked again: the request is under way */
+        return true;
+    drop_silent(c, true);
+    msg = count(b) ? b2bua_initial_request(c, &b->target) : NULL;
     if (!msg)
         return false;
     b->orq = sip_send(c->b2bua->sip, &b->target, msg, on_branch_response,
@@ -84,6 +111,16 @@ cancel(void *ctx, unsigned branch)
 }
 
 static void
+resume(void *ctx, unsigned branch)
+{
+    struct b2bua_call *c = ctx;
+
+    c->initial->branch[branch]->is_cancel_due = false;
+    c->initial->wants_search = false;
+    ask_cancel(&c->initial->ask);
+}
+
+static void
 forget(void *ctx, unsigned branch)
 {
     struct b2bua_call *c = ctx;
@@ -91,6 +128,12 @@ forget(void *ctx, unsigned branch)
 
     if (!c->is_inward)
         ask_forget(c->b2bua->sip, c->initial->overlay, &b->node);
+    if (!b->orq)
+        return;
+    if (call_kind(c->core) == CALL_SESSION)
+        silence_doubt(c->b2bua->sip, b->orq, silent_ms(c));
+    else /* whoever is asked in its place gets a request of his own */
+        silence_give_up(c->b2bua->sip, b->orq, silent_ms(c));
 }
 
 static void
@@ -137,6 +180,7 @@ finish(void *ctx, int status)
 {
     struct b2bua_call *c = ctx;
 
+    drop_silent(c, false);
     if (!c->irq)
         return;
     if (status == CALL_PASS && c->initial->kept_status)
@@ -186,6 +230,7 @@ hang_up(void *ctx, enum call_leg leg)
 static void
 on_confirmed(struct b2bua_call *c)
 {
+    drop_silent(c, false);
     b2bua_learn_timer(c, CALL_CALLER, sip_object(c->in_hand));
     b2bua_changed(c);
     if (!c->irq)
@@ -213,6 +258,7 @@ changed(void *ctx, enum call_state was, enum call_state state, const char *reaso
 
 const struct call_out b2bua_call_out = {.send_initial = send_initial,
                                         .cancel = cancel,
+                                        .resume = resume,
                                         .forget = forget,
                                         .search_again = search_again,
                                         .doubt = doubt,

@@ -141,6 +141,7 @@ struct b2bua_branch {
     bool is_verified;   /* the far gateway is who it should be */
     bool is_heard;      /* a provisional answer came: CANCEL may follow */
     bool is_cancel_due; /* CANCEL as soon as it may */
+    bool is_dropped;    /* silent and given up for good */
     char *reason;       /* of that CANCEL; or NULL */
     bool is_counted;    /* by the limit of INVITEs under way to one phone */
     struct sip_target target;
@@ -163,6 +164,7 @@ struct b2bua_initial {
     char aor[AOR_BYTES];                   /* inward: whom we look for */
     char overlay[OVERLAY_NAME_BYTES];      /* outward: whom the domain belongs to */
     char from_overlay[OVERLAY_NAME_BYTES]; /* inward: of the caller's gateway */
+    uint8_t groups;                        /* outward: made so far */
     unsigned count;
     struct b2bua_branch *branch[CALL_BRANCHES_MAX];
 };

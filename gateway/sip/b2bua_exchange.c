@@ -5,6 +5,7 @@
 #include "gateway/sip/b2bua_call.h"
 #include "gateway/sip/cancel.h"
 #include "gateway/sip/header_policy.h"
+#include "gateway/sip/silence.h"
 
 /* ---- BYE of our own ---- */
 
@@ -248,6 +249,7 @@ give_up(struct b2bua_exchange *x)
 {
     list_remove(&x->silent_link);
     ask_cancel(&x->ask);
+    silence_give_up(x->call->b2bua->sip, x->orq, B2BUA_SILENCE_MS);
     sip_send_end(x->orq);
     x->orq = NULL;
     x->has_moved = true;

@@ -69,7 +69,22 @@ set_gateway_target(struct b2bua_call *c, struct b2bua_branch *b,
     b->target.request_uri = b->request_uri;
 }
 
-/** A branch for each gateway that has none yet, in the order of the ring.  Returns how many. */
+/** Its request to this gateway that was silent, and is still under way: another one would ring
+ * twice. */
+static const struct b2bua_branch *
+silent_branch(const struct b2bua_call *c, const struct id *gateway)
+{
+    for (unsigned i = 0; i < c->initial->count; i++) {
+        const struct b2bua_branch *b = c->initial->branch[i];
+
+        if (b->orq && !b->is_heard && !b->is_dropped && id_equal(&b->node, gateway) &&
+            call_kind(c->core) == CALL_SESSION)
+            return b;
+    }
+    return NULL;
+}
+
+/** A branch for each gateway that is not used, in the order of the ring.  Returns how many. */
 static size_t
 add_gateways(struct b2bua_call *c, const struct answer *answer, bool *is_used,
              struct call_target target[CALL_BRANCHES_MAX])
@@ -79,13 +94,19 @@ add_gateways(struct b2bua_call *c, const struct answer *answer, bool *is_used,
 
     for (size_t i = 0; i < count; i++) {
         size_t pick = pick_gateway(answer->gateway, count, is_used);
-        struct b2bua_branch *b = pick < count ? add_branch(c) : NULL;
+        const struct b2bua_branch *silent =
+            pick < count ? silent_branch(c, &answer->gateway[pick].node) : NULL;
+        struct b2bua_branch *b = pick < count && !silent ? add_branch(c) : NULL;
 
-        if (!b)
+        if (!b && !silent)
             break;
         is_used[pick] = true;
-        set_gateway_target(c, b, &answer->gateway[pick]);
-        target[made++] = (struct call_target){.group = (uint8_t)b->index, .is_hop = true};
+        target[made] = (struct call_target){.group = c->initial->groups++, .is_hop = true};
+        if (silent)
+            target[made].again = (uint8_t)(silent->index + 1);
+        else
+            set_gateway_target(c, b, &answer->gateway[pick]);
+        made++;
     }
     return made;
 }

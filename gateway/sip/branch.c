@@ -14,6 +14,7 @@
 #include "gateway/sip/noted.h"
 #include "gateway/sip/orphan.h"
 #include "gateway/sip/route.h"
+#include "gateway/sip/silence.h"
 
 #define DATAGRAM_BYTES_MAX 1300 /* section 18.1.1, and the library's own */
 #define ADDED_BYTES        300  /* by two nodes that do not record themselves: Vias */
@@ -94,16 +95,23 @@ branch_drop(struct branch *b)
     free(b);
 }
 
-/* Over the connection of its INVITE, if that has one of its own. */
+/* Over the connection of its INVITE, if that is a phone's: between nodes any will do, and who is
+ * bound to one is lost with it. */
 static void
 send_cancel(const struct branch *b)
 {
     tport_t *tport = nta_outgoing_transport(b->orq);
-    bool is_connection = tport && tport_is_secondary(tport);
+    bool is_connection = tport && tport_is_secondary(tport) && b->agent->side == SIP_PHONES;
 
     cancel_send(b->agent, b->orq, is_connection ? tport : NULL, b->forward->reason);
     if (tport)
         tport_unref(tport);
+}
+
+static uint32_t
+silent_ms(const struct branch *b)
+{
+    return (uint32_t)(sip_moment(b->forward->proxy->sip).mono_ms - b->sent_ms);
 }
 
 void
@@ -115,6 +123,7 @@ branch_cancel(struct branch *b)
         return;
     if (!b->has_answer && !b->is_cancel_due) {
         b->is_cancel_due = true; /* without any answer NTA's own time-out ends it */
+        silence_give_up(p->sip, b->orq, silent_ms(b));
         return;
     }
     if (!b->has_answer)
@@ -138,6 +147,8 @@ branch_give_up(struct branch *b, int status)
         list_remove(&b->watch);
     list_remove(&b->ring);
     b->is_given_up = true;
+    if (!f->is_invite && !b->has_answer)
+        silence_doubt(f->proxy->sip, b->orq, silent_ms(b));
     if (f->is_invite)
         branch_cancel(b);
     else

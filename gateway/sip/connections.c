@@ -1,6 +1,7 @@
 #include "gateway/sip/connections.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,8 @@ struct connections {
     struct sip *sip;
     struct map *open;    /* struct connection by the other's address and port */
     struct map *sources; /* a count in place of a pointer, by side and IP address */
+    struct map *made;    /* ours to others: the descriptor plus one, by the other's address, the
+                            last of each */
     size_t count[SIP_SIDES];
     uint64_t refused[SIP_SIDES];
     uint64_t swept_ms;
@@ -40,6 +43,7 @@ struct connections {
 };
 
 static void on_accept(void *ctx, int fd, const struct sockaddr *from);
+static void on_connect(void *ctx, int fd, const struct sockaddr *to);
 
 struct connections *
 connections_new(struct sip *s)
@@ -52,14 +56,15 @@ connections_new(struct sip *s)
     c->sip = s;
     c->open = map_new(s->seed, 0);
     c->sources = map_new(s->seed, 0);
+    c->made = map_new(s->seed, 0);
     c->descriptors = 1024;
     if (getrlimit(RLIMIT_NOFILE, &most) == 0)
         c->descriptors = most.rlim_cur < 1 << 30 ? (int)most.rlim_cur : 1 << 30;
-    if (!c->open || !c->sources) {
+    if (!c->open || !c->sources || !c->made) {
         connections_free(c);
         return NULL;
     }
-    accept_watch(on_accept, c);
+    accept_watch(on_accept, on_connect, c);
     return c;
 }
 
@@ -70,11 +75,12 @@ connections_free(struct connections *c)
 
     if (!c)
         return;
-    accept_watch(NULL, NULL);
+    accept_watch(NULL, NULL, NULL);
     while (c->open && map_next(c->open, &at))
         free(at.value);
     map_free(c->open);
     map_free(c->sources);
+    map_free(c->made);
     free(c);
 }
 
@@ -113,13 +119,13 @@ forget(struct connections *c, struct slice address, struct connection *one)
 
 /* Is the descriptor still the connection it was?  The library closes it without a word. */
 static bool
-is_open(const struct connection *one, struct slice address)
+is_open(int fd, struct slice address)
 {
     su_sockaddr_t peer = {0};
     socklen_t len = sizeof(peer);
     uint8_t now[ADDRESS_KEY_BYTES];
 
-    if (getpeername(one->fd, &peer.su_sa, &len))
+    if (getpeername(fd, &peer.su_sa, &len))
         return false;
     return slice_equal(address_key(&peer, now), address);
 }
@@ -172,7 +178,7 @@ sweep(struct connections *c, uint64_t silent_ms, uint64_t idle_ms, unsigned side
         bool is_over = most_ms && (sides & 1U << one->side) &&
                        sip_moment(c->sip).mono_ms - one->heard_ms >= most_ms &&
                        !is_needed(c, one, at.key);
-        bool is_here = is_open(one, at.key);
+        bool is_here = is_open(one->fd, at.key);
 
         if (is_here && is_over)
             shutdown(one->fd, SHUT_RDWR); /* the library then closes it */
@@ -301,6 +307,54 @@ on_accept(void *ctx, int fd, const struct sockaddr *from)
     shutdown(fd, SHUT_RDWR); /* the library then closes it */
 }
 
+/* Datagram sockets are not connected by the library. */
+static void
+on_connect(void *ctx, int fd, const struct sockaddr *to)
+{
+    struct connections *c = ctx;
+    su_sockaddr_t address = {0};
+    uint8_t key[ADDRESS_KEY_BYTES];
+
+    if (to->sa_family != AF_INET && to->sa_family != AF_INET6)
+        return;
+    memcpy(&address, to,
+           to->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+    if (map_put(c->made, address_key(&address, key), (void *)((uintptr_t)fd + 1), NULL))
+        log_write(LOG_LEVEL_WARN, "sip", "no memory to remember a connection by");
+}
+
+int
+connections_fd(const struct connections *c, const tport_t *transport)
+{
+    const su_addrinfo_t *to = tport_get_address(transport);
+    uint8_t key[ADDRESS_KEY_BYTES];
+    const struct connection *one;
+    struct slice at;
+    uintptr_t made;
+
+    if (!tport_is_secondary(transport) || !tport_is_stream(transport) || !to || !to->ai_addr)
+        return -1;
+    at = address_key((const su_sockaddr_t *)(const void *)to->ai_addr, key);
+    one = map_get(c->open, at);
+    if (one && is_open(one->fd, at))
+        return one->fd;
+    made = (uintptr_t)map_get(c->made, at);
+    return made && is_open((int)made - 1, at) ? (int)made - 1 : -1;
+}
+
+/* Of connections that are gone; those that are being made have no peer yet. */
+static void
+forget_made(struct connections *c)
+{
+    struct map_cursor at = {0};
+
+    while (map_next(c->made, &at)) {
+        errno = 0;
+        if (!is_open((int)(uintptr_t)at.value - 1, at.key) && errno != ENOTCONN)
+            map_remove(c->made, at.key);
+    }
+}
+
 void
 connections_on_message(struct connections *c, const su_sockaddr_t *from,
                        const sip_request_t *request)
@@ -337,4 +391,5 @@ connections_tick(struct connections *c)
 
     sweep(c, l->first_byte_ms, (uint64_t)l->connection_idle_s * 1000, 1U << SIP_PHONES);
     sweep(c, l->first_byte_ms, 0, 1U << SIP_PEERS | 1U << SIP_GATEWAYS);
+    forget_made(c);
 }

@@ -1,5 +1,5 @@
 /**
- * DOC: connections that others make to us
+ * DOC: connections that others make to us, and those that we make
  *
  * Phones, peers of the overlay and gateways of other overlays each have a limit of their own, and
  * each source address has one: whoever opens many locks out nobody but himself.  One that stays
@@ -20,6 +20,10 @@ void connections_free(struct connections *c);
  *  response. */
 void connections_on_message(struct connections *c, const su_sockaddr_t *from,
                             const sip_request_t *request);
+
+/** connections_fd - the descriptor of a connection, accepted or made, that is up; -1 for one that
+ * is not, or not yet. */
+int connections_fd(const struct connections *c, const tport_t *transport);
 
 /** connections_count - that are up, as of the last sweep; connections_refused - since the start. */
 size_t connections_count(const struct connections *c, enum sip_side side);

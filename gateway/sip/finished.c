@@ -15,10 +15,12 @@
 #define STEPS   4 /* T1, 2*T1, 4*T1, then T2 = 8*T1 for good */
 #define TICK_MS 100
 
-enum state { PENDING, FINISHED, CONFIRMED };
+#define PARTS_MAX 64 /* pieces of a message as it is sent */
+
+enum state { PENDING, FINISHED, CONFIRMED, ACCEPTED };
 
 struct entry {
-    struct list_node age;   /* FINISHED, CONFIRMED: in the order in which they go */
+    struct list_node age;   /* not PENDING: in the order in which they go */
     struct list_node again; /* waits for its ACK and is retransmitted; or in no list */
     uint64_t key;
     uint64_t end_ms;
@@ -27,9 +29,11 @@ struct entry {
     uint8_t step;
     bool is_invite;
     bool is_datagram;
+    bool is_of_node;       /* by a connection between nodes */
     bool is_stateless;     /* an INVITE's final that the library has forgotten */
     bool is_counted;       /* as unacknowledged */
-    struct datagram final; /* without bytes: nothing to be sent again */
+    struct datagram final; /* without bytes: nothing to be sent again; between nodes bytes alone */
+    tport_t *transport;    /* a connection that the library does not know of, kept; or NULL */
 };
 
 struct finished {
@@ -43,6 +47,7 @@ struct finished {
     bool is_armed;
     size_t unacknowledged;
     size_t bytes;
+    size_t moved; /* entries with a transport */
 };
 
 static _Thread_local struct finished *ours; /* of this thread's service */
@@ -75,6 +80,8 @@ finished_new(struct sip *s)
 static void
 entry_free(struct entry *e)
 {
+    if (e->transport)
+        tport_unref(e->transport);
     list_remove(&e->age);
     list_remove(&e->again);
     datagram_drop(&e->final);
@@ -142,6 +149,7 @@ forget(struct finished *f, struct entry *e)
 {
     map_remove(f->entries, key_slice(&e->key));
     f->bytes -= e->final.len;
+    f->moved -= e->transport != NULL;
     entry_free(e);
 }
 
@@ -270,9 +278,13 @@ finished_create(struct sip_agent *agent, msg_t *msg, sip_t *sip, tport_t *transp
     struct finished *f = agent->sip->finished;
     bool is_datagram = !tport_is_stream(transport);
     bool is_invite = sip->sip_request->rq_method == sip_method_invite;
-    struct entry *e = f && (is_datagram || is_invite) ? begin(f, sip, is_datagram) : NULL;
+    bool is_of_node = agent->side != SIP_PHONES;
+    struct entry *e =
+        f && (is_datagram || is_invite || is_of_node) ? begin(f, sip, is_datagram) : NULL;
     nta_incoming_t *irq;
 
+    if (e)
+        e->is_of_node = is_of_node;
     is_as_reliable = e != NULL && is_datagram;
     irq = nta_incoming_create(agent->nta, NULL, msg, sip, NTATAG_TPORT(transport), TAG_END());
     is_as_reliable = false;
@@ -294,14 +306,55 @@ confirm(struct finished *f, struct entry *e)
     list_append(&f->confirmed, &e->age);
 }
 
+/* It came again, by another connection perhaps: that one lives. */
+static void
+move(struct finished *f, struct entry *e, tport_t *transport)
+{
+    if (!e->is_of_node || e->transport == transport)
+        return;
+    if (e->transport)
+        tport_unref(e->transport);
+    else
+        f->moved++;
+    e->transport = tport_ref(transport);
+}
+
+tport_t *
+finished_transport(const sip_t *response)
+{
+    const struct entry *e = ours && ours->moved > 0 ? find(ours, response) : NULL;
+
+    return e ? e->transport : NULL;
+}
+
+static void
+send_again(const struct entry *e)
+{
+    msg_t *msg = e->is_of_node && e->transport && e->final.bytes
+                     ? msg_make(sip_default_mclass(), 0, e->final.bytes, (ssize_t)e->final.len)
+                     : NULL;
+
+    if (msg)
+        (void)tport_tsend(e->transport, msg, tport_name(e->transport), TAG_END());
+    msg_destroy(msg);
+    if (e->is_datagram)
+        datagram_send(&e->final);
+}
+
 bool
-finished_on_request(const sip_t *sip)
+finished_on_request(const sip_t *sip, tport_t *transport)
 {
     struct finished *f = ours;
     struct entry *e = f && sip->sip_request ? find(f, sip) : NULL;
 
-    if (!e || e->state == PENDING)
+    if (!e)
         return false;
+    if (sip->sip_request->rq_method != sip_method_ack)
+        move(f, e, transport);
+    if (e->state == PENDING)
+        return false;
+    if (e->state == ACCEPTED) /* RFC 6026 section 7.1: the 2xx is repeated by whoever sent it */
+        return sip->sip_request->rq_method != sip_method_ack;
     if (sip->sip_request->rq_method == sip_method_ack) {
         bool is_stateless = e->is_stateless || e->state == CONFIRMED;
 
@@ -309,9 +362,9 @@ finished_on_request(const sip_t *sip)
             confirm(f, e);
         return is_stateless; /* else the library waits for it, too */
     }
-    if (e->is_invite && e->is_datagram && e->state == FINISHED && !e->is_stateless)
+    if (e->is_invite && e->state == FINISHED && !e->is_stateless)
         return false; /* the library still has it */
-    datagram_send(&e->final);
+    send_again(e);
     return true;
 }
 
@@ -336,8 +389,10 @@ finished_before(const sip_t *response)
         return FINISHED_PASS;
     if (e->state != PENDING)
         return e->is_stateless ? FINISHED_SUPPRESS : FINISHED_PASS;
-    if (!is_final(response, e)) {
-        forget(f, e); /* a 2xx to an INVITE */
+    if (!is_final(response, e)) { /* a 2xx to an INVITE */
+        e->state = ACCEPTED;
+        e->end_ms = sip_moment(f->sip).mono_ms + FINISHED_MS;
+        list_append(&f->age, &e->age);
         return FINISHED_PASS;
     }
     if (e->is_datagram)
@@ -368,8 +423,33 @@ make_room(struct finished *f)
     }
 }
 
+/* Between nodes: what a request that comes again is to hear. */
+static void
+keep_bytes(struct finished *f, struct entry *e, msg_t *msg)
+{
+    msg_iovec_t part[PARTS_MAX];
+    isize_t parts = msg_iovec(msg, part, PARTS_MAX);
+    unsigned char *at;
+    size_t len = 0;
+
+    if (!e->is_of_node || e->is_invite || e->final.bytes || parts == 0 || parts > PARTS_MAX)
+        return;
+    for (isize_t i = 0; i < parts; i++)
+        len += part[i].siv_len;
+    at = malloc(len);
+    if (!at)
+        return;
+    e->final.bytes = at;
+    e->final.len = len;
+    f->bytes += len;
+    for (isize_t i = 0; i < parts; i++) {
+        memcpy(at, part[i].siv_base, part[i].siv_len);
+        at += part[i].siv_len;
+    }
+}
+
 bool
-finished_after(const sip_t *response)
+finished_after(msg_t *msg, const sip_t *response)
 {
     struct finished *f = ours;
     struct entry *e = find(f, response);
@@ -379,6 +459,7 @@ finished_after(const sip_t *response)
     taking = NULL;
     if (!e)
         return true;
+    keep_bytes(f, e, msg);
     e->state = FINISHED;
     e->end_ms = now_ms + FINISHED_MS;
     list_append(&f->age, &e->age);

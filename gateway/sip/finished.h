@@ -4,15 +4,17 @@
  *            begin            final response          ACK (INVITE)            5 s
  *     (none) -----> PENDING ----------------> FINISHED ------------> CONFIRMED ----> (none)
  *                      | 2xx to an INVITE         | 32 s
- *                      +--------> (none) <--------+
+ *                      +--------> ACCEPTED -------+----> (none)
  *
  * RFC 3261 section 17.2 has a server remember each response for 32 s, and libsofia-sip-ua 1.12.11
  * remembers the request, the response and its own state with it: ten kilobytes, in lists that are
  * searched from the front when a final response to an INVITE has no ACK.  Here a finished
- * transaction is a key and, by UDP, the bytes that were sent; the library is told that the
- * transport is reliable, so that it keeps nothing:
+ * transaction is a key and, by UDP and between nodes, the bytes that were sent; the library is told
+ * that the transport is reliable, so that it keeps nothing:
  *
- *  - a request that is retransmitted hears the same response again;
+ *  - a request that is retransmitted hears the same response again.  Between nodes it comes once
+ *    more where its first connection was lost (resend.h): what is still to be said to it goes by
+ *    the connection that brought it last, for the first one may look alive for long;
  *  - a final response to an INVITE by UDP is retransmitted until its ACK comes (timers G and H),
  * but not to a destination that leaves more than FINISHED_PER_DESTINATION of them without one
  * (somebody else may have given its address), nor above the limit of all: these are stateless
@@ -20,7 +22,8 @@
  * more;
  *  - above FINISHED_BYTES_MAX responses the oldest go first.
  *
- * A response to an INVITE that succeeds is the library's and the dialog's business as before.
+ * A response to an INVITE that succeeds is the library's and the dialog's business; the INVITE is
+ * no new one when it comes again.
  *
  * Source: RFC 3261 sections 8.2.7, 17.2; RFC 6026.
  * Left out on purpose: requests whose branch does not begin with z9hG4bK: the library matches them.
@@ -51,9 +54,13 @@ void finished_free(struct finished *f);
 nta_incoming_t *finished_create(struct sip_agent *agent, msg_t *msg, sip_t *sip,
                                 tport_t *transport);
 
-/** finished_on_request - a request comes in, before the library sees it.  True: it was a
- * retransmission, or an ACK, that is dealt with; to be discarded. */
-bool finished_on_request(const sip_t *sip);
+/** finished_on_request - a request comes in by @transport, before the library sees it.  True: it
+ * was a retransmission, or an ACK, that is dealt with; to be discarded. */
+bool finished_on_request(const sip_t *sip, tport_t *transport);
+
+/** finished_transport - the connection that brought a request last, of which the library does not
+ * know; NULL: the one it knows. */
+tport_t *finished_transport(const sip_t *response);
 
 /** What becomes of a response on its way to the library's transport. */
 enum finished_send {
@@ -63,9 +70,9 @@ enum finished_send {
 };
 enum finished_send finished_before(const sip_t *response);
 
-/** finished_after - it was sent, or lost.  False: tell the library that it failed, so that its
+/** finished_after - @msg was sent, or lost.  False: tell the library that it failed, so that its
  * transaction goes. */
-bool finished_after(const sip_t *response);
+bool finished_after(msg_t *msg, const sip_t *response);
 
 /** finished_on_datagram - this thread sends a datagram now; the one that a FINISHED_TAKE waits for
  * is kept. */

@@ -272,7 +272,7 @@ is_no_sip(const tport_t *transport, msg_t *msg)
 
 /* False: it is not to be delivered. */
 static bool
-look_at(const tport_t *transport, msg_t *msg)
+look_at(tport_t *transport, msg_t *msg)
 {
     sip_t *sip = sip_object(msg);
     sip_via_t *via;
@@ -297,7 +297,7 @@ look_at(const tport_t *transport, msg_t *msg)
         discarded++;
         return false;
     }
-    if ((sip->sip_flags & MSG_FLG_ERROR) == 0 && finished_on_request(sip))
+    if ((sip->sip_flags & MSG_FLG_ERROR) == 0 && finished_on_request(sip, transport))
         return false;
     drop_maddr(via, from->su_family);
     take_at_its_place(transport, via);

@@ -129,11 +129,13 @@ send_response(tport_t *self, msg_t *msg, const tp_name_t *name, const tagi_t *ta
     const sip_t *sip = sip_object(msg);
     enum finished_send how = finished_before(sip);
 
+    tport_t *last = finished_transport(sip);
+
     if (how == FINISHED_SUPPRESS)
         return NULL;
-    if (!send_either_way(self, msg, sip, name, tags))
+    if (!send_either_way(last && !is_gone(last) ? last : self, msg, sip, name, tags))
         note_lost(msg, name);
-    return how == FINISHED_TAKE && !finished_after(sip) ? NULL : self;
+    return how == FINISHED_TAKE && !finished_after(msg, sip) ? NULL : self;
 }
 
 tport_t *

@@ -7,6 +7,8 @@
 
 #include <sofia-sip/tport.h>
 
+#include "gateway/sip/silence.h"
+
 typedef int pend_function(tport_t *, msg_t *, tport_pending_error_f *, tp_client_t *);
 
 static atomic_uint_least64_t count;
@@ -19,12 +21,13 @@ resend_count(void)
     return count;
 }
 
-/* 0: closed by its other end, in order. */
+/* 0: closed by its other end, in order.  EIO: what TLS makes of an end without its own farewell. */
 static bool
 is_end_of_connection(const tport_t *transport, int error)
 {
     return transport && tport_is_stream(transport) && tport_is_secondary(transport) &&
-           (error == 0 || error == EPIPE || error == ECONNRESET || error == ECONNABORTED);
+           (error == 0 || error == EPIPE || error == ECONNRESET || error == ECONNABORTED ||
+            (error == EIO && tport_has_tls(transport)));
 }
 
 static void
@@ -33,6 +36,8 @@ on_error(tp_stack_t *stack, tp_client_t *client, tport_t *transport, msg_t *msg,
     tport_pending_error_f *library = transaction_error;
 
     if (is_end_of_connection(transport, error)) {
+        if (silence_is_given_up(msg))
+            return; /* it may have arrived: its transaction waits for a response */
         count++;
         error = EPIPE;
     }

@@ -7,7 +7,8 @@
  * makes authorities and credentials in FOLDER, opens each node's ports (5060 phones, 5061 gateways,
  * 5062 peers) and runs until standard input ends.  "ready" on standard output says that they are
  * open. Lines on standard input: "gateway IP" makes that node its overlay's gateway, "quietly IP"
- * too, but the others hear of it when they ask; "drop IP" stops a node.
+ * too, but the others hear of it when they ask; "drop IP" stops a node; "calls" is answered with
+ * how many calls each node has, in their order, as of the last second.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -37,6 +38,7 @@ struct node {
     const struct node *told; /* the gateway it knows */
     uint64_t locate_token;   /* 0: it does not ask */
     uint64_t locate_until_ms;
+    uint32_t calls;
 };
 
 struct stored {
@@ -229,6 +231,9 @@ upward_post(void *ctx, struct bridge_message *m)
         n->locate_until_ms = clock_ms() + LOCATE_MS;
         a = news_for(n);
         break;
+    case BRIDGE_LOAD:
+        n->calls = m->calls;
+        break;
     default:
         break;
     }
@@ -335,6 +340,16 @@ node_of(const char *ip)
 }
 
 static void
+print_calls(void)
+{
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < node_count; i++)
+        printf("%u%s", nodes[i].calls, i + 1 < node_count ? " " : "\n");
+    pthread_mutex_unlock(&lock);
+    fflush(stdout);
+}
+
+static void
 obey(char *line)
 {
     char what[16] = "";
@@ -345,6 +360,10 @@ obey(char *line)
         return;
     if (strcmp(what, "advance") == 0) {
         sip_clock_advance(strtoull(ip, NULL, 10));
+        return;
+    }
+    if (strcmp(what, "calls") == 0) {
+        print_calls();
         return;
     }
     n = node_of(ip);

@@ -44,6 +44,13 @@ cancel(void *ctx, unsigned branch)
 }
 
 static inline void
+resume(void *ctx, unsigned branch)
+{
+    (void)ctx;
+    say("resume %u\n", branch);
+}
+
+static inline void
 forget(void *ctx, unsigned branch)
 {
     (void)ctx;
@@ -116,6 +123,7 @@ changed(void *ctx, enum call_state was, enum call_state state, const char *reaso
 
 static const struct call_out out = {.send_initial = send_initial,
                                     .cancel = cancel,
+                                    .resume = resume,
                                     .forget = forget,
                                     .search_again = search_again,
                                     .doubt = doubt,

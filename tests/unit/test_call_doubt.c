@@ -94,6 +94,65 @@ START_TEST(who_was_given_up_may_stay_silent)
 }
 END_TEST
 
+static const struct call_target again = {.group = 1, .is_hop = true, .again = 1};
+
+/* Nobody else is there: the request that is under way is waited for, it does not ring twice. */
+START_TEST(who_is_asked_again_has_one_request)
+{
+    targets(1, true);
+    wait_until(3000);
+    expect("-> trying: sent on\nsend 0\ncancel 0\nforget 0\n"
+           "-> searching: nobody could be reached\nsearch again\n");
+    call_on_targets(call, now, &again, 1);
+    expect("resume 0\n-> trying: sent on\nsend 0\n");
+    response(0, 180, 0);
+    expect("relay 0 dialog 0\n-> early: ringing\n");
+    response(0, 200, 0);
+    expect("relay 0 dialog 0\n-> confirmed: answered\n");
+}
+END_TEST
+
+START_TEST(who_is_asked_again_and_stays_silent_is_given_up)
+{
+    targets(1, true);
+    wait_until(3000);
+    call_on_targets(call, now, &again, 1);
+    trace[0] = '\0';
+    wait_until(5000);
+    expect("cancel 0\nforget 0\nfinish 503\n-> ending: nobody could be reached\n");
+    response(0, 200, 0);
+    expect("refuse dialog 0\n-> ended: all is quiet\n");
+}
+END_TEST
+
+START_TEST(who_is_to_be_asked_again_is_cancelled_with_the_call)
+{
+    struct call_target both[] = {{.group = 1, .is_hop = true}, {.group = 2, .again = 1}};
+
+    targets(1, true);
+    wait_until(3000);
+    call_on_targets(call, now, both, 2);
+    trace[0] = '\0';
+    call_on_cancel(call, now);
+    expect("finish 487\ncancel 0\ncancel 1\n-> ending: cancelled\n");
+}
+END_TEST
+
+/* It was slow: no search and no other request are needed. */
+START_TEST(who_is_heard_during_a_search_counts_again)
+{
+    targets(1, true);
+    wait_until(3000);
+    trace[0] = '\0';
+    response(0, 180, 0);
+    expect("resume 0\n-> trying: heard after all\nrelay 0 dialog 0\n-> early: ringing\n");
+    call_on_targets(call, now, &again, 1);
+    expect("");
+    response(0, 486, 0);
+    expect("keep 0\nfinish 0\n-> ending: refused\n-> ended: all is quiet\n");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -108,6 +167,10 @@ main(void)
     tcase_add_test(tc, who_has_gone_without_a_successor_is_given_up);
     tcase_add_test(tc, who_was_given_up_is_told_when_he_answers);
     tcase_add_test(tc, who_was_given_up_may_stay_silent);
+    tcase_add_test(tc, who_is_asked_again_has_one_request);
+    tcase_add_test(tc, who_is_asked_again_and_stays_silent_is_given_up);
+    tcase_add_test(tc, who_is_to_be_asked_again_is_cancelled_with_the_call);
+    tcase_add_test(tc, who_is_heard_during_a_search_counts_again);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
