@@ -11,6 +11,7 @@ import corpus
 import mutate
 
 STATUS = re.compile(rb"^SIP/2\.0 ([2-6]\d\d) ", re.M)
+RINGS_S = 3              # before it gives up, where it has not answered
 RESPONSE_HARM_EVERY = 3  # of the answers to requests whose user asks for it
 
 
@@ -43,6 +44,7 @@ class Robot(threading.Thread):
         self.is_ending = False
         self.turn = 0
         self.calls = {}  # Call-ID: [when to hang up, BYE]
+        self.ringing = []  # (when to give up, arguments of respond())
         self.rung = self.answered = self.hung_up = 0
         self.registered_at = 0
 
@@ -72,6 +74,8 @@ class Robot(threading.Thread):
                 del self.calls[call_id]
                 self.socket.sendto(bye, self.far)
                 self.hung_up += 1
+        while self.ringing and self.ringing[0][0] <= now:
+            self.respond(*self.ringing.pop(0)[1])
 
     def on_request(self, data, source):
         start, fields = fields_of(data)
@@ -92,13 +96,19 @@ class Robot(threading.Thread):
         names = sorted(corpus.RESPONSES)
         self.turn += 1
         answers = corpus.RESPONSES["ok"] if not is_harm or self.turn % 2 else corpus.RESPONSES[names[self.turn // 2 % len(names)]]
+        is_over = False
         for line, extra, has_sdp in answers:
             body = corpus.SDP.encode() if has_sdp else b""
             extra = extra.replace("\n", "\r\n") + ("Content-Type: application/sdp\r\n" if has_sdp else "")
             self.respond(fields, line, extra, body, source, is_harm)
             if line.startswith("200"):
                 self.answered += 1
+                is_over = True
                 self.calls[call_id] = [time.monotonic() + (1 if is_harm else 20), self.bye(fields, call_id)]
+
+            is_over = is_over or line[0] > "1"
+        if not is_over:
+            self.ringing.append((time.monotonic() + RINGS_S, (fields, "480 Temporarily Unavailable", "", b"", source, is_harm)))
 
     def respond(self, fields, line, extra, body, source, is_harm):
         to = fields.get("to", [""])[0]

@@ -35,7 +35,8 @@ HELLO_MS = 1000       # a node that a loaded machine stops for a second is not d
 HONEST_TRIES = 5
 STARVED_S = 0.5       # a thread of a node that waits longer for a processor makes a call late
 HONEST_S = 2.0        # an honest call comes up within
-SIP_OPTIONS = "max-requests-per-source = 1000000\n  max-connections = 4000\n  max-connections-per-source = 4000\n  max-calls = 100000"
+SIP_OPTIONS = ("max-requests-per-source = 1000000\n  max-connections = 4000\n  max-connections-per-source = 4000\n  max-calls = 100000\n  "
+               "max-pending-per-destination = 10000")
 
 
 class Campaign:
