@@ -11,6 +11,7 @@
 
 #include "gateway/sip/accept.h"
 #include "gateway/sip/flow.h"
+#include "gateway/sip/inlet.h"
 #include "gateway/sip/location.h"
 
 #define SWEEP_GAP_MS      100   /* a sweep costs a system call for each connection */
@@ -18,6 +19,7 @@
 #define TRANSACTION_MS    32000 /* 64*T1: ... and those idle for longer than this */
 #define KEPT_FROM_PHONES  256   /* descriptors, at most a quarter of all */
 #define KEPT_FROM_OTHERS  64    /* at most a sixteenth */
+#define BROKEN_MS         1000  /* for what was said last to arrive */
 #define SOURCE_KEY_BYTES  17
 #define ADDRESS_KEY_BYTES 18
 
@@ -28,6 +30,7 @@ struct connection {
     bool has_spoken;
     bool has_session; /* it carried more than OPTIONS */
     bool has_invite;
+    bool is_broken; /* it is not read again */
 };
 
 struct connections {
@@ -44,6 +47,7 @@ struct connections {
 
 static void on_accept(void *ctx, int fd, const struct sockaddr *from);
 static void on_connect(void *ctx, int fd, const struct sockaddr *to);
+static void on_broken(void *ctx, const su_sockaddr_t *from);
 
 struct connections *
 connections_new(struct sip *s)
@@ -65,6 +69,7 @@ connections_new(struct sip *s)
         return NULL;
     }
     accept_watch(on_accept, on_connect, c);
+    inlet_watch(on_broken, c);
     return c;
 }
 
@@ -76,6 +81,7 @@ connections_free(struct connections *c)
     if (!c)
         return;
     accept_watch(NULL, NULL, NULL);
+    inlet_watch(NULL, NULL);
     while (c->open && map_next(c->open, &at))
         free(at.value);
     map_free(c->open);
@@ -167,6 +173,17 @@ is_needed(const struct connections *c, const struct connection *one, struct slic
     return dialog_ms && now_ms - last_ms < FLOW_IDLE_MS;
 }
 
+static bool
+is_over(const struct connections *c, const struct connection *one, struct slice address,
+        uint64_t most_ms)
+{
+    uint64_t age_ms = sip_moment(c->sip).mono_ms - one->heard_ms;
+
+    if (one->is_broken)
+        return age_ms >= BROKEN_MS;
+    return most_ms && age_ms >= most_ms && !is_needed(c, one, address);
+}
+
 static void
 sweep(struct connections *c, uint64_t silent_ms, uint64_t idle_ms, unsigned sides)
 {
@@ -174,16 +191,32 @@ sweep(struct connections *c, uint64_t silent_ms, uint64_t idle_ms, unsigned side
 
     while (map_next(c->open, &at)) {
         struct connection *one = at.value;
-        uint64_t most_ms = one->has_spoken ? idle_ms : silent_ms;
-        bool is_over = most_ms && (sides & 1U << one->side) &&
-                       sip_moment(c->sip).mono_ms - one->heard_ms >= most_ms &&
-                       !is_needed(c, one, at.key);
+        bool ends = (sides & 1U << one->side) &&
+                    is_over(c, one, at.key, one->has_spoken ? idle_ms : silent_ms);
         bool is_here = is_open(one->fd, at.key);
 
-        if (is_here && is_over)
+        if (is_here && ends)
             shutdown(one->fd, SHUT_RDWR); /* the library then closes it */
-        if (!is_here || is_over)
+        if (!is_here || ends)
             forget(c, at.key, one);
+    }
+}
+
+/* What has been said to it has time to arrive; to one of ours nothing is said. */
+static void
+on_broken(void *ctx, const su_sockaddr_t *from)
+{
+    struct connections *c = ctx;
+    uint8_t key[ADDRESS_KEY_BYTES];
+    struct slice at = address_key(from, key);
+    struct connection *one = map_get(c->open, at);
+    uintptr_t made = one ? 0 : (uintptr_t)map_get(c->made, at);
+
+    if (one) {
+        one->is_broken = true;
+        one->heard_ms = sip_moment(c->sip).mono_ms;
+    } else if (made && is_open((int)made - 1, at)) {
+        shutdown((int)made - 1, SHUT_RDWR); /* the library then closes it */
     }
 }
 

@@ -5,8 +5,9 @@
  * each source address has one: whoever opens many locks out nobody but himself.  One that stays
  * silent is closed, as is a phone's that is idle, unless it is needed: a binding in force was
  * registered by it, a dialog goes over it, an INVITE that came by it may still be ringing.  A
- * peer's or a gateway's stays once it has carried a request.  Phones leave the last descriptors to
- * peers and gateways, these leave some to RELOAD's links and the control socket.
+ * peer's or a gateway's stays once it has carried a request.  One that carried something that
+ * messages cannot be told apart in is closed (RFC 3261 section 18.3).  Phones leave the last
+ * descriptors to peers and gateways, these leave some to RELOAD's links and the control socket.
  */
 #ifndef GATEWAY_SIP_CONNECTIONS_H
 #define GATEWAY_SIP_CONNECTIONS_H

@@ -29,6 +29,8 @@ static _Thread_local struct {
     const char *was_protocol; /* what it said */
     const char *was_branch;
     bool is_framed; /* the message in hand ended where it said */
+    void (*on_broken)(void *ctx, const su_sockaddr_t *from);
+    void *ctx;
 } inlet;
 
 static atomic_uint_least64_t discarded;
@@ -43,6 +45,13 @@ void
 inlet_close(void)
 {
     inlet.is_open = false;
+}
+
+void
+inlet_watch(void (*on_broken)(void *ctx, const su_sockaddr_t *from), void *ctx)
+{
+    inlet.on_broken = on_broken;
+    inlet.ctx = ctx;
 }
 
 uint64_t
@@ -304,6 +313,14 @@ look_at(tport_t *transport, msg_t *msg)
     return true;
 }
 
+/* The library has lost its place in what this connection carries (tport.c, tport_parse()). */
+static bool
+is_broken(const tport_t *transport, msg_t *msg)
+{
+    return inlet.on_broken && tport_is_stream(transport) &&
+           (sip_object(msg)->sip_flags & (MSG_FLG_TOOLARGE | MSG_FLG_ERROR));
+}
+
 void tport_deliver(tport_t *self, msg_t *msg, msg_t *next, struct tport_compressor *compressor,
                    su_time_t now);
 
@@ -315,6 +332,8 @@ tport_deliver(tport_t *self, msg_t *msg, msg_t *next, struct tport_compressor *c
     deliver_function *library;
     void *at = found;
     bool is_over = inlet.is_open && is_no_sip(self, msg);
+    bool ends = is_broken(self, msg);
+    su_sockaddr_t from = *msg_addr(msg);
 
     if (!at) {
         at = dlsym(RTLD_NEXT, "tport_deliver");
@@ -323,13 +342,14 @@ tport_deliver(tport_t *self, msg_t *msg, msg_t *next, struct tport_compressor *c
     *(void **)&library = at; /* POSIX's way from an object pointer to a function */
     inlet.via = NULL;
     inlet.is_framed = false;
-    if (inlet.is_open && !look_at(self, msg)) {
+    if (inlet.is_open && !look_at(self, msg))
         msg_destroy(msg);
-        return;
-    }
-    library(self, msg, next, compressor, now);
+    else
+        library(self, msg, next, compressor, now);
     inlet.via = NULL;
     inlet.is_framed = false;
     if (is_over)
         tport_shutdown(self, 2);
+    if (ends)
+        inlet.on_broken(inlet.ctx, &from);
 }

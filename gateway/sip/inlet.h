@@ -17,6 +17,8 @@
  * answer by it ends a phone's connection, and is discarded between nodes.
  *  - a header field that may stand once and stands twice makes a request bad (400), and a response
  * is discarded: the library asserts that it never writes such a message.
+ *  - a connection whose messages cannot be told apart any longer is not read again by the library,
+ * which leaves it open unless it has answered 400 or 413: whoever watches (inlet_watch()) ends it.
  *  - a branch shorter than the library's comparison reads is kept from it; the dispatcher refuses
  * it.
  *
@@ -30,10 +32,15 @@
 #include <stdint.h>
 
 #include <sofia-sip/sip.h>
+#include <sofia-sip/su.h>
 
 /** inlet_open - this thread's messages are looked at from now on; inlet_close ends it. */
 void inlet_open(void);
 void inlet_close(void);
+
+/** inlet_watch - in this thread, from now on: a connection is not read again. @on_broken: told
+ *  where it came from, once what could be said has been; NULL ends it. */
+void inlet_watch(void (*on_broken)(void *ctx, const su_sockaddr_t *from), void *ctx);
 
 /** inlet_drop_unreadable - header fields that could not be read go no further: the next element
  * might read them otherwise.  Responses have been rid of them; requests are once the library has

@@ -108,6 +108,43 @@ def sizes(caller, callee):
         caller.expect(f"{status} to {name}, {body}", lambda m, s=status: m.is_response and m.status == s, 10)
 
 
+BROKEN = [
+    b"garbage\r\n\r\n", b"SIP/2.0\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n", b": \r\n\r\n", b"INVITE\r\nVia: x\r\n\r\n",
+    b"SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bKx\r\nContent-Length: 99999999\r\n\r\nx",
+    b"OPTIONS sip:site.east SIP/2.0\r\nContent-Length: 4294967295\r\n\r\nx", b"OPTIONS sip:site.east SIP/2.0\r\nX: " + b"x" * 90000]
+
+
+def broken_connections(node):
+    """What no messages can be told apart in: the connection is closed, whoever is registered by it."""
+    for data in BROKEN:
+        line, me = connect(node, f"{PHONES}.7")
+        stream = Stream(line)
+        line.sendall(f"REGISTER sip:site.east SIP/2.0\r\nVia: SIP/2.0/TCP {me};branch=z9hG4bK{me}\r\nMax-Forwards: 70\r\n"
+                     f"From: <sip:broken@site.east>;tag=1\r\nTo: <sip:broken@site.east>\r\nCall-ID: {me}\r\nCSeq: 1 REGISTER\r\n"
+                     f"Contact: <sip:broken@{me};transport=tcp>\r\nContent-Length: 0\r\n\r\n".encode())
+        if not stream.next().startswith("SIP/2.0 200 "):
+            raise LabError("no 200 to a REGISTER")
+        line.sendall(data)
+        try:
+            while line.recv(65536):
+                pass
+            line.sendall(b"\r\n\r\n")  # after a FIN alone it could go on for ever
+            wait_for("it is closed both ways", lambda one=line: not is_sendable(one), 5)
+        except ConnectionError:
+            pass
+        except TimeoutError as silent:
+            raise LabError(f"after {data[:50]!r} it stays open") from silent
+        line.close()
+
+
+def is_sendable(line):
+    try:
+        line.sendall(b"\r\n\r\n")
+    except ConnectionError:
+        return False
+    return True
+
+
 CONTROLS = [  # (Contact, Call-ID)
     (b"<sip:x\x01y@127.0.0.1>", b"c"), (b"<sip:x:\x02@127.0.0.1>", b"c"), (b"<sip:x@127.0.0.1;p=\x7f>", b"c"),
     (b"<sip:x@127.0.0.1;p=\t>", b"c"), (b"<sip:x@127.0.0.1?A=\x1f>", b"c"), (b"<sip:x@127.0.0.1>;+sip.instance=\"<\x01>\"", b"c"),
@@ -202,7 +239,7 @@ def call(caller, callee):
 
 def main():
     tests = Tests()
-    with lab_of(tests, ISLANDS, log_level="remote") as lab:
+    with lab_of(tests, ISLANDS, log_level="remote", hello_ms=500) as lab:
         node, other = lab.islands[0].gateway(), lab.islands[0].others()[0]
         wait_for("the node is the gateway", lambda: node.role() == "active", 20)
         caller = Agent(f"{PHONES}.11", "a", lab.islands[0].domain, node.sip)
@@ -212,6 +249,7 @@ def main():
             phone.register()
         tests.run("held and refused", held_and_refused, node)
         tests.run("behind a half", behind_a_half, node)
+        tests.run("broken connections", broken_connections, node)
         tests.run("sizes", sizes, stream, callee)
         tests.run("control characters in REGISTER", controls_in_register, node, other)
         tests.run("control characters in calls", controls_in_calls, caller, callee)
