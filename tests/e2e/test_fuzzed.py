@@ -116,8 +116,8 @@ BROKEN = [
 
 def broken_connections(node):
     """What no messages can be told apart in: the connection is closed, whoever is registered by it."""
-    for data in BROKEN:
-        line, me = connect(node, f"{PHONES}.7")
+    lines = [connect(node, f"{PHONES}.7") for _ in BROKEN]
+    for data, (line, me) in zip(BROKEN, lines):
         stream = Stream(line)
         line.sendall(f"REGISTER sip:site.east SIP/2.0\r\nVia: SIP/2.0/TCP {me};branch=z9hG4bK{me}\r\nMax-Forwards: 70\r\n"
                      f"From: <sip:broken@site.east>;tag=1\r\nTo: <sip:broken@site.east>\r\nCall-ID: {me}\r\nCSeq: 1 REGISTER\r\n"
@@ -125,6 +125,7 @@ def broken_connections(node):
         if not stream.next().startswith("SIP/2.0 200 "):
             raise LabError("no 200 to a REGISTER")
         line.sendall(data)
+    for data, (line, _) in zip(BROKEN, lines):
         try:
             while line.recv(65536):
                 pass
