@@ -11,6 +11,7 @@ import corpus
 import mutate
 
 STATUS = re.compile(rb"^SIP/2\.0 ([2-6]\d\d) ", re.M)
+CONNECTION_MESSAGES = 20
 RINGS_S = 3              # before it gives up, where it has not answered
 RESPONSE_HARM_EVERY = 3  # of the answers to requests whose user asks for it
 
@@ -143,6 +144,7 @@ class Sender:
         self.far, self.transport = (host, int(port)), transport
         self.addresses, self.sockets, self.at = addresses, {}, 0
         self.refused = 0
+        self.carried = collections.Counter()  # messages of each connection
         self.heard = collections.Counter()  # statuses of responses
 
     def _open(self, ip):
@@ -166,6 +168,7 @@ class Sender:
     def send(self, data):
         ip = self.addresses[self.at]
         one = self.sockets[ip][0]
+        self.carried[ip] += 1
         try:
             if self.transport == "UDP":
                 one.sendto(data[:65000], self.far)
@@ -175,6 +178,8 @@ class Sender:
             self.refused += 1
             self._close(ip)
         self.drain()
+        if self.transport == "TCP" and self.carried[ip] >= CONNECTION_MESSAGES and ip in self.sockets:
+            self._close(ip)  # one that waits for a body that does not come would take the rest
 
     def drain(self):
         """Throw away what came back; a closed connection is opened again when it is its turn."""
@@ -191,6 +196,7 @@ class Sender:
 
     def _close(self, ip):
         self.sockets.pop(ip)[0].close()
+        self.carried[ip] = 0
 
     def close(self):
         for ip in list(self.sockets):
