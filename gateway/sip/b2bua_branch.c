@@ -126,7 +126,9 @@ forget(void *ctx, unsigned branch)
     struct b2bua_call *c = ctx;
     const struct b2bua_branch *b = c->initial->branch[branch];
 
-    if (!c->is_inward)
+    if (c->is_inward)
+        c->initial->is_peer_lost = b->target.agent->side == SIP_PEERS;
+    else
         ask_forget(c->b2bua->sip, c->initial->overlay, &b->node);
     if (!b->orq)
         return;
@@ -183,6 +185,8 @@ finish(void *ctx, int status)
     drop_silent(c, false);
     if (!c->irq)
         return;
+    if (status == 480 && c->is_inward && c->initial->is_peer_lost && !c->initial->is_sips_lost)
+        status = 500;
     if (status == CALL_PASS && c->initial->kept_status)
         status = c->initial->kept_status;
     if (status == CALL_PASS && c->initial->kept)
@@ -371,7 +375,8 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
     int unusable = 0;
 
     r.is_stale = c->initial && c->initial->is_from_cache && !is_ours &&
-                 (r.status == 404 || r.status == 410 || r.status == 480);
+                 (r.status == 404 || r.status == 410 || r.status == 480 ||
+                  (r.status == 500 && sip->sip_retry_after));
     if (is_dialog && call_kind(c->core) != CALL_SINGLE) {
         unusable = b2bua_check_response(sip, is_success && call_kind(c->core) == CALL_SESSION);
         if (is_success && unusable && !is_repeated(c, sip)) {

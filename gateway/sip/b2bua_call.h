@@ -159,6 +159,7 @@ struct b2bua_initial {
     unsigned lookups;
     bool wants_search;
     bool is_to_place;                      /* it is for our Contact in another call */
+    bool is_peer_lost;                     /* a serving peer did not answer: who is there? */
     bool is_sips_lost;                     /* a contact's way would leave TLS */
     bool is_from_cache;                    /* inward: the bindings may be a little old */
     char aor[AOR_BYTES];                   /* inward: whom we look for */

@@ -159,6 +159,12 @@ branch_give_up(struct branch *b, int status)
         forward_finish(f);
 }
 
+int
+branch_lost_status(const struct branch *b)
+{
+    return b->to == BRANCH_TO_PEER && b->forward->aor_count > 0 ? 500 : 480;
+}
+
 /* A transport error or a time-out is no answer of anybody: say what it means to the caller. */
 static int
 status_of_failure(const struct branch *b, int status)
@@ -167,7 +173,7 @@ status_of_failure(const struct branch *b, int status)
         return 487;
     if (b->to == BRANCH_TO_GATEWAY)
         return 503;
-    return status == 408 && b->has_answer ? 408 : 480;
+    return status == 408 && b->has_answer ? 408 : branch_lost_status(b);
 }
 
 static bool

@@ -134,7 +134,7 @@ static bool
 try_fresh(struct forward *f)
 {
     bool is_nobody = f->best_status == 404 || f->best_status == 408 || f->best_status == 410 ||
-                     f->best_status == 480;
+                     f->best_status == 480 || (f->best_status == 500 && !f->best);
 
     if (!f->is_from_cache || !is_nobody || f->is_cancelled || f->is_answered)
         return false;
@@ -260,23 +260,26 @@ try_contacts(struct forward *f, const char *aor, const struct answer *answer)
 {
     struct sip *s = f->proxy->sip;
     uint64_t wall_ms = sip_moment(s).wall_ms;
-    unsigned tried = f->tried + f->aor_count;
-    int status = f->best_status;
+    bool is_known = false;
     size_t own_count;
     struct location_contact *const *own = location_find(s, aor, &own_count);
 
     for (size_t i = 0; i < own_count; i++)
-        if (own[i]->binding.expires_at_wall_ms > wall_ms && !is_superseded(answer, own[i]))
+        if (own[i]->binding.expires_at_wall_ms > wall_ms && !is_superseded(answer, own[i])) {
+            is_known = true;
             try_own(f, own[i]);
+        }
     for (size_t i = 0; answer->binding && i < answer->count; i++) {
         const struct binding_record *record = answer->binding[i];
 
         for (size_t k = 0; k < record->contact_count; k++)
             if ((own_count == 0 || !sip_is_own_path(s, record->path)) &&
-                binding_is_live(answer->binding, answer->count, i, k, wall_ms))
+                binding_is_live(answer->binding, answer->count, i, k, wall_ms)) {
+                is_known = true;
                 try_remote(f, record, k);
+            }
     }
-    if (f->tried + f->aor_count != tried || f->best_status != status)
+    if (is_known)
         return;
     /* Design, Bindings: known but gone 480, never heard of 404, could not ask 500. */
     if (answer->status == ST_OK || own_count > 0)

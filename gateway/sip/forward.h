@@ -121,6 +121,10 @@ void branch_start(struct forward *f, const struct sip_target *target, enum branc
  * cancelled, until its transaction ends, for whoever picks up all the same. */
 void branch_give_up(struct branch *b, int status);
 
+/** branch_lost_status - what it means that a branch can reach nobody: 480 of a phone; 500 of its
+ *  serving peer, which alone knows whether it is there. */
+int branch_lost_status(const struct branch *b);
+
 /** forward_is_waiting - is a branch under way that was not given up? */
 bool forward_is_waiting(const struct forward *f);
 

@@ -129,7 +129,7 @@ on_peer_silent(struct branch *b)
     if (b->to == BRANCH_TO_GATEWAY)
         on_gateway_silent(b);
     else
-        branch_give_up(b, 480);
+        branch_give_up(b, branch_lost_status(b));
 }
 
 /* Neither CANCEL nor the request itself has brought anything. */
