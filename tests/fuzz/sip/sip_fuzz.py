@@ -34,6 +34,7 @@ PACE = 200            # messages between two looks whether the nodes keep up
 HELLO_MS = 1000       # a node that a loaded machine stops for a second is not dead
 HONEST_TRIES = 5
 STARVED_S = 0.5       # a thread of a node that waits longer for a processor makes a call late
+CALM_S = 0.2
 HONEST_S = 2.0        # an honest call comes up within
 SIP_OPTIONS = ("max-requests-per-source = 1000000\n  max-connections = 4000\n  max-connections-per-source = 4000\n  max-calls = 100000\n  "
                "max-pending-per-destination = 10000")
@@ -192,7 +193,15 @@ class Campaign:
             self.check()
             self.starved += 1
             print(f"a node waited {starved:.2f} s for a processor: {problem}", flush=True)
-            time.sleep(1)
+            self.wait_calm()
+
+    def wait_calm(self):
+        """Until no thread has waited for a processor for long in two seconds; for two minutes at most."""
+        for _ in range(60):
+            before = self.waited()
+            time.sleep(2)
+            if max((after - before.get(path, 0) for path, after in self.waited().items()), default=0) < CALM_S:
+                return
 
     def call_once(self):
         """The time until an honest call is up."""
