@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "gateway/sip/datagram.h"
+#include "gateway/sip/unheard.h"
 
 #define T1_MS          500
 #define STEPS          7 /* T1, 2*T1 and so on to 64*T1 */
@@ -29,6 +30,7 @@ struct entry {
 struct client {
     struct sip *sip;
     struct map *entries; /* struct entry by key */
+    struct unheard *unheard;
     struct list_node invites;
     struct list_node others;
     struct list_node left;
@@ -60,8 +62,9 @@ client_new(struct sip *s)
     for (unsigned i = 0; i < STEPS; i++)
         list_init(&c->again[i]);
     c->entries = map_new(s->seed, CLIENT_COUNT_MAX);
+    c->unheard = unheard_new(s->seed);
     c->timer = su_timer_create(su_root_task(s->root), TICK_MS);
-    if (c->entries && c->timer) {
+    if (c->entries && c->unheard && c->timer) {
         ours = c;
         return c;
     }
@@ -90,6 +93,7 @@ client_free(struct client *c)
     while (c->entries && map_next(c->entries, &at))
         entry_free(at.value);
     map_free(c->entries);
+    unheard_free(c->unheard);
     su_timer_destroy(c->timer);
     free(c);
 }
@@ -166,7 +170,8 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 
             if (e->due_ms > now_ms)
                 break;
-            datagram_send(&e->bytes);
+            if (unheard_may_repeat(c->unheard, &e->bytes.to.su_sa, now_ms))
+                datagram_send(&e->bytes);
             if (e->step < (e->method == sip_method_invite ? STEPS - 1 : STEP_OTHER_MAX))
                 e->step++;
             schedule(c, e, now_ms);
@@ -228,27 +233,34 @@ client_before(const tport_t *transport, msg_t *msg)
     }
 }
 
-void
+bool
 client_on_datagram(int fd, const struct msghdr *datagram)
 {
     struct entry *e = sending.taking;
 
+    if (e && sending.is_request && datagram->msg_name &&
+        !unheard_may_begin(ours->unheard, datagram->msg_name, sip_moment(ours->sip).mono_ms))
+        return false;
     if (e && datagram_keep(&e->bytes, fd, datagram)) {
         sending.taking = NULL;
         sending.taken = e;
     }
+    return true;
 }
 
 void
 client_after(const tport_t *sent)
 {
     struct entry *e = sending.taken ? sending.taken : sending.taking;
+    bool is_taken = sending.taken != NULL;
     uint64_t now_ms;
 
+    sending.taking = NULL; /* what is sent next is another message's */
+    sending.taken = NULL;
     if (!sending.is_request)
         return;
     sending.is_request = false;
-    if (!sent || !sending.taken) {
+    if (!sent || !is_taken) {
         forget(ours, e);
         return;
     }
@@ -304,6 +316,8 @@ client_on_response(const sip_t *sip)
         return on_copy(e, status);
     if (e->has_final)
         return false; /* the library has it as long as somebody here has */
+    if (e->bytes.bytes)
+        unheard_answered(ours->unheard, &e->bytes.to.su_sa, sip_moment(ours->sip).mono_ms);
     if (e->method != sip_method_invite && status < 200) {
         e->step = STEP_OTHER_MAX; /* section 17.1.2.2: not faster than T2 from the next one on */
         return false;

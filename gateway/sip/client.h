@@ -49,8 +49,8 @@ void client_want(bool is_wanted);
 void client_before(const tport_t *transport, msg_t *msg);
 void client_after(const tport_t *sent);
 
-/** client_on_datagram - this thread sends a datagram now. */
-void client_on_datagram(int fd, const struct msghdr *datagram);
+/** client_on_datagram - this thread sends a datagram now; false: it must not (unheard.h). */
+bool client_on_datagram(int fd, const struct msghdr *datagram);
 
 /** client_is_kept - the library asks, once, whether the transport retransmits what it just sent. */
 bool client_is_kept(const tport_t *transport);

@@ -31,7 +31,10 @@ sendmsg(int fd, const struct msghdr *message, int flags)
     }
     *(void **)&library_sendmsg = at; /* POSIX's way from an object pointer to a function */
     finished_on_datagram(fd, message);
-    client_on_datagram(fd, message);
+    if (!client_on_datagram(fd, message)) {
+        errno = EPERM;
+        return -1;
+    }
     sent = library_sendmsg(fd, message, flags);
     /* a socket that is told each destination is not connected: the error cannot be of this one */
     if (sent < 0 && errno == ECONNREFUSED && message->msg_name) {
