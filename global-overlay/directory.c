@@ -25,6 +25,7 @@ struct name {
     uint64_t read_ms;  /* when the one that the state stems from was */
     uint64_t until_ms; /* of the state */
     unsigned users;    /* lookups that point here */
+    unsigned again;    /* lookups that ask again for it */
     struct directory_entries entries;
 };
 
@@ -36,7 +37,9 @@ struct lookup {
     struct directory_resolved done;
     uint64_t started_ms;
     bool wants_hops;
-    bool is_local; /* the suffix behind the last name is our own overlay */
+    bool is_local;     /* the suffix behind the last name is our own overlay */
+    bool is_again;     /* it has been put again */
+    uint64_t again_ms; /* when it is put again; while in the list of those */
     size_t count;
     struct name *name[DIRECTORY_LABELS_MAX];
     enum finding finding[DIRECTORY_LABELS_MAX];
@@ -53,7 +56,11 @@ directory_conf_defaults(struct directory_conf *conf)
     memset(conf, 0, sizeof(*conf));
     conf->lifetime_s = 60;
     conf->positive_ms = 10000;
-    conf->negative_ms = 5000;
+    conf->negative_ms = 1000;
+    conf->young_ms = 3000;
+    conf->again_ms = 50;
+    conf->patience_ms = 2000;
+    conf->max_again = 32;
     conf->max_names = 1024;
     conf->max_waiting = 4096;
 }
@@ -85,6 +92,7 @@ directory_new(const struct directory_conf *conf, const struct directory_env *env
     list_init(&d->recent);
     list_init(&d->fetching);
     list_init(&d->waiting);
+    list_init(&d->again);
     list_init(&d->tracing);
     list_init(&d->ready);
     snprintf(d->own_aor, sizeof(d->own_aor), "overlay@%s", conf->overlay);
@@ -177,6 +185,13 @@ name_finding(const struct name *n)
     return n->entries.is_removed ? FINDING_REMOVED : FINDING_NONE;
 }
 
+/* Was the ring such that what was fetched at @at_ms and not found does not exist? */
+static bool
+ring_is_settled(const struct directory *d, uint64_t at_ms)
+{
+    return d->is_ring_up && !d->is_ring_alone && at_ms >= d->ring_changed_ms + d->conf.young_ms;
+}
+
 /* What the fetch of a name told; ST_OK even when there is nothing. */
 static void
 name_learn(struct directory *d, struct moment now, struct name *n, const struct peer_datum *datum,
@@ -190,7 +205,7 @@ name_learn(struct directory *d, struct moment now, struct name *n, const struct 
                n->entries.refused);
     n->read_ms = n->sent_ms;
     n->state = n->entries.count > 0 ? NAME_KNOWN : NAME_ABSENT;
-    n->until_ms = now.mono_ms + (n->sent_ms < d->ring_changed_ms ? 0 : d->conf.negative_ms);
+    n->until_ms = now.mono_ms + (ring_is_settled(d, n->sent_ms) ? d->conf.negative_ms : 0);
     if (n->state == NAME_KNOWN) {
         uint64_t left_ms = n->entries.expires_wall_ms - now.wall_ms;
         n->until_ms = now.mono_ms + (left_ms < d->conf.positive_ms ? left_ms : d->conf.positive_ms);
@@ -216,8 +231,11 @@ directory_doubt_absent(struct directory *d, struct moment now)
 static void
 lookup_free(struct directory *d, struct lookup *l)
 {
-    for (size_t i = 0; i < l->count; i++)
+    for (size_t i = 0; i < l->count; i++) {
         l->name[i]->users--;
+        if (l->is_again && --l->name[i]->again == 0)
+            d->again_count--;
+    }
     list_remove(&l->link);
     d->lookup_count--;
     free(l->answer);
@@ -278,6 +296,58 @@ lookup_answer(struct directory *d, struct moment now, struct lookup *l, const st
         lookup_end(d, l, ST_OK);
 }
 
+/* ---- a young ring ---- */
+
+static bool
+may_ask_again(const struct directory *d, struct moment now, const struct lookup *l)
+{
+    bool is_young = now.mono_ms < d->ring_changed_ms + d->conf.young_ms;
+    size_t more = 0;
+
+    if (!d->is_ring_up || !is_young || now.mono_ms >= l->started_ms + d->conf.patience_ms)
+        return false;
+    for (size_t i = 0; i < l->count; i++)
+        more += l->name[i]->again == 0;
+    return l->is_again || d->again_count + more <= d->conf.max_again;
+}
+
+/* With all that ask for the same names: again_ms after they were asked for last. */
+static void
+lookup_again(struct directory *d, struct lookup *l)
+{
+    struct list_node *at;
+
+    l->again_ms = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        if (!l->is_again && l->name[i]->again++ == 0)
+            d->again_count++;
+        if (l->again_ms < l->name[i]->sent_ms + d->conf.again_ms)
+            l->again_ms = l->name[i]->sent_ms + d->conf.again_ms;
+    }
+    l->is_again = true;
+    list_remove(&l->link);
+    at = d->again.prev;
+    while (at != &d->again && list_entry(at, struct lookup, link)->again_ms > l->again_ms)
+        at = at->prev;
+    list_insert_before(at->next, &l->link);
+}
+
+/* Nothing was found: is that so? */
+static void
+lookup_found_nothing(struct directory *d, struct moment now, struct lookup *l)
+{
+    bool is_settled = true;
+
+    for (size_t i = 0; i < l->count; i++)
+        is_settled = is_settled && ring_is_settled(d, l->name[i]->read_ms);
+    if (is_settled || l->count == 0)
+        lookup_end(d, l, ST_NOT_FOUND);
+    else if (may_ask_again(d, now, l))
+        lookup_again(d, l);
+    else
+        lookup_end(d, l, ST_UNREACHABLE);
+}
+
 /* The longest name that is live wins; shorter ones need not be waited for. */
 static void
 lookup_decide(struct directory *d, struct moment now, struct lookup *l)
@@ -309,8 +379,10 @@ lookup_decide(struct directory *d, struct moment now, struct lookup *l)
         lookup_answer(d, now, l, NULL); /* our own, even when the ring is out of reach */
     else if (has_failed)
         lookup_end(d, l, l->failure);
+    else if (is_removed)
+        lookup_end(d, l, ST_UNREACHABLE);
     else
-        lookup_end(d, l, is_removed ? ST_UNREACHABLE : ST_NOT_FOUND);
+        lookup_found_nothing(d, now, l);
 }
 
 /* All asks that wait for @n learn what became of it. */
@@ -491,6 +563,22 @@ directory_resolve(struct directory *d, struct moment now, const char *domain, bo
         lookup_end(d, l, st);
 }
 
+static void
+ask_again(struct directory *d, struct moment now)
+{
+    while (!list_is_empty(&d->again)) {
+        struct lookup *l = list_entry(d->again.next, struct lookup, link);
+
+        if (l->again_ms > now.mono_ms)
+            return;
+        list_remove(&l->link);
+        list_append(&d->waiting, &l->link);
+        for (size_t i = 0; i < l->count; i++)
+            l->finding[i] = FINDING_PENDING;
+        lookup_begin(d, now, l, false);
+    }
+}
+
 /* ---- forgetting --------------------------------------------------------------------------------
  */
 
@@ -644,6 +732,7 @@ void
 directory_tick(struct directory *d, struct moment now)
 {
     end_lost(d, now);
+    ask_again(d, now);
     publish_run(d, now);
     deliver(d, now);
 }
@@ -659,6 +748,8 @@ directory_deadline_ms(const struct directory *d)
         at_ms =
             moment_earlier_ms(at_ms, list_entry(d->fetching.next, struct name, fetching)->sent_ms +
                                          DIRECTORY_LOST_MS);
+    if (!list_is_empty(&d->again))
+        at_ms = moment_earlier_ms(at_ms, list_entry(d->again.next, struct lookup, link)->again_ms);
     if (!list_is_empty(&d->tracing))
         at_ms = moment_earlier_ms(
             at_ms, list_entry(d->tracing.next, struct lookup, link)->trace_ms + DIRECTORY_LOST_MS);
@@ -676,6 +767,7 @@ directory_free(struct directory *d, struct moment now)
     if (!d)
         return;
     list_each(at, &d->waiting) lookup_end(d, list_entry(at, struct lookup, link), ST_STATE);
+    list_each(at, &d->again) lookup_end(d, list_entry(at, struct lookup, link), ST_STATE);
     deliver(d, now);
     for (size_t i = 0; i < DIRECTORY_OWN_READS_MAX; i++)
         if (d->own_read[i].is_used)

@@ -20,6 +20,12 @@
  * Asks for a name that is being fetched wait for the same fetch.  The cache is bounded; what has
  * not been asked for longest goes first.
  *
+ * Only a settled ring can say that there is no such overlay.  A ring is young until young_ms after
+ * the last change of its members, for the entry may be with one that is yet to come: an ask that
+ * ends with nothing is put again every again_ms, once for all that wait for the same names, up to
+ * its patience_ms or until the ring is settled; absence is then not cached.  Who is alone longer
+ * than that though others are configured has no ring, and knows of no absence either.
+ *
  * Source: the design's "Ring records" and "Resolving"; RFC 2782 for priority and weight.
  * Left out on purpose: membership of the ring (that is a peer, local-overlays/peer.h); choosing
  * among gateways of one priority by weight (the caller has the random numbers).
@@ -42,7 +48,11 @@ struct directory_conf {
     struct id self;                   /* our Node-ID, the key of our entry */
     uint32_t lifetime_s;              /* 60: of our entry, renewed at half */
     uint32_t positive_ms;             /* 10000, never beyond a record's own lifetime */
-    uint32_t negative_ms;             /* 5000 */
+    uint32_t negative_ms;             /* 1000: a settled ring's absence */
+    uint32_t young_ms;                /* 3000: after a change of its members a ring is young */
+    uint32_t again_ms;                /* 50: pause before what a young ring lacks is asked again */
+    uint32_t patience_ms;             /* 2000: of an ask, in a young ring */
+    size_t max_again;                 /* 32 names are asked for again at one time */
     size_t max_names;                 /* 1024, in the cache */
     size_t max_waiting;               /* 4096 asks at one time; more are ST_LIMIT */
     uint64_t seed;                    /* keys the cache's hash */
@@ -86,8 +96,9 @@ struct directory_answer {
 /**
  * directory_resolved - how an ask ended
  * @st: ST_OK with an answer; without one: ST_NOT_FOUND, there is no such overlay (404);
- * ST_UNREACHABLE, the overlay has no gateway just now, or ST_TIMEOUT, ST_STATE and others of the
- * ring (503); ST_MALFORMED, not a domain; ST_LIMIT; ST_NOMEM
+ * ST_UNREACHABLE, the overlay has no gateway just now, or the ring cannot know yet whether it
+ * exists; ST_TIMEOUT, ST_STATE and others of the ring (500 with Retry-After); ST_MALFORMED, not a
+ * domain; ST_LIMIT; ST_NOMEM
  */
 struct directory_resolved {
     void (*done)(void *ctx, struct moment now, enum status st,
@@ -142,9 +153,15 @@ NODISCARD enum status directory_publish(struct directory *d, struct moment now, 
 /** directory_withdraw - take our entry out, and see to it that it is known as removed. */
 void directory_withdraw(struct directory *d, struct moment now);
 
-/** directory_on_ring - the ring's peer can be asked now (joined or alone), or no longer; also when
- * its neighbours changed, since what was absent may have come with them. */
-void directory_on_ring(struct directory *d, struct moment now, bool is_up);
+/** What a directory is told of the ring. */
+enum directory_ring {
+    DIRECTORY_RING_DOWN,  /* the peer cannot be asked */
+    DIRECTORY_RING_ALONE, /* it can, and is alone though others are configured */
+    DIRECTORY_RING_UP     /* it can, and has whom it can have */
+};
+/** directory_on_ring - the ring's peer can be asked from now on, or no longer; also when its
+ * neighbours changed, since what was absent may have come with them. */
+void directory_on_ring(struct directory *d, struct moment now, enum directory_ring ring);
 
 void directory_on_fetched(struct directory *d, struct moment now, uint32_t token, enum status st,
                           const struct peer_datum *datum, size_t count);

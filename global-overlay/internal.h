@@ -55,6 +55,7 @@ struct directory {
     struct directory_counters counters;
     char own_aor[DIRECTORY_AOR_BYTES];
     bool is_ring_up;
+    bool is_ring_alone; /* though others are configured */
     uint64_t ring_changed_ms; /* what was not there before may be there now */
     uint32_t next_token;
 
@@ -62,6 +63,8 @@ struct directory {
     struct list_node recent;   /* names, the last asked for first */
     struct list_node fetching; /* names */
     struct list_node waiting;  /* lookups, for fetches */
+    struct list_node again;    /* lookups that a young ring had nothing for, the next first */
+    size_t again_count;        /* names that they look for */
     struct list_node tracing;  /* lookups, for their hops; in the order they began */
     struct list_node ready;    /* lookups with their answer */
     size_t lookup_count;

@@ -77,13 +77,14 @@ directory_withdraw(struct directory *d, struct moment now)
 }
 
 void
-directory_on_ring(struct directory *d, struct moment now, bool is_up)
+directory_on_ring(struct directory *d, struct moment now, enum directory_ring ring)
 {
     bool was_up = d->is_ring_up;
 
-    d->is_ring_up = is_up;
+    d->is_ring_up = ring != DIRECTORY_RING_DOWN;
+    d->is_ring_alone = ring == DIRECTORY_RING_ALONE;
     directory_doubt_absent(d, now);
-    if (!is_up || was_up)
+    if (!d->is_ring_up || was_up)
         return;
     if (d->own.is_wanted) {
         d->own.backoff_ms = BACKOFF_MIN_MS;

@@ -249,6 +249,8 @@ struct peer_counters {
 enum peer_state peer_state(const struct peer *p);
 bool peer_is_member(const struct peer *p);
 size_t peer_neighbour_count(const struct peer *p);
+/** peer_has_others - are there bootstrap entries besides our own address? */
+bool peer_has_others(const struct peer *p);
 size_t peer_record_count(const struct peer *p);
 size_t peer_record_bytes(const struct peer *p);
 

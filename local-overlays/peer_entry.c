@@ -86,3 +86,10 @@ peer_bootstrap_free(struct peer *p)
 {
     list_each(at, &p->entries) free(list_entry(at, struct entry, at));
 }
+
+bool
+peer_has_others(const struct peer *p)
+{
+    list_each(at, &p->entries) if (list_entry(at, struct entry, at)->is_configured) return true;
+    return false;
+}

@@ -110,15 +110,24 @@ is_in(enum peer_state state)
     return state == PEER_JOINED || state == PEER_ALONE;
 }
 
+static enum directory_ring
+ring_of(const struct peer *ring)
+{
+    if (!is_in(peer_state(ring)))
+        return DIRECTORY_RING_DOWN;
+    return peer_state(ring) == PEER_ALONE && peer_has_others(ring) ? DIRECTORY_RING_ALONE
+                                                                   : DIRECTORY_RING_UP;
+}
+
 static void
 on_report(struct node *n, struct moment now, const struct report *r)
 {
     struct election_event ev;
 
     if (r->which == NODE_GLOBAL) {
-        bool is_ring_in = is_in(peer_state(n->peer[NODE_GLOBAL]));
-        directory_on_ring(n->directory, now, is_ring_in);
-        if (is_ring_in)
+        enum directory_ring ring = ring_of(n->peer[NODE_GLOBAL]);
+        directory_on_ring(n->directory, now, ring);
+        if (ring != DIRECTORY_RING_DOWN)
             node_ring_joined(n, now);
     } else if (r->is_link) {
         ev = (struct election_event){.type = ELECTION_LINK};

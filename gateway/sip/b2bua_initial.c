@@ -130,7 +130,7 @@ on_routes(void *ctx, const struct answer *answer)
     if (answer->status == ST_NOT_FOUND)
         call_on_no_target(c->core, now, 404, "no such overlay");
     else if (made == 0 || !c->far_overlay)
-        call_on_no_target(c->core, now, 503, "no gateway can be found");
+        call_on_no_target(c->core, now, 500, "no gateway can be found");
     else
         call_on_targets(c->core, now, target, made);
     b2bua_call_release(c);
@@ -406,7 +406,7 @@ on_from_resolved(void *ctx, const struct answer *answer)
     else if (answer->status == ST_OK || answer->status == ST_NOT_FOUND)
         refuse_sender(c, "From is not of the sender's overlay");
     else
-        call_on_no_target(c->core, now, 503, "From cannot be checked");
+        call_on_no_target(c->core, now, 500, "From cannot be checked");
     b2bua_call_release(c);
 }
 

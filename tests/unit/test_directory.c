@@ -160,6 +160,14 @@ pass(uint64_t ms)
         directory_tick(d, now);
 }
 
+/* A ring whose members have been the same for long enough. */
+static void
+settle(void)
+{
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    pass(3000);
+}
+
 static void
 on_done(void *ctx, struct moment at, enum status st, const struct directory_answer *answer)
 {
@@ -293,19 +301,24 @@ END_TEST
 
 START_TEST(nothing_is_found_and_remembered_for_a_while)
 {
-    struct told t = resolve("nowhere.example");
+    struct told t;
 
+    settle();
+    t = resolve("nowhere.example");
     ck_assert_int_eq(t.st, ST_NOT_FOUND);
     ck_assert_uint_eq(fetches, 2);
     resolve("nowhere.example");
     ck_assert_uint_eq(fetches, 2);
-    pass(5000);
+    pass(999);
+    resolve("nowhere.example");
+    ck_assert_uint_eq(fetches, 2);
+    pass(1);
     add_entry("example", 9, "sip:127.0.0.9:5061;term=1");
     t = resolve("nowhere.example");
     ck_assert_int_eq(t.st, ST_OK);
     ck_assert_uint_eq(fetches, 4);
-    ck_assert_uint_eq(directory_counters_of(d)->from_cache, 1);
-    ck_assert_uint_eq(directory_counters_of(d)->not_found, 2);
+    ck_assert_uint_eq(directory_counters_of(d)->from_cache, 2);
+    ck_assert_uint_eq(directory_counters_of(d)->not_found, 3);
 }
 END_TEST
 
@@ -366,6 +379,7 @@ START_TEST(an_overlay_whose_gateways_left_is_known_and_unreachable)
     struct entry *e = add_entry("can", 9, "sip:127.0.0.9:5061;term=4");
     struct told t;
 
+    settle();
     size_t len = e->datum.value.len;
     e->datum.exists = false;
     e->datum.value.len = 0;
@@ -386,6 +400,7 @@ START_TEST(our_own_overlay_is_local_even_without_a_ring)
 {
     struct told t = {0};
 
+    settle();
     ask("pastry", &t);
     ck_assert_uint_eq(fetches, 0);
     ck_assert_uint_le(directory_deadline_ms(d), now.mono_ms);
@@ -418,6 +433,7 @@ START_TEST(what_is_no_domain_is_not_fetched)
     static const char *const address[] = {"127.0.0.1", "[::1]", "10.0.0.1."};
     char labels[300] = "";
 
+    settle();
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         ck_assert_int_eq(resolve(bad[i]).st, ST_MALFORMED);
     for (size_t i = 0; i < sizeof(address) / sizeof(address[0]); i++)
@@ -489,6 +505,7 @@ START_TEST(hops_are_traced_when_asked_for)
 {
     struct told t = {0};
 
+    settle();
     add_entry("chord", 7, "sip:127.0.0.7:5061;term=3");
     directory_resolve(d, now, "x.chord", false, true, &(struct directory_resolved){on_done, &t});
     answer_all();
@@ -548,6 +565,7 @@ START_TEST(the_cache_and_the_queue_are_bounded)
 
     directory_free(d, now);
     setup_with(8, 4);
+    settle();
     for (int i = 0; i < 100; i++) {
         snprintf(name, sizeof(name), "o%d", i);
         ck_assert_int_eq(resolve(name).st, ST_NOT_FOUND);
@@ -571,6 +589,124 @@ START_TEST(the_cache_and_the_queue_are_bounded)
 }
 END_TEST
 
+/* ---- a young ring ------------------------------------------------------------------------------
+ */
+
+/* Time passes, a step each 10 ms, and all that is asked meanwhile is answered. */
+static void
+live(uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i += 10) {
+        pass(10);
+        answer_all();
+    }
+}
+
+static void
+ask_young(struct told *t, const char *domain)
+{
+    directory_resolve(d, now, domain, false, false, &(struct directory_resolved){on_done, t});
+    answer_all();
+}
+
+START_TEST(a_young_ring_is_asked_again)
+{
+    struct told t = {0}, u = {0};
+
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&t, "b.chord");
+    ask_young(&u, "chord");
+    live(500);
+    ck_assert_uint_eq(t.count + u.count, 0);
+    ck_assert_uint_le(fetches, 2 + 2 * 11); /* once for all who wait, every 50 ms */
+    add_entry("chord", 7, "sip:127.0.0.7:5061;term=3");
+    live(50);
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_int_eq(t.st, ST_OK);
+    ck_assert_uint_eq(u.count, 1);
+    ck_assert_int_eq(u.st, ST_OK);
+}
+END_TEST
+
+START_TEST(a_young_ring_does_not_know_of_absence)
+{
+    struct told t = {0}, u = {0};
+
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&t, "nowhere");
+    live(1990);
+    ck_assert_uint_eq(t.count, 0);
+    live(60);
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_int_eq(t.st, ST_UNREACHABLE);
+    directory_on_ring(d, now, DIRECTORY_RING_UP); /* another member comes */
+    live(2000);
+    ask_young(&u, "nowhere");
+    live(990);
+    ck_assert_uint_eq(u.count, 0);
+    live(70); /* it has settled meanwhile, and the last fetch is of that time */
+    ck_assert_uint_eq(u.count, 1);
+    ck_assert_int_eq(u.st, ST_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(a_young_ring_is_asked_again_for_so_many_names)
+{
+    struct told t[40] = {{0}};
+    unsigned at_once = 0;
+
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    for (size_t i = 0; i < 40; i++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "n%zu", i);
+        ask_young(&t[i], name);
+        at_once += t[i].count;
+    }
+    ck_assert_uint_eq(at_once, 8);
+    ck_assert_int_eq(t[39].st, ST_UNREACHABLE);
+    live(2100);
+    for (size_t i = 0; i < 40; i++)
+        ck_assert_uint_eq(t[i].count, 1);
+    t[0] = (struct told){0};
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&t[0], "n39"); /* there is room again */
+    ck_assert_uint_eq(t[0].count, 0);
+}
+END_TEST
+
+START_TEST(who_is_alone_though_others_are_configured_has_no_ring)
+{
+    struct told t = {0}, u = {0};
+
+    directory_on_ring(d, now, DIRECTORY_RING_ALONE);
+    live(3000);
+    ask_young(&t, "nowhere"); /* no use in waiting */
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_int_eq(t.st, ST_UNREACHABLE);
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&u, "nowhere");
+    ck_assert_uint_eq(u.count, 0);
+    add_entry("nowhere", 7, "sip:127.0.0.7:5061;term=3");
+    live(50);
+    ck_assert_int_eq(u.st, ST_OK);
+}
+END_TEST
+
+START_TEST(asks_that_wait_for_a_young_ring_end_with_the_directory)
+{
+    static struct told t;
+
+    t = (struct told){0};
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&t, "nowhere");
+    directory_free(d, now);
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_int_eq(t.st, ST_STATE);
+    setup();
+}
+END_TEST
+
 /* ---- our own entry -----------------------------------------------------------------------------
  */
 
@@ -581,7 +717,7 @@ START_TEST(our_entry_is_kept_in_the_ring)
     ck_assert_int_eq(directory_publish(d, now, uri, 3, 0, 480), ST_OK);
     ck_assert_uint_eq(asked_count, 0); /* the ring is not there yet */
     ck_assert_uint_eq(directory_deadline_ms(d), MOMENT_NEVER);
-    directory_on_ring(d, now, true);
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
     ck_assert_uint_eq(asked_count, 1);
     ck_assert_str_eq(asked[0].name, "overlay@pastry");
     ck_assert_str_eq(asked[0].uri, "sip:127.0.0.1:5061;transport=tls;term=3;priority=0;weight=480");
@@ -621,7 +757,7 @@ START_TEST(a_removal_is_tried_until_the_entry_has_expired)
 {
     unsigned tries = 0;
 
-    directory_on_ring(d, now, true);
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
     ck_assert_int_eq(directory_publish(d, now, "sip:127.0.0.1:5061", 3, 0, 1), ST_OK);
     answer_all();
     ring_status = ST_UNREACHABLE;
@@ -645,7 +781,7 @@ START_TEST(a_uri_without_room_is_refused)
     memset(uri, 'a', sizeof(uri) - 1);
     uri[sizeof(uri) - 1] = '\0';
     ck_assert_int_eq(directory_publish(d, now, uri, 1, 1, 1), ST_TOO_LARGE);
-    directory_on_ring(d, now, true);
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
     ck_assert_uint_eq(asked_count, 0);
 }
 END_TEST
@@ -719,6 +855,11 @@ main(void)
         what_is_never_answered_ends,
         who_waits_is_told_of_the_end,
         the_cache_and_the_queue_are_bounded,
+        a_young_ring_is_asked_again,
+        a_young_ring_does_not_know_of_absence,
+        a_young_ring_is_asked_again_for_so_many_names,
+        who_is_alone_though_others_are_configured_has_no_ring,
+        asks_that_wait_for_a_young_ring_end_with_the_directory,
         our_entry_is_kept_in_the_ring,
         a_removal_is_tried_until_the_entry_has_expired,
         a_uri_without_room_is_refused,
