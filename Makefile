@@ -69,6 +69,7 @@ $(SUPPORT_LIBRARY): $(SUPPORT:%.c=$(OUT)/%.o)
 $(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT_LIBRARY) $(LIBRARY)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) $(CHECKLIBS) -o $@
 $(OUT)/tests/unit/test_control: $(OUT)/tests/unit/control_played.o
+$(OUT)/tests/unit/test_directory $(OUT)/tests/unit/test_directory_young: $(OUT)/tests/unit/directory_ring.o
 
 # tests/sim/sim.mk and tests/fuzz/fuzz.mk bring their own programs and the targets sim and fuzz.
 # REPLAYS: fuzz programs that replay their corpus when started without an argument.

@@ -55,7 +55,7 @@ struct directory {
     struct directory_counters counters;
     char own_aor[DIRECTORY_AOR_BYTES];
     bool is_ring_up;
-    bool is_ring_alone; /* though others are configured */
+    bool is_ring_alone;       /* though others are configured */
     uint64_t ring_changed_ms; /* what was not there before may be there now */
     uint32_t next_token;
 

@@ -1,0 +1,146 @@
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/directory_ring.h"
+
+/* Time passes, a step each 10 ms, and all that is asked meanwhile is answered. */
+static void
+live(uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i += 10) {
+        pass(10);
+        answer_all();
+    }
+}
+
+static void
+ask_young(struct told *t, const char *domain)
+{
+    directory_resolve(d, now, domain, false, false, &(struct directory_resolved){on_done, t});
+    answer_all();
+}
+
+START_TEST(a_young_ring_is_asked_again)
+{
+    struct told t = {0}, u = {0};
+
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&t, "b.chord");
+    ask_young(&u, "chord");
+    live(500);
+    ck_assert_uint_eq(t.count + u.count, 0);
+    ck_assert_uint_le(fetches, 2 + 2 * 11); /* once for all who wait, every 50 ms */
+    add_entry("chord", 7, "sip:127.0.0.7:5061;term=3");
+    live(50);
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_int_eq(t.st, ST_OK);
+    ck_assert_uint_eq(u.count, 1);
+    ck_assert_int_eq(u.st, ST_OK);
+}
+END_TEST
+
+START_TEST(a_young_ring_does_not_know_of_absence)
+{
+    struct told t = {0}, u = {0};
+
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&t, "nowhere");
+    live(1990);
+    ck_assert_uint_eq(t.count, 0);
+    live(60);
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_int_eq(t.st, ST_UNREACHABLE);
+    directory_on_ring(d, now, DIRECTORY_RING_UP); /* another member comes */
+    live(2000);
+    ask_young(&u, "nowhere");
+    live(990);
+    ck_assert_uint_eq(u.count, 0);
+    live(70); /* it has settled meanwhile, and the last fetch is of that time */
+    ck_assert_uint_eq(u.count, 1);
+    ck_assert_int_eq(u.st, ST_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(a_young_ring_is_asked_again_for_so_many_names)
+{
+    struct told t[40] = {{0}};
+    unsigned at_once = 0;
+
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    for (size_t i = 0; i < 40; i++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "n%zu", i);
+        ask_young(&t[i], name);
+        at_once += t[i].count;
+    }
+    ck_assert_uint_eq(at_once, 8);
+    ck_assert_int_eq(t[39].st, ST_UNREACHABLE);
+    live(2100);
+    for (size_t i = 0; i < 40; i++)
+        ck_assert_uint_eq(t[i].count, 1);
+    t[0] = (struct told){0};
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&t[0], "n39"); /* there is room again */
+    ck_assert_uint_eq(t[0].count, 0);
+}
+END_TEST
+
+START_TEST(who_is_alone_though_others_are_configured_has_no_ring)
+{
+    struct told t = {0}, u = {0};
+
+    directory_on_ring(d, now, DIRECTORY_RING_ALONE);
+    live(3000);
+    ask_young(&t, "nowhere"); /* no use in waiting */
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_int_eq(t.st, ST_UNREACHABLE);
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&u, "nowhere");
+    ck_assert_uint_eq(u.count, 0);
+    add_entry("nowhere", 7, "sip:127.0.0.7:5061;term=3");
+    live(50);
+    ck_assert_int_eq(u.st, ST_OK);
+}
+END_TEST
+
+START_TEST(asks_that_wait_for_a_young_ring_end_with_the_directory)
+{
+    static struct told t;
+
+    t = (struct told){0};
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&t, "nowhere");
+    directory_free(d, now);
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_int_eq(t.st, ST_STATE);
+    setup();
+}
+END_TEST
+
+int
+main(void)
+{
+    const TTest *const tests[] = {
+        a_young_ring_is_asked_again,
+        a_young_ring_does_not_know_of_absence,
+        a_young_ring_is_asked_again_for_so_many_names,
+        who_is_alone_though_others_are_configured_has_no_ring,
+        asks_that_wait_for_a_young_ring_end_with_the_directory,
+    };
+    Suite *suite = suite_create("a young ring");
+    TCase *tc = tcase_create("a young ring");
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+        tcase_add_test(tc, tests[i]);
+    suite_add_tcase(suite, tc);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
