@@ -195,6 +195,21 @@ sip_pack(msg_t *msg, enum sip_side side)
         msg_fragment_clear(sip->sip_payload->pl_common);
 }
 
+/* The library sends to maddr where there is one (RFC 3261 section 19.1.1). */
+static bool
+leads_to_address(const url_t *url)
+{
+    char maddr[64] = "";
+    url_t there = *url;
+
+    if (!url_has_param(url, "maddr"))
+        return is_address(url);
+    if (url_param(url->url_params, "maddr", maddr, sizeof(maddr)) > (isize_t)sizeof(maddr))
+        return false;
+    there.url_host = maddr;
+    return is_address(&there);
+}
+
 static bool
 is_resolved(const struct sip_target *target, const sip_t *sip)
 {
@@ -202,7 +217,7 @@ is_resolved(const struct sip_target *target, const sip_t *sip)
         return true;
     if (target->next_hop[0])
         return true;
-    return is_address(sip->sip_route ? sip->sip_route->r_url : sip->sip_request->rq_url);
+    return leads_to_address(sip->sip_route ? sip->sip_route->r_url : sip->sip_request->rq_url);
 }
 
 bool

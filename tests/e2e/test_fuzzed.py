@@ -203,6 +203,33 @@ def controls_in_calls(caller, callee):
     caller.ack_failure(callee.uri, sent, caller.expect_status(502))
 
 
+def names_to_look_up(caller, callee, node):
+    """What would need DNS is not sent, and nothing waits for it: the callee's and the caller's places of a call are names."""
+    for n, place in enumerate((";maddr=name.invalid", ";maddr=name.invalid;lr", ";transport=udp;maddr=127.0.0.1.", "")):
+        for routes in ([], [("Record-Route", f"<sip:{PHONES}.12:5060;lr{place}>")], [("Record-Route", "<sip:name.invalid;lr>")]):
+            good = [(phone, phone.contact) for phone in (caller, callee)]
+            for phone, contact in good:
+                phone.contact = contact + place if place else "sip:x@name.invalid"
+            sent = caller.request("INVITE", callee.uri, body=caller.sdp(1), extra=routes)
+            invite = callee.expect_request("INVITE")
+            callee.answer(invite, 200, "OK", f"n{n}", body=callee.sdp(2), extra=routes)
+            answer = caller.expect("a final response", lambda m: m.is_response and m.status >= 200 and m.method == "INVITE", 10)
+            if answer.status == 200:
+                dialog = caller.dialog_of_response(sent, answer)
+                caller.in_dialog(dialog, "ACK")
+                caller.in_dialog(dialog, "BYE")
+            for phone, contact in good:
+                phone.contact = contact
+            line, me = connect(node, f"{PHONES}.9")
+            if not serves(line, me):
+                raise LabError(f"after {place or 'a name'}, {routes}: the node does not answer")
+            line.close()
+    for phone in (caller, callee):
+        while phone.poll(0.05):
+            pass
+        phone.waiting.clear()
+
+
 def keep_alive(node):
     """STUN from a phone that uses outbound is answered; what begins like it and is none leaves no trace."""
     host, port = node.sip.split(":")
@@ -263,6 +290,7 @@ def main():
         tests.run("sizes", sizes, stream, callee)
         tests.run("control characters in REGISTER", controls_in_register, node, other)
         tests.run("control characters in calls", controls_in_calls, caller, callee)
+        tests.run("names to look up", names_to_look_up, callee, caller, node)
         tests.run("a keep-alive", keep_alive, node)
         tests.run("a call after it", call, caller, callee)
         tests.run("an end amid REGISTERs", ends_amid_registers, node, other)
