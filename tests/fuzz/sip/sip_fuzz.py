@@ -68,8 +68,8 @@ class Campaign:
         # by TCP: the agents do not retransmit, and a flooded socket may lose a datagram
         self.caller = Agent("127.90.3.3", "honest", east.domain, east.others()[0].sip, "tcp")
         self.callee = Agent("127.90.3.4", "honest", west.domain, west.others()[0].sip, "tcp")
-        self.decoys = (Agent("127.90.3.5", "decoy", east.domain, east.others()[0].sip),
-                       Agent("127.90.3.6", "decoy", west.domain, west.others()[0].sip))
+        self.decoys = (Agent("127.90.3.5", "decoy", east.domain, east.others()[0].sip, "tcp"),
+                       Agent("127.90.3.6", "decoy", west.domain, west.others()[0].sip, "tcp"))
         for phone in (self.caller, self.callee, *self.decoys):
             phone.register()
         addresses = [f"127.90.4.{i}" for i in range(1, 13)]
@@ -156,6 +156,8 @@ class Campaign:
                     pass
                 for message in phone.waiting:
                     is_over = is_over or is_last(message)
+                    if message.is_response and message.method == "BYE" and message.status not in (200, 481):
+                        print(f"a decoy's BYE: {message.start}", flush=True)
                     if not message.is_response and message.method != "ACK":
                         phone.answer(message, 200, "OK")
                 phone.waiting.clear()
