@@ -241,7 +241,7 @@ class Campaign:
                 self.caller.expect("an answer", lambda m: m.is_response and m.method == "OPTIONS", 10)
                 return
             except LabError:
-                continue
+                self.wait_calm()
         raise LabError("the node does not answer an OPTIONS")
 
     def run(self):
