@@ -128,11 +128,17 @@ class Campaign:
         self.close_dialog()
         for phone in self.decoys:
             phone.register()
+        caller, callee = self.decoys
+        tag = f"d{self.rng.getrandbits(32):x}"
         try:
-            dialog, other, _ = establish(*self.decoys, tag=f"d{self.rng.getrandbits(32):x}")
+            sent = caller.request("INVITE", callee.uri, body=caller.sdp(1))
+            invite = callee.expect_request("INVITE")
+            self.decoy_dialog = callee.dialog_of_request(invite, tag)
+            callee.answer(invite, 200, "OK", tag, body=callee.sdp(2))
+            dialog = caller.dialog_of_response(sent, caller.expect_status(200))
+            caller.in_dialog(dialog, "ACK")
         except LabError:
             return  # what was sent with the last one's names got in between
-        self.decoy_dialog = other
         self.dialog = {"local": dialog.local, "remote": dialog.remote, "call": dialog.call_id, "target": dialog.target,
                        "routes": "".join(f"Route: {route}\r\n" for route in dialog.routes)}
 
