@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import floods
 from dial import Dialler
 from measure import Load, cpu_s, median_and_p99, memory_kib, register, version
 from lab import LabError
@@ -45,6 +46,9 @@ class Bench:
         self.lab = lab_of(self.folder, self.subject_cpu)
         self.kamailios, self.subject, self.spare = subjects_of(self.folder, self.lab, self.load,
                                                                self.subject_cpu)
+        for subject in self.subject.values():
+            if subject.calls(self.load, 20, 5)["failed"]:
+                raise LabError(f"{subject.name} carries no calls: a figure of failed calls tells nothing")
 
     def close(self):
         self.load.stop()
@@ -288,8 +292,10 @@ def parse_options():
     parser.add_argument("--rate-seconds", type=float, default=2.0)
     parser.add_argument("--memory-rate", type=int, default=60)
     parser.add_argument("--phones", type=int, default=1500)
-    parser.add_argument("--only", default="cpu,delay,rate,memory",
-                        help="which of cpu,delay,rate,memory")
+    parser.add_argument("--only", default="cpu,delay,rate,memory,floods",
+                        help="which of cpu,delay,rate,memory,floods")
+    parser.add_argument("--floods", default=",".join(floods.ROWS), help="which of " + ",".join(floods.ROWS))
+    parser.add_argument("--flood-wait", type=int, default=60, help="seconds until a flood's memory is read again")
     return parser.parse_args()
 
 
@@ -319,7 +325,7 @@ def main():
         if "memory" in options.only:  # first: a heap that others have used tells nothing
             bench.memory_table()
             bench.peer_memory()
-        if options.only != "rate":
+        if options.only not in ("rate", "floods"):
             bench.register_users()
         if "cpu" in options.only:
             bench.cpu_table("Inside one overlay, warm", ("kamailio", "inside"))
@@ -330,6 +336,8 @@ def main():
             bench.delay_table()
         if "rate" in options.only:
             bench.rate_table()
+        if "floods" in options.only:
+            floods.table(bench, options.floods.split(","), options.flood_wait)
     except (LabError, OSError) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1

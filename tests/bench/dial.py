@@ -2,6 +2,7 @@
 import socket
 import time
 
+PATIENCE_S, T1_S = 5, 0.5
 SDP = ("v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n"
        "m=audio 40010 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n")
 
@@ -13,15 +14,16 @@ def header(message, name):
 
 
 class Dialler:
-    """A caller that measures.  Each call is hung up as soon as it is answered."""
+    """A caller that measures.  Each call is hung up as soon as it is answered.  A request without a response is sent
+    again, as by any phone (RFC 3261 section 17.1)."""
 
     def __init__(self, ip, caller, caller_domain):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((ip, 0))
-        self.socket.settimeout(5)
         self.ip, self.port = self.socket.getsockname()
         self.caller = f"sip:{caller}@{caller_domain}"
         self.count = 0
+        self.sent = None  # (bytes, address) of the request that has no response yet
         self.is_recorded = False  # did the last answer bring Record-Route?
 
     def close(self):
@@ -38,14 +40,29 @@ class Dialler:
             lines.append("Content-Type: application/sdp")
         lines += [f"Content-Length: {len(body)}", "", body]
         host, port = target.rsplit(":", 1)
-        self.socket.sendto("\r\n".join(lines).encode(), (host, int(port)))
+        data, to = "\r\n".join(lines).encode(), (host, int(port))
+        self.socket.sendto(data, to)
+        if method != "ACK":
+            self.sent = (data, to)
 
     def _receive(self, call_id, sequence):
         """The next response to our request; others (late ones of earlier calls) are passed over."""
+        end, interval_s, due = time.monotonic() + PATIENCE_S, T1_S, time.monotonic() + T1_S
         while True:
-            message = self.socket.recv(65536).decode("utf-8", "replace")
+            left = (min(end, due) if self.sent else end) - time.monotonic()
+            self.socket.settimeout(max(0.001, left))
+            try:
+                message = self.socket.recv(65536).decode("utf-8", "replace")
+            except TimeoutError:
+                if not self.sent or due >= end:
+                    raise TimeoutError(f"no response to {call_id}") from None
+                self.socket.sendto(*self.sent)
+                interval_s *= 2
+                due += interval_s
+                continue
             if message.startswith("SIP/2.0") and header(message, "Call-ID") == [call_id] and \
                     header(message, "CSeq")[0].split()[0] == str(sequence):
+                self.sent = None
                 return int(message[8:11]), message
 
     def call(self, target, uri):

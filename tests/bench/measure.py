@@ -45,11 +45,12 @@ def memory_kib(pid):
 
 
 def register(node, user, domain, contact, expires=3600, timeout=5):
-    """REGISTER by UDP; raises unless it is answered 200."""
+    """REGISTER by UDP, from the contact's host: from another it would be taken for one behind a NAT, and called where it
+    came from.  Raises unless it is answered 200."""
     host, port = node.rsplit(":", 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.settimeout(timeout)
-        s.bind(("127.0.0.1", 0))
+        s.bind((contact.rsplit("@", 1)[-1].split(":")[0], 0))
         s.connect((host, int(port)))
         own = "%s:%d" % s.getsockname()
         s.send((f"REGISTER sip:{domain} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKr{user};rport\r\n"
@@ -74,13 +75,16 @@ def pin(pid, cpu):
 class Kamailio:
     """One Kamailio, one worker."""
 
-    def __init__(self, folder, listen, domain, following="127.0.0.1:9", cpu=None):
+    def __init__(self, folder, listen, domain, following="127.0.0.1:9", cpu=None,
+                 has_tcp=False):
         modules = glob.glob("/usr/lib/*/kamailio/modules")[0]
         path = os.path.join(folder, f"kamailio-{listen}.cfg")
         with open(os.path.join(HERE, "kamailio.cfg"), encoding="ascii") as template:
             text = template.read()
         for key, value in (("LISTEN", listen), ("DOMAIN", domain), ("NEXT", following),
-                           ("MODULES", modules)):
+                           ("MODULES", modules),
+                           ("NOTCP", "no" if has_tcp else "yes"),
+                           ("LISTENTCP", f"listen=tcp:{listen}" if has_tcp else "")):
             text = text.replace(f"@{key}@", value)
         with open(path, "w", encoding="ascii") as out:
             out.write(text)
