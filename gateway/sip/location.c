@@ -11,6 +11,7 @@
 #include "gateway/sip/token.h"
 
 #define CREDENTIALS_BYTES_MAX 65536
+#define FORGOTTEN_MS          2000 /* a lifetime is in seconds, and begins where it arrives */
 
 enum token_flag { TOKEN_BY_URI = 1 };
 
@@ -24,6 +25,7 @@ struct entry {
     bool is_busy;
     bool is_unstored; /* contacts went away and the overlay does not know yet */
     uint64_t retry_ms;
+    uint64_t known_until_wall_ms; /* nothing that was stored of it lives longer */
     struct ask ask;
     struct location_contacts *next; /* what there is once it is stored; or NULL */
     char aor[];
@@ -383,6 +385,19 @@ on_change_stored(void *ctx, const struct answer *answer)
     start_next(e);
 }
 
+static void
+note_stored(struct entry *e)
+{
+    const struct location_contacts *l = e->next;
+
+    for (size_t i = 0; i < l->count; i++)
+        if (l->item[i]->binding.expires_at_wall_ms > e->known_until_wall_ms)
+            e->known_until_wall_ms = l->item[i]->binding.expires_at_wall_ms;
+    for (size_t i = 0; i < l->note_count; i++)
+        if (l->note[i].expires_at_wall_ms > e->known_until_wall_ms)
+            e->known_until_wall_ms = l->note[i].expires_at_wall_ms;
+}
+
 /* As it lies in the overlay: what there is once it is stored. */
 static void
 store(struct entry *e, void (*done)(void *ctx, const struct answer *answer))
@@ -403,6 +418,7 @@ store(struct entry *e, void (*done)(void *ctx, const struct answer *answer))
         superseded[i] =
             (struct binding_superseded){l->note[i].token, l->note[i].call_id, l->note[i].cseq,
                                         l->note[i].at_wall_ms, l->note[i].expires_at_wall_ms};
+    note_stored(e);
     e->is_busy = true;
     e->ask.done = done;
     e->ask.ctx = e;
@@ -586,10 +602,24 @@ on_removal_stored(void *ctx, const struct answer *answer)
     start_next(e);
 }
 
+/* Whatever the overlay holds of it ends by itself, now or within a moment: it need not be told. */
+static bool
+is_forgotten(const struct entry *e, struct moment now)
+{
+    for (size_t i = 0; i < e->count; i++)
+        if (is_live(e->sip, e->contact[i], now.wall_ms))
+            return false;
+    for (size_t i = 0; i < e->note_count; i++)
+        if (e->note[i].expires_at_wall_ms > now.wall_ms)
+            return false;
+    return !e->is_unstored && e->known_until_wall_ms <= now.wall_ms + FORGOTTEN_MS;
+}
+
 static void
 entry_tick(struct entry *e, struct moment now)
 {
     bool is_all_live = true;
+    bool is_over = is_forgotten(e, now);
 
     for (size_t i = 0; i < e->count; i++)
         is_all_live &= is_live(e->sip, e->contact[i], now.wall_ms);
@@ -599,8 +629,14 @@ entry_tick(struct entry *e, struct moment now)
         entry_drop_if_idle(e);
         return;
     }
+    if (is_over && e->known_until_wall_ms + FORGOTTEN_MS > now.wall_ms)
+        return;
     if (!copy_live(e) || entry_set(e, e->next))
         return; /* without memory: the next tick */
+    if (is_over) {
+        entry_drop_if_idle(e);
+        return;
+    }
     e->is_unstored = true;
     store(e, on_removal_stored);
 }

@@ -38,10 +38,11 @@ storage_new(const struct storage_limits *limits, const struct storage_journal *j
     s->earliest_ms = MOMENT_NEVER;
     list_init(&s->marked);
     s->records = map_new(0, 0);
+    s->certificates = shared_bytes_new();
     st = shares_new(&extent, &s->shares);
     if (st == ST_OK)
         st = past_new(limits->max_values / 4, &s->past);
-    if (st != ST_OK || !s->records) {
+    if (st != ST_OK || !s->records || !s->certificates) {
         storage_free(s);
         return ST_NOMEM;
     }
@@ -60,7 +61,7 @@ record_free(struct storage *s, struct storage_record *r)
     {
         struct held *h = list_entry(at, struct held, at);
         shares_remove(s->shares, &h->v.signer, h->total_bytes);
-        free(h);
+        held_free(s, h);
     }
     free(r);
 }
@@ -78,6 +79,7 @@ storage_free(struct storage *s)
     map_free(s->records);
     shares_free(s->shares);
     past_free(s->past);
+    shared_bytes_free(s->certificates);
     free(s);
 }
 
@@ -146,26 +148,37 @@ put_bytes(uint8_t **at, struct slice from)
 }
 
 struct held *
-held_new(const struct storage_value *v)
+held_new(struct storage *s, const struct storage_value *v)
 {
     const struct stored_data *d = &v->data;
     size_t len = d->key.len + d->value.value.len + d->signature.identity.len +
-                 d->signature.identity_whole.len + d->signature.value.len + v->certificate.len;
+                 d->signature.identity_whole.len + d->signature.value.len;
     struct held *h = malloc(sizeof(*h) + len);
 
     if (!h)
         return NULL;
     uint8_t *at = h->bytes;
-    h->total_bytes = sizeof(*h) + len;
+    h->total_bytes = sizeof(*h) + len + v->certificate.len;
     h->v = *v;
+    if (shared_bytes_take(s->certificates, v->certificate, &h->v.certificate) != ST_OK) {
+        free(h);
+        return NULL;
+    }
     h->v.data.key = put_bytes(&at, d->key);
     h->v.data.value.value = put_bytes(&at, d->value.value);
     h->v.data.signature.identity = put_bytes(&at, d->signature.identity);
     h->v.data.signature.identity_whole = put_bytes(&at, d->signature.identity_whole);
     h->v.data.signature.value = put_bytes(&at, d->signature.value);
-    h->v.certificate = put_bytes(&at, v->certificate);
     list_init(&h->at);
     return h;
+}
+
+void
+held_free(struct storage *s, struct held *h)
+{
+    if (h)
+        shared_bytes_leave(s->certificates, h->v.certificate);
+    free(h);
 }
 
 struct storage_record *
@@ -240,7 +253,7 @@ take_out(struct storage *s, struct storage_record *r, struct held *h)
     list_remove(&h->at);
     r->count--;
     shares_remove(s->shares, &h->v.signer, h->total_bytes);
-    free(h);
+    held_free(s, h);
 }
 
 void
@@ -293,12 +306,12 @@ storage_restore(struct storage *s, struct moment now, const struct id *resource,
     if (storage_value_count(s) >= s->limits.max_values)
         return ST_LIMIT;
     v.expires_ms = now.mono_ms + (uint64_t)v.data.lifetime_s * 1000;
-    h = held_new(&v);
+    h = held_new(s, &v);
     r = h ? storage_record_make(s, resource, kind) : NULL;
     if (!r || shares_add(s->shares, &v.signer, h->total_bytes) != ST_OK) {
         if (r)
             storage_record_tidy(s, r);
-        free(h);
+        held_free(s, h);
         return ST_NOMEM;
     }
     r->generation = generation;

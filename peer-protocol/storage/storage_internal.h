@@ -7,16 +7,17 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "peer-protocol/storage/past.h"
+#include "peer-protocol/storage/shared_bytes.h"
 #include "peer-protocol/storage/shares.h"
 #include "peer-protocol/storage/storage.h"
 
 #define STORAGE_PLACE_BYTES (ID_BYTES + 4 + UINT8_MAX)
 
-/** A value and all its bytes in one piece. */
+/** A value and all its bytes in one piece, but its certificate, which others have, too. */
 struct held {
     struct list_node at;
     struct storage_value v; /* its slices point into bytes[] */
-    size_t total_bytes;     /* this struct and its bytes, as the limit counts them */
+    size_t total_bytes;     /* this struct, its bytes and the certificate, as the limit counts */
     uint8_t bytes[];
 };
 
@@ -40,13 +41,16 @@ struct storage {
     struct list_node marked;
     struct shares *shares; /* of what is held, and of what is staged */
     struct past *past;
+    struct shared_bytes *certificates;
     struct storage_counters counters;
     uint64_t version;
     uint64_t earliest_ms; /* no value expires before */
 };
 
 /** held_new - a copy of a value; NULL without memory. */
-struct held *held_new(const struct storage_value *v);
+struct held *held_new(struct storage *s, const struct storage_value *v);
+/** held_free - Accepts NULL. */
+void held_free(struct storage *s, struct held *h);
 
 /** storage_kind - the kind, if it is one that this overlay knows. */
 const struct kind *storage_kind(const struct storage *s, uint32_t kind);

@@ -47,7 +47,7 @@ staged_drop(struct context *c)
         struct storage_record *r = g->record;
         list_remove(at);
         shares_remove(c->s->shares, &g->held->v.signer, g->held->total_bytes);
-        free(g->held);
+        held_free(c->s, g->held);
         free(g);
         if (!has_staged(c, r))
             storage_record_tidy(c->s, r);
@@ -216,11 +216,11 @@ stage(struct context *c, const struct stored_data *d, const struct signer *signe
     if (c->keys->ops->verify)
         c->keys->ops->certificate_for(c->keys->ctx, &d->signature, &certificate);
     v.certificate = writer_slice(&certificate);
-    h = held_new(&v);
+    h = held_new(c->s, &v);
     writer_done(&certificate);
     st = h ? stage_held(c, h, old, why) : ST_NOMEM;
     if (st != ST_OK)
-        free(h);
+        held_free(c->s, h);
     return st;
 }
 
