@@ -7,6 +7,7 @@
 #include <sofia-sip/msg_addr.h>
 
 #include "gateway/sip/dispatch.h"
+#include "gateway/sip/large.h"
 #include "gateway/sip/size.h"
 #include "gateway/sip/tls_judge.h"
 
@@ -77,6 +78,8 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
             NTATAG_CANCEL_487(0), NTATAG_PASS_100(1), NTATAG_PASS_408(1), NTATAG_MERGE_482(0),
             NTATAG_EXTRA_100(0), NTATAG_SERVER_RPORT(1), NTATAG_MAX_FORWARDS(70),
             NTATAG_TIMER_C(TIMER_C_NEVER_MS),
+            /* timer N3 (large.h); timers I and K are our own (finished.h, client.h) */
+            TAG_IF(agent->side == SIP_PHONES, NTATAG_SIP_T4(LARGE_CONNECT_MS)),
             /* a response whose Contact or Record-Route is malformed is judged by us: the library
                would discard it, and its sender would wait for ever */
             NTATAG_BAD_RESP_MASK(sip_mask_response),
@@ -125,6 +128,7 @@ sip_agents_open(struct sip *s, struct why *why)
 void
 sip_agents_close(struct sip *s)
 {
+    large_free();
     for (unsigned side = 0; side < SIP_SIDES; side++) {
         if (s->agent[side].nta)
             nta_agent_destroy(s->agent[side].nta);

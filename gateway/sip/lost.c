@@ -17,7 +17,10 @@
 #include "gateway/sip/client.h"
 #include "gateway/sip/finished.h"
 #include "gateway/sip/inlet.h"
+#include "gateway/sip/large.h"
 #include "gateway/sip/size.h"
+
+#define DATAGRAM_MAX 65535
 
 typedef tport_t *send_function(tport_t *, msg_t *, tp_name_t const *, tag_type_t, tag_value_t, ...);
 
@@ -151,9 +154,16 @@ tport_tsend(tport_t *self, msg_t *msg, tp_name_t const *name, tag_type_t tag, ta
     if (self && is_response(msg)) {
         sent = send_response(self, msg, name, ta_args(ta));
     } else {
+        bool is_any_size = self && msg && large_before(self, msg);
+
         client_before(self, msg);
-        sent = library_send()(open_of(self), msg, name, ta_tags(ta));
+        if (is_any_size)
+            sent = library_send()(self, msg, name, TPTAG_MTU(DATAGRAM_MAX), TAG_NEXT(ta_args(ta)));
+        else
+            sent = library_send()(open_of(self), msg, name, ta_tags(ta));
         client_after(sent);
+        if (self && msg)
+            large_after(self, msg, sent);
     }
     ta_end(ta);
     return sent;

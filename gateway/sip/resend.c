@@ -7,7 +7,8 @@
 
 #include <sofia-sip/tport.h>
 
-#include "gateway/sip/silence.h"
+#include "gateway/sip/large.h"
+#include "gateway/sip/unsent.h"
 
 typedef int pend_function(tport_t *, msg_t *, tport_pending_error_f *, tp_client_t *);
 
@@ -34,9 +35,11 @@ static void
 on_error(tp_stack_t *stack, tp_client_t *client, tport_t *transport, msg_t *msg, int error)
 {
     tport_pending_error_f *library = transaction_error;
+    bool is_given_up = unsent_has(msg, UNSENT_GIVEN_UP);
 
+    error = is_given_up ? error : large_error(msg, error);
     if (is_end_of_connection(transport, error)) {
-        if (silence_is_given_up(msg))
+        if (is_given_up)
             return; /* it may have arrived: its transaction waits for a response */
         count++;
         error = EPIPE;

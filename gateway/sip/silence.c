@@ -1,28 +1,15 @@
 #include "gateway/sip/silence.h"
 
-#include <dlfcn.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdatomic.h>
 #include <string.h>
 
-#include <sofia-sip/msg_addr.h>
-#include <sofia-sip/sip.h>
 #include <sofia-sip/tport.h>
 
 #include "gateway/sip/connections.h"
+#include "gateway/sip/unsent.h"
 
 #define ROUNDING_MS 50 /* between our clock and the kernel's */
-
-static char given_up; /* its address marks a request */
-
-bool
-silence_is_given_up(msg_t *msg)
-{
-    const sip_t *sip = sip_object(msg);
-
-    return sip && sip->sip_user == &given_up;
-}
 
 /* Is something under way that was not acknowledged, and nothing at all for so long? */
 static bool
@@ -61,33 +48,8 @@ void
 silence_give_up(struct sip *s, nta_outgoing_t *orq, uint32_t silent_ms)
 {
     msg_t *msg = nta_outgoing_getrequest(orq);
-    sip_t *sip = msg ? sip_object(msg) : NULL;
 
-    if (sip)
-        sip->sip_user = &given_up;
+    unsent_mark(msg, UNSENT_GIVEN_UP);
     msg_destroy(msg);
     silence_doubt(s, orq, silent_ms);
-}
-
-/* What a message is when it is sent. */
-isize_t
-msg_iovec(msg_t *msg, msg_iovec_t vec[], isize_t room)
-{
-    static char empty_line[] = "\r\n";
-    static _Atomic(void *) found;
-    isize_t (*library)(msg_t *, msg_iovec_t *, isize_t);
-    void *at = found;
-
-    if (!at) {
-        at = dlsym(RTLD_NEXT, "msg_iovec");
-        found = at;
-    }
-    *(void **)&library = at; /* POSIX's way from an object pointer to a function */
-    if (room > 0 && msg && silence_is_given_up(msg) && msg_addrinfo(msg) &&
-        msg_addrinfo(msg)->ai_socktype == SOCK_STREAM) {
-        vec[0].siv_base = empty_line;
-        vec[0].siv_len = 2;
-        return 1;
-    }
-    return library(msg, vec, room);
 }

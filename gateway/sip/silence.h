@@ -8,16 +8,13 @@
  * - when an answer is overdue, and the kernel says that the other end has acknowledged nothing for
  *   as long, the connection is reset: its queue dies with it, and who waits for a response over it
  *   sends once more, over a new connection and by the same branch (resend.h);
- * - a request that is given up is not sent once more, and where it waits for its connection to be
- *   made, an empty line is sent in its place (RFC 3261 section 7.5).  Its transaction goes on: if
- *   the request has arrived all the same, its response is met.
- *
- * silence.c defines msg_iovec(), which the dynamic linker finds before the library's.
+ * - a request that is given up is not sent once more, nor where it waits for its connection to be
+ *   made (unsent.h).  Its transaction goes on: if the request has arrived all the same, its
+ * response is met.
  */
 #ifndef GATEWAY_SIP_SILENCE_H
 #define GATEWAY_SIP_SILENCE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <sofia-sip/nta.h>
@@ -30,8 +27,5 @@ void silence_doubt(struct sip *s, nta_outgoing_t *orq, uint32_t silent_ms);
 
 /** silence_give_up - the same, and nobody waits for the request any longer */
 void silence_give_up(struct sip *s, nta_outgoing_t *orq, uint32_t silent_ms);
-
-/** silence_is_given_up - is it a request that was given up? */
-bool silence_is_given_up(msg_t *msg);
 
 #endif
