@@ -25,6 +25,7 @@
 #include "gateway/sip/route.h"
 #include "gateway/sip/size.h"
 #include "gateway/sip/stranger.h"
+#include "gateway/sip/strict.h"
 
 #define ALLOW                                                                                      \
     "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, MESSAGE, "           \
@@ -380,6 +381,10 @@ dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *send
     struct refusal why = {0};
 
     headers_accept(s, msg, sip, sender);
+    if (!strict_undo(s, msg, sip)) {
+        msg_destroy(msg);
+        return;
+    }
     if (st)
         why = (struct refusal){.status = 403, .phrase = "No certificate of this overlay"};
     else if (agent->side == SIP_PHONES && !limits_take(s->limits, msg_addr(msg)))

@@ -9,6 +9,7 @@
 
 #include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
+#include "gateway/sip/strict.h"
 
 #define TICK_MS 50
 
@@ -353,6 +354,10 @@ proxy_on_ack(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sen
     (void)sender;
     request_pop_routes(msg, sip, route->popped);
     headers_release(msg, sip, target.agent->side);
+    if (!target.route[0] && !strict_apply(msg, sip)) {
+        msg_destroy(msg);
+        return;
+    }
     sip_send_stateless(s, &target, msg);
 }
 

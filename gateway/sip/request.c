@@ -8,6 +8,7 @@
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
+#include "gateway/sip/strict.h"
 
 #define MAX_FORWARDS 70u /* RFC 3261 section 16.6 item 3 */
 
@@ -155,7 +156,7 @@ request_copy(struct forward *f, const struct sip_target *target, bool is_recorde
     request_pop_routes(msg, sip, f->popped);
     headers_release(msg, sip, target->agent->side);
     if ((target->request_uri && !set_request_uri(msg, sip, target->request_uri)) ||
-        !count_down(msg, sip) ||
+        !count_down(msg, sip) || (!target->route[0] && !strict_apply(msg, sip)) ||
         (is_recorded && !record_both(f, msg, sip, target, callee_flow, callee_flags))) {
         msg_destroy(msg);
         return NULL;
