@@ -107,6 +107,8 @@ struct call_target {
     uint8_t again; /* one more than the number of a branch that was given up for its silence and
                       may still be answered: the same request is waited for once more, for another
                       would ring twice; 0: a new branch */
+    uint8_t phone; /* equal, and not 0: flows of one phone, of which one is tried at a time and the
+                      next where it failed (RFC 5626 section 7) */
 };
 
 /** What a call asks of its surroundings.  No callback may call back into the call. */
@@ -200,6 +202,7 @@ struct call_response {
     int status;         /* 100..699 */
     uint8_t dialog;     /* CALL_NO_DIALOG if there is no tag */
     bool is_ours;       /* made by our own transaction layer: transport failure, timeout */
+    bool is_flow_lost;  /* 430, or 408: the phone may hear another flow of it */
     bool is_stale;      /* "nobody here", by news that may be old: another search may find him */
     uint32_t expires_s; /* 2xx: Session-Expires, or Expires of a subscription; 0 without */
 };

@@ -82,6 +82,37 @@ rank(int status)
 }
 
 static void
+start_branch(struct call *c, struct moment now, unsigned index)
+{
+    struct branches *b = c->branches;
+    struct branch *branch = &b->branch[index];
+
+    if (!c->out->send_initial(c->ctx, index)) {
+        branch->state = BRANCH_DONE;
+        return;
+    }
+    branch->state = BRANCH_SENT;
+    branch->is_sent = true;
+    branch->deadline_ms = c->kind == CALL_SESSION ? now.mono_ms + c->conf->answer_ms : MOMENT_NEVER;
+    if (!branch->is_hop)
+        return;
+    b->hop_deadline_ms = now.mono_ms + c->conf->hop_ms;
+    if (c->conf->doubt_ms > 0)
+        b->doubt_at_ms = now.mono_ms + c->conf->doubt_ms;
+}
+
+/** Is a flow of this phone being tried? */
+static bool
+is_phone_tried(const struct branches *b, uint8_t phone)
+{
+    for (size_t i = 0; phone && i < b->count; i++)
+        if (b->branch[i].phone == phone &&
+            (b->branch[i].state == BRANCH_SENT || b->branch[i].state == BRANCH_HEARD))
+            return true;
+    return false;
+}
+
+static void
 start_group(struct call *c, struct moment now, uint8_t group)
 {
     struct branches *b = c->branches;
@@ -89,25 +120,30 @@ start_group(struct call *c, struct moment now, uint8_t group)
     b->group = group;
     b->hop_deadline_ms = MOMENT_NEVER;
     b->doubt_at_ms = MOMENT_NEVER;
-    for (size_t i = 0; i < b->count; i++) {
-        struct branch *branch = &b->branch[i];
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->branch[i].state == BRANCH_WAITING && b->branch[i].group == group &&
+            !is_phone_tried(b, b->branch[i].phone))
+            start_branch(c, now, i);
+}
 
-        if (branch->state != BRANCH_WAITING || branch->group != group)
-            continue;
-        if (!c->out->send_initial(c->ctx, (unsigned)i)) {
-            branch->state = BRANCH_DONE;
-            continue;
-        }
-        branch->state = BRANCH_SENT;
-        branch->is_sent = true;
-        branch->deadline_ms =
-            c->kind == CALL_SESSION ? now.mono_ms + c->conf->answer_ms : MOMENT_NEVER;
-        if (!branch->is_hop)
-            continue;
-        b->hop_deadline_ms = now.mono_ms + c->conf->hop_ms;
-        if (c->conf->doubt_ms > 0)
-            b->doubt_at_ms = now.mono_ms + c->conf->doubt_ms;
-    }
+/** A flow of a phone has failed: the next one is tried. */
+static void
+next_flow(struct call *c, struct moment now, uint8_t phone)
+{
+    struct branches *b = c->branches;
+
+    for (unsigned i = 0; phone && i < b->count && !is_phone_tried(b, phone); i++)
+        if (b->branch[i].phone == phone && b->branch[i].state == BRANCH_WAITING)
+            start_branch(c, now, i);
+}
+
+/** The phone itself has responded: no other flow of it is tried. */
+static void
+forget_flows(struct branches *b, uint8_t phone)
+{
+    for (unsigned i = 0; phone && i < b->count; i++)
+        if (b->branch[i].phone == phone && b->branch[i].state == BRANCH_WAITING)
+            b->branch[i].state = BRANCH_DONE;
 }
 
 static bool
@@ -193,8 +229,10 @@ add_branches(struct call *c, const struct call_target *targets, size_t count)
             again->group = targets[i].group;
             c->out->resume(c->ctx, targets[i].again - 1U);
         } else if (!again && b->count < CALL_BRANCHES_MAX) {
-            b->branch[b->count++] = (struct branch){
-                .state = BRANCH_WAITING, .group = targets[i].group, .is_hop = targets[i].is_hop};
+            b->branch[b->count++] = (struct branch){.state = BRANCH_WAITING,
+                                                    .group = targets[i].group,
+                                                    .phone = targets[i].phone,
+                                                    .is_hop = targets[i].is_hop};
         }
     }
 }
@@ -214,6 +252,8 @@ static void
 give_up_silent(struct call *c, struct moment now)
 {
     struct branches *b = c->branches;
+    uint8_t phone[CALL_BRANCHES_MAX];
+    size_t phones = 0;
 
     b->hop_deadline_ms = MOMENT_NEVER;
     b->doubt_at_ms = MOMENT_NEVER;
@@ -222,7 +262,10 @@ give_up_silent(struct call *c, struct moment now)
             continue;
         give_up(c, now, (unsigned)i);
         c->out->forget(c->ctx, (unsigned)i);
+        phone[phones++] = b->branch[i].phone;
     }
+    while (phones > 0)
+        next_flow(c, now, phone[--phones]);
     go_on(c, now);
 }
 
@@ -285,8 +328,14 @@ on_final(struct call *c, struct moment now, unsigned index, const struct call_re
         b->is_best_ours = false;
         c->out->keep(c->ctx, index);
     }
-    if (response->status >= 600) /* section 16.7 step 5 */
+    if (response->status >= 600) { /* section 16.7 step 5 */
         call_finish(c, now, CALL_PASS, "declined everywhere");
+        return;
+    }
+    if (is_silent || response->is_flow_lost)
+        next_flow(c, now, branch->phone);
+    else
+        forget_flows(b, branch->phone);
 }
 
 /** It rang, and now it cannot be reached: whoever rings there is told that it is over, and nobody
@@ -300,6 +349,7 @@ on_lost(struct call *c, struct moment now, unsigned index, int status)
     if (b->has_given_up)
         return;
     b->branch[index].is_reached = true;
+    forget_flows(b, b->branch[index].phone);
     if (b->best == 0 || rank(status) < rank(b->best)) {
         b->best = status;
         b->is_best_ours = true;
@@ -353,6 +403,7 @@ take_back(struct call *c, struct moment now, unsigned index)
     struct branch *branch = &c->branches->branch[index];
 
     branch->state = BRANCH_SENT;
+    branch->is_sent = true;
     branch->deadline_ms = now.mono_ms + c->conf->answer_ms;
     c->branches->search_at_ms = MOMENT_NEVER;
     c->out->resume(c->ctx, index);
@@ -456,6 +507,7 @@ call_off(struct call *c, struct moment now)
         if (branch->state != BRANCH_SENT && branch->state != BRANCH_HEARD)
             continue;
         give_up(c, now, i);
+        forget_flows(b, branch->phone);
         branch->is_reached = true;
         is_news = true;
         if (b->best == 0 || rank(408) < rank(b->best)) {

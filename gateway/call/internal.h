@@ -16,6 +16,7 @@ enum branch_state { BRANCH_WAITING, BRANCH_SENT, BRANCH_HEARD, BRANCH_GIVEN_UP, 
 struct branch {
     enum branch_state state;
     uint8_t group;
+    uint8_t phone; /* struct call_target */
     bool is_hop;
     bool is_sent;         /* to be asked again: its request is under way */
     bool is_reached;      /* someone answered, be it with a refusal */

@@ -374,6 +374,11 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
     bool is_dialog = is_success || (r.status > 100 && r.status < 300 && sip->sip_to->a_tag);
     int unusable = 0;
 
+    r.is_flow_lost = r.status == 430 || r.status == 408;
+    if (r.status == 430 && c->is_inward) { /* nothing that a caller could make use of */
+        r.status = 480;
+        c->initial->unusable = 480;
+    }
     r.is_stale = c->initial && c->initial->is_from_cache && !is_ours &&
                  (r.status == 404 || r.status == 410 || r.status == 480 ||
                   (r.status == 500 && sip->sip_retry_after));
@@ -401,6 +406,8 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
         return;
     }
     call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &r);
+    if (c->initial)
+        c->initial->unusable = 0;
 }
 
 static int

@@ -147,6 +147,7 @@ struct b2bua_branch {
     struct sip_target target;
     char *request_uri; /* the target's */
     struct id node;    /* of a far gateway */
+    uint64_t phone;    /* hash of the instance whose flow it is (RFC 5626); 0: of none */
 };
 
 /** The initial request, until nothing of it is under way. */

@@ -221,6 +221,16 @@ was_tried(const struct b2bua_initial *in, const struct sip_target *to)
     return false;
 }
 
+/** The number that flows of one phone have in common: of the first branch to it. */
+static uint8_t
+phone_number(const struct b2bua_initial *in, const struct b2bua_branch *b)
+{
+    for (unsigned i = 0; b->phone && i < in->count; i++)
+        if (in->branch[i]->phone == b->phone)
+            return (uint8_t)(i + 1);
+    return 0;
+}
+
 static void
 add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t contact,
             struct call_target *target, struct found *found)
@@ -253,7 +263,24 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
     b->target.request_uri = b->request_uri = strdup(to.request_uri);
     if (to.tport)
         b->target.tport = tport_ref(to.tport);
-    target[found->made++] = (struct call_target){.is_hop = to.agent->side == SIP_PEERS};
+    b->phone = binding_phone(&binding->contact[contact]);
+    target[found->made++] = (struct call_target){.is_hop = to.agent->side == SIP_PEERS,
+                                                 .phone = phone_number(c->initial, b)};
+}
+
+/** The contacts in force, of a phone's flows the newest first. */
+static void
+add_contacts(struct b2bua_call *c, const struct answer *answer, struct call_target *target,
+             struct found *found)
+{
+    uint64_t wall_ms = sip_moment(c->b2bua->sip).wall_ms;
+    struct binding_place place[BRIDGE_BINDINGS_MAX * BINDING_CONTACTS_MAX];
+    size_t count = answer->count < BRIDGE_BINDINGS_MAX ? answer->count : BRIDGE_BINDINGS_MAX;
+
+    found->is_known = count > 0;
+    count = binding_places(answer->binding, count, wall_ms, place);
+    for (size_t i = 0; i < count && found->made < CALL_BRANCHES_MAX; i++)
+        add_contact(c, answer->binding[place[i].record], place[i].contact, target, found);
 }
 
 static void look_up(struct b2bua_call *c);
@@ -268,14 +295,8 @@ on_bindings(void *ctx, const struct answer *answer)
 
     b2bua_call_hold(c);
     c->initial->is_from_cache = answer->is_cached;
-    for (size_t i = 0; answer->status == ST_OK && i < answer->count; i++) {
-        const struct binding_record *binding = answer->binding[i];
-
-        found.is_known = true;
-        for (size_t k = 0; k < binding->contact_count && found.made < CALL_BRANCHES_MAX; k++)
-            if (binding_is_live(answer->binding, answer->count, i, k, now.wall_ms))
-                add_contact(c, binding, k, target, &found);
-    }
+    if (answer->status == ST_OK)
+        add_contacts(c, answer, target, &found);
     if (found.made > 0) {
         call_on_targets(c->core, now, target, found.made);
     } else if (answer->is_cached && !found.is_looped && !found.forwarded[0]) {

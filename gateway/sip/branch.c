@@ -141,6 +141,8 @@ branch_give_up(struct branch *b, int status)
 {
     struct forward *f = b->forward;
 
+    uint64_t lost = status == 480 ? b->phone : 0;
+
     if (status && !f->is_answered)
         forward_note(f, status, NULL);
     if (!b->is_cancelled) /* its CANCEL is being watched */
@@ -155,6 +157,8 @@ branch_give_up(struct branch *b, int status)
         branch_drop(b);
     if (f->is_answered)
         forward_end(f);
+    else if (lost)
+        forward_next_flow(f, lost);
     else if (status)
         forward_finish(f);
 }
@@ -209,6 +213,8 @@ note_end(const struct forward *f, int status)
 static void
 on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
 {
+    uint64_t phone = b->phone;
+    bool is_lost = is_ours || status == 430 || status == 408;
     struct forward *f = b->forward;
 
     note_end(f, status);
@@ -235,10 +241,17 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     if (is_ours) {
         msg_destroy(msg);
         forward_note(f, status_of_failure(b, status), NULL);
+    } else if (status == 430 && f->aor_count > 0) { /* nothing that a caller could make use of */
+        msg_destroy(msg);
+        forward_note(f, 480, NULL);
     } else {
         forward_note(f, status, msg);
     }
     branch_drop(b);
+    if (phone && is_lost) {
+        forward_next_flow(f, phone);
+        return;
+    }
     if (status >= 600 && f->is_invite)
         list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
     forward_finish(f);
@@ -409,7 +422,7 @@ take_place(struct branch *b, const struct sip_target *target)
     return false;
 }
 
-void
+struct branch *
 branch_start(struct forward *f, const struct sip_target *target, enum branch_to to, uint64_t flow,
              const struct id *gateway)
 {
@@ -420,13 +433,13 @@ branch_start(struct forward *f, const struct sip_target *target, enum branch_to 
 
     if (!b) {
         forward_note(f, 500, NULL);
-        return;
+        return NULL;
     }
     if (!sip_keeps_sips(target, f->request->sip_request->rq_url)) {
         free(b);
         f->is_sips_lost = true;
         forward_note(f, 480, NULL);
-        return;
+        return NULL;
     }
     b->forward = f;
     b->to = to;
@@ -448,8 +461,9 @@ branch_start(struct forward *f, const struct sip_target *target, enum branch_to 
         msg ? sip_send_branch(target, msg, branch, on_response, (nta_outgoing_magic_t *)b) : NULL;
     if (b->orq) {
         watch(b);
-        return;
+        return b;
     }
     forward_note(f, 503, NULL);
     branch_drop(b);
+    return NULL;
 }

@@ -14,6 +14,8 @@
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/location.h"
 
+#define CANDIDATES_MAX ((BRIDGE_BINDINGS_MAX + 1) * BINDING_CONTACTS_MAX)
+
 /* ---- the answer (RFC 3261 section 16.7)
  * ------------------------------------------------------------ */
 
@@ -139,6 +141,7 @@ try_fresh(struct forward *f)
     if (!f->is_from_cache || !is_nobody || f->is_cancelled || f->is_answered)
         return false;
     f->is_from_cache = false;
+    f->is_next_flow = false;
     for (unsigned i = 0; i < f->aor_done; i++)
         ask_doubt(f->proxy->sip, f->aor[i]);
     f->aor_count = 1; /* from the start: aliases are met again */
@@ -215,33 +218,69 @@ was_tried(struct forward *f, const char *path, const char *token)
     return false;
 }
 
-static void
-try_own(struct forward *f, const struct location_contact *c)
+/* Is another flow of this phone tried, or has it answered by one?  It is noted. */
+static bool
+is_phone_tried(struct forward *f, uint64_t phone)
 {
-    struct sip_target target;
-
-    if (is_alias(f, c->binding.uri) || was_tried(f, "", c->binding.token))
-        return;
-    f->is_callee_on_connection = c->binding.is_on_connection;
-    if (sip_target_of_local(f->proxy->sip, c, &target))
-        forward_note(f, 480, NULL);
-    else
-        branch_start(f, &target, BRANCH_TO_PHONE, c->binding.is_on_connection ? c->flow : 0, NULL);
+    for (unsigned i = 0; phone && i < f->phone_count; i++)
+        if (f->phone[i] == phone)
+            return true;
+    if (phone && f->phone_count < FORWARD_BRANCHES_MAX)
+        f->phone[f->phone_count++] = phone;
+    return false;
 }
 
 static void
-try_remote(struct forward *f, const struct binding_record *record, size_t i)
+release_phone(struct forward *f, uint64_t phone)
 {
-    bool is_own = sip_is_own_path(f->proxy->sip, record->path);
-    struct sip_target target;
+    for (unsigned i = 0; i < f->phone_count; i++)
+        if (f->phone[i] == phone)
+            f->phone[i--] = f->phone[--f->phone_count];
+}
 
-    if (is_alias(f, record->contact[i].uri) || was_tried(f, record->path, record->contact[i].token))
+/* One contact that may be tried: of this node, as it knows it, or of a record. */
+struct candidate {
+    const struct location_contact *own;
+    const struct binding_record *record;
+    struct binding_place place;
+};
+
+static const struct binding_contact *
+contact_of(const struct candidate *c)
+{
+    return c->own ? &c->own->binding : &c->record->contact[c->place.contact];
+}
+
+static void
+try_contact(struct forward *f, const struct candidate *c)
+{
+    struct sip *s = f->proxy->sip;
+    const struct binding_contact *contact = contact_of(c);
+    const char *path = c->own ? "" : c->record->path;
+    bool is_phone = c->own || sip_is_own_path(s, path);
+    uint64_t phone = binding_phone(contact);
+    struct sip_target target;
+    struct branch *b = NULL;
+    enum status st;
+
+    if (is_alias(f, contact->uri) || is_phone_tried(f, phone))
         return;
-    f->is_callee_on_connection = record->contact[i].is_on_connection;
-    if (sip_target_of_contact(f->proxy->sip, record, i, &target))
+    if (was_tried(f, path, contact->token)) {
+        release_phone(f, phone);
+        return;
+    }
+    f->is_callee_on_connection = contact->is_on_connection;
+    st = c->own ? sip_target_of_local(s, c->own, &target)
+                : sip_target_of_contact(s, c->record, c->place.contact, &target);
+    if (st)
         forward_note(f, 480, NULL);
     else
-        branch_start(f, &target, is_own ? BRANCH_TO_PHONE : BRANCH_TO_PEER, 0, NULL);
+        b = branch_start(f, &target, is_phone ? BRANCH_TO_PHONE : BRANCH_TO_PEER,
+                         c->own && contact->is_on_connection ? c->own->flow : 0, NULL);
+    if (b)
+        b->phone = phone;
+    else
+        release_phone(f, phone);
 }
 
 /* Has another peer taken this one over in the meantime? */
@@ -254,38 +293,83 @@ is_superseded(const struct answer *answer, const struct location_contact *own)
     return false;
 }
 
-/* Own phones as this node knows them, the others as the overlay does. */
+static int
+compare_candidates(const void *a, const void *b)
+{
+    uint64_t one_ms = contact_of(a)->registered_at_wall_ms;
+    uint64_t two_ms = contact_of(b)->registered_at_wall_ms;
+
+    return one_ms < two_ms ? 1 : one_ms > two_ms ? -1 : 0;
+}
+
+/* Own phones as this node knows them, the others as the overlay does; the newest first, as of a
+ * phone's flows one is tried at a time (RFC 5626 section 7). */
+static size_t
+find_candidates(struct sip *s, const char *aor, const struct answer *answer,
+                struct candidate ret[CANDIDATES_MAX], size_t *ret_own)
+{
+    uint64_t wall_ms = sip_moment(s).wall_ms;
+    struct location_contact *const *own = location_find(s, aor, ret_own);
+    struct binding_place place[BRIDGE_BINDINGS_MAX * BINDING_CONTACTS_MAX];
+    size_t records = answer->binding ? answer->count : 0;
+    size_t places;
+    size_t count = 0;
+
+    if (records > BRIDGE_BINDINGS_MAX)
+        records = BRIDGE_BINDINGS_MAX;
+    places = binding_places(answer->binding, records, wall_ms, place);
+    for (size_t i = 0; i < *ret_own; i++)
+        if (own[i]->binding.expires_at_wall_ms > wall_ms && !is_superseded(answer, own[i]))
+            ret[count++] = (struct candidate){.own = own[i]};
+    for (size_t i = 0; i < places; i++) {
+        const struct binding_record *record = answer->binding[place[i].record];
+
+        if (*ret_own == 0 || !sip_is_own_path(s, record->path))
+            ret[count++] = (struct candidate){.record = record, .place = place[i]};
+    }
+    qsort(ret, count, sizeof(*ret), compare_candidates);
+    return count;
+}
+
 static void
 try_contacts(struct forward *f, const char *aor, const struct answer *answer)
 {
-    struct sip *s = f->proxy->sip;
-    uint64_t wall_ms = sip_moment(s).wall_ms;
-    bool is_known = false;
+    struct candidate candidate[CANDIDATES_MAX];
     size_t own_count;
-    struct location_contact *const *own = location_find(s, aor, &own_count);
+    size_t count = find_candidates(f->proxy->sip, aor, answer, candidate, &own_count);
 
-    for (size_t i = 0; i < own_count; i++)
-        if (own[i]->binding.expires_at_wall_ms > wall_ms && !is_superseded(answer, own[i])) {
-            is_known = true;
-            try_own(f, own[i]);
-        }
-    for (size_t i = 0; answer->binding && i < answer->count; i++) {
-        const struct binding_record *record = answer->binding[i];
-
-        for (size_t k = 0; k < record->contact_count; k++)
-            if ((own_count == 0 || !sip_is_own_path(s, record->path)) &&
-                binding_is_live(answer->binding, answer->count, i, k, wall_ms)) {
-                is_known = true;
-                try_remote(f, record, k);
-            }
-    }
-    if (is_known)
+    for (size_t i = 0; i < count; i++)
+        try_contact(f, &candidate[i]);
+    if (count > 0 || f->is_next_flow)
         return;
     /* Design, Bindings: known but gone 480, never heard of 404, could not ask 500. */
     if (answer->status == ST_OK || own_count > 0)
         forward_note(f, 480, NULL);
     else
         forward_note(f, answer->status == ST_NOT_FOUND ? 404 : 500, NULL);
+}
+
+/* From the start: what was tried is not tried again. */
+static void
+look_up_flow(struct forward *f)
+{
+    f->wants_flow = false;
+    f->is_next_flow = true;
+    f->aor_count = 1;
+    f->aor_done = 0;
+    look_up_next(f);
+}
+
+void
+forward_next_flow(struct forward *f, uint64_t phone)
+{
+    release_phone(f, phone);
+    if (f->is_answered || f->is_cancelled || f->aor_count == 0)
+        forward_finish(f);
+    else if (f->is_asking)
+        f->wants_flow = true;
+    else
+        look_up_flow(f);
 }
 
 static void
@@ -298,6 +382,8 @@ on_bindings(void *ctx, const struct answer *answer)
     try_contacts(f, f->aor[f->aor_done - 1], answer);
     if (f->aor_done < f->aor_count)
         look_up_next(f);
+    else if (f->wants_flow)
+        look_up_flow(f);
     else
         forward_finish(f);
 }

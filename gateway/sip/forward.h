@@ -42,6 +42,7 @@ struct branch {
     struct id gateway; /* BRANCH_TO_GATEWAY */
     bool has_answer;   /* any, 100 included */
     struct sip_agent *agent;
+    uint64_t phone;     /* a flow of that phone (binding_phone()); 0: of none */
     bool is_cancel_due; /* CANCEL goes out with the first provisional answer (section 9.1) */
     bool is_cancelled;
     bool is_given_up;                    /* nothing of it counts but a 2xx */
@@ -77,6 +78,10 @@ struct forward {
     unsigned tried;                         /* branches made */
     uint64_t contact[FORWARD_BRANCHES_MAX]; /* hashes of the contacts that were tried */
     unsigned contact_count;
+    uint64_t phone[FORWARD_BRANCHES_MAX]; /* one flow of each is being tried, or has answered */
+    unsigned phone_count;
+    bool is_next_flow; /* the look-up is for another flow of a phone */
+    bool wants_flow;   /* such a look-up follows the one that is under way */
     unsigned gateway_tries;
     struct id gateway_tried;
     struct ask ask;
@@ -105,6 +110,10 @@ void forward_note(struct forward *f, int status, msg_t *msg);
 /** forward_finish - if nothing is outstanding any more, send the best answer and end. */
 void forward_finish(struct forward *f);
 
+/** forward_next_flow - a flow of a phone has failed: try another (RFC 5626 section 7), then
+ *  forward_finish() */
+void forward_next_flow(struct forward *f, uint64_t phone);
+
 /** forward_to_gateway - send it to a gateway; without one, 503.
  *  @is_news_fresh: who that is need not be asked again, though one has been tried */
 void forward_to_gateway(struct forward *f, bool is_news_fresh);
@@ -113,9 +122,9 @@ void forward_to_gateway(struct forward *f, bool is_news_fresh);
  * gone the first; NULL without any. */
 const struct bridge_gateway *forward_gateway_of(const struct sip *s, const sip_t *sip);
 
-/** branch_start - send the request; notes a failure as an answer. */
-void branch_start(struct forward *f, const struct sip_target *target, enum branch_to to,
-                  uint64_t flow, const struct id *gateway);
+/** branch_start - send the request; notes a failure as an answer. Returns: NULL where it failed. */
+struct branch *branch_start(struct forward *f, const struct sip_target *target, enum branch_to to,
+                            uint64_t flow, const struct id *gateway);
 
 /** branch_give_up - it is called off: @status is its answer, 0 for none. An INVITE stays,
  * cancelled, until its transaction ends, for whoever picks up all the same. */

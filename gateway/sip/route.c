@@ -133,6 +133,8 @@ by_path(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
     const struct location_contact *phone = NULL;
     enum location_token token =
         own->user ? location_token_read(s, own->user, &phone) : LOCATION_TOKEN_NONE;
+    /* another flow of that phone may be tried (RFC 5626 section 5.3) */
+    int lost = sender->side == SIP_PEERS && !sip->sip_to->a_tag ? 430 : 480;
 
     if (!own->user || own->has_token || own->rest)
         return false;
@@ -142,11 +144,11 @@ by_path(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
         r->kind = ROUTE_DIRECT;
         r->flow = phone->binding.is_on_connection ? phone->flow : 0;
         if (sip_target_of_local(s, phone, &r->target))
-            refuse(r, 480, NULL);
+            refuse(r, lost, NULL);
     } else if (token == LOCATION_TOKEN_NONE && sip->sip_to->a_tag) {
         return false; /* of a flow of an earlier run: its Request-URI may do */
     } else if (token == LOCATION_TOKEN_GONE || sender->side == SIP_PEERS) {
-        refuse(r, 480, NULL); /* whoever sends it looks for the phone anew */
+        refuse(r, lost, NULL); /* whoever sends it looks for the phone anew */
     } else {
         refuse(r, 403, "Not a route of ours");
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "peer-protocol/message/wire.h"
 
 #define Q_MAX 1000 /* thousandths, RFC 3261 section 20.10 */
@@ -270,4 +271,34 @@ binding_is_live(struct binding_record *const *record, size_t count, size_t r, si
         if (k != r && binding_is_superseded(record[k], c))
             return false;
     return true;
+}
+
+uint64_t
+binding_phone(const struct binding_contact *c)
+{
+    return c->instance[0] && c->reg_id ? map_hash(1, slice_text(c->instance)) | 1 : 0;
+}
+
+static int
+compare_places(const void *a, const void *b)
+{
+    const struct binding_place *one = a;
+    const struct binding_place *two = b;
+
+    return one->at_wall_ms < two->at_wall_ms ? 1 : one->at_wall_ms > two->at_wall_ms ? -1 : 0;
+}
+
+size_t
+binding_places(struct binding_record *const *record, size_t count, uint64_t wall_ms,
+               struct binding_place *ret)
+{
+    size_t places = 0;
+
+    for (size_t r = 0; r < count && r <= UINT8_MAX; r++)
+        for (size_t i = 0; i < record[r]->contact_count; i++)
+            if (binding_is_live(record, count, r, i, wall_ms))
+                ret[places++] = (struct binding_place){record[r]->contact[i].registered_at_wall_ms,
+                                                       (uint8_t)r, (uint8_t)i};
+    qsort(ret, places, sizeof(*ret), compare_places);
+    return places;
 }

@@ -79,6 +79,22 @@ bool binding_path(const char *peer_uri, const char *token, char ret_path[SIP_URI
 /** binding_is_superseded - does a record say that @c, which another peer has, is no more? */
 bool binding_is_superseded(const struct binding_record *by, const struct binding_contact *c);
 
+/** binding_phone - whose flow a contact is, as a hash of its instance; 0: it is no flow of a phone
+ *  that has several (RFC 5626) */
+uint64_t binding_phone(const struct binding_contact *c);
+
+/** A contact among records. */
+struct binding_place {
+    uint64_t at_wall_ms; /* of its last REGISTER */
+    uint8_t record;
+    uint8_t contact;
+};
+
+/** binding_places - the contacts in force, the newest first.  @ret: room for BINDING_CONTACTS_MAX
+ *  of each record; at most 255 records.  Returns: how many there are. */
+size_t binding_places(struct binding_record *const *record, size_t count, uint64_t wall_ms,
+                      struct binding_place *ret);
+
 /** binding_is_live - contact @i of record @r: neither expired nor superseded by another record. */
 bool binding_is_live(struct binding_record *const *record, size_t count, size_t r, size_t i,
                      uint64_t wall_ms);

@@ -161,6 +161,46 @@ def forked_subscribe(caller, pair, notify_first, ends):
         notify(phone, way, caller, status=481)
 
 
+# ---- flows of one phone ----------------------------------------------------------------------------------
+
+def flow_of(phones, node, name, transport, number):
+    phone = phones.at(node, name, transport, register=False)
+    phone.register(contact=f'<{phone.contact}>;+sip.instance="<urn:uuid:{name}>";reg-id={number}',
+                   extra=[("Supported", "path, outbound")])
+    return phone
+
+
+def flows_of_one_phone(caller, nodes, transport):
+    """RFC 5626 section 7: one flow at a time, the newest first; the next one on 430 and 408."""
+    name = f"flows-{caller.user}-{transport}-{nodes[0].name}{nodes[1].name}"
+    with Phones() as phones:
+        old, new = (flow_of(phones, node, name, transport, k + 1) for k, node in enumerate(nodes))
+        other = phones.at(nodes[0], name, transport, contact=None)  # another phone of this user rings all the same
+        for answers in ((486,), (430, 486), (408, 480), (430, 430)):
+            sent = caller.request("INVITE", old.uri, body=caller.sdp())
+            ringing = other.expect_request("INVITE")
+            other.answer(ringing, 404, "Not Found", "o")
+            invites = []
+            for k, (phone, status) in enumerate(zip((new, old), answers)):
+                invites.append(phone.expect_request("INVITE"))
+                if k == 0:
+                    nothing_at(old, 0.1)
+                phone.answer(invites[-1], status, "X", f"f{k}")
+            response = caller.expect("a final response", lambda m: m.is_response and m.status >= 200)
+            caller.ack_failure(old.uri, sent, response)
+            assert response.status == 404, response.start
+            for phone in (old, new, other):
+                phone.expect_nothing("INVITE", lambda m: not m.is_response and m.method == "INVITE", 0.05)
+                phone.waiting.clear()
+        if transport == "tcp":  # a flow that is gone: what is left of the phone rings
+            new.close()
+            phones.all.remove(new)
+            other.register(0)
+            one, two, _ = establish(caller, old)
+            end_call(old, two, caller)
+            assert one
+
+
 def main():
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
@@ -183,6 +223,13 @@ def main():
                         for ends in ("first", "last"):
                             tests.run(f"forked SUBSCRIBE, {name}, {'NOTIFY' if notify_first else '200'} first, "
                                       f"{ends} ends first", forked_subscribe, caller, pair, notify_first, ends)
+        for caller_at in (places(north)[0], places(north)[1], places(south)[0]):
+            for transport in ("udp", "tcp"):
+                for nodes in (places(north), places(north)[1:] * 2):
+                    with Phones() as phones:
+                        caller = phones.at(caller_at, f"c{caller_at.island.name}{caller_at.name[:3]}", transport)
+                        tests.run(f"flows of one phone, {transport}, at {nodes[0].name} and {nodes[1].name}, from "
+                                  f"{caller_at.island.name}/{caller_at.name}", flows_of_one_phone, caller, nodes, transport)
     return tests.end()
 
 

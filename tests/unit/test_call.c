@@ -525,6 +525,35 @@ START_TEST(a_forked_subscription)
 }
 END_TEST
 
+/* RFC 5626 section 7: one flow at a time; the next where it failed, none where the phone responded.
+ */
+START_TEST(flows_of_one_phone)
+{
+    struct call_target flows[] = {{.phone = 1}, {.phone = 1}, {.phone = 0}, {.phone = 1}};
+    struct call_response lost = {.status = 480, .dialog = CALL_NO_DIALOG, .is_flow_lost = true};
+
+    begin(CALL_SESSION);
+    call_on_targets(call, now, flows, 4);
+    expect("-> trying: sent on\nsend 0\nsend 2\n");
+    call_on_response(call, now, 0, &lost);
+    expect("keep 0\nsend 1\n");
+    response(1, 486, 1);
+    expect("keep 1\n");
+    response(2, 404, 2);
+    expect("finish 0\n-> ending: refused\n-> ended: all is quiet\n");
+
+    struct call_target hops[] = {{.phone = 1, .is_hop = true}, {.phone = 1, .is_hop = true}};
+
+    begin(CALL_SESSION);
+    call_on_targets(call, now, hops, 2);
+    trace[0] = '\0';
+    wait_until(3000); /* the serving peer of the one is silent */
+    expect("cancel 0\nforget 0\nsend 1\n");
+    response(1, 180, 1);
+    ck_assert_int_eq(call_state(call), CALL_EARLY);
+}
+END_TEST
+
 START_TEST(single_request)
 {
     begin(CALL_SINGLE);
@@ -732,6 +761,7 @@ main(void)
     tcase_add_test(tc, session_expires_unless_refreshed);
     tcase_add_test(tc, notify_of_a_transfer_outlives_the_session);
     tcase_add_test(tc, subscription);
+    tcase_add_test(tc, flows_of_one_phone);
     tcase_add_test(tc, a_forked_subscription);
     tcase_add_test(tc, single_request);
     tcase_add_test(tc, a_message_is_sent_elsewhere_when_a_hop_is_silent);
