@@ -272,17 +272,36 @@ watch_ringing(struct branch *b)
     proxy_arm(p);
 }
 
-/* The peer a request came from: the one whose Via is on top; nothing for a phone's own. */
+/* The peer a request came from: the one whose Via is on top; "" for a phone's own. */
+static void
+write_through(const struct forward *f, char out[SIP_URI_BYTES])
+{
+    const sip_via_t *via = f->request->sip_via;
+
+    out[0] = '\0';
+    if (f->side == SIP_PEERS)
+        snprintf(out, SIP_URI_BYTES, "sip:%s:%s;transport=tls", via->v_host,
+                 via->v_port ? via->v_port : "5061");
+}
+
 static void
 note_caller(const struct forward *f, const sip_t *response)
 {
-    const sip_via_t *via = f->request->sip_via;
-    char through[SIP_URI_BYTES] = "";
+    char through[SIP_URI_BYTES];
 
-    if (f->side == SIP_PEERS)
-        snprintf(through, sizeof(through), "sip:%s:%s;transport=tls", via->v_host,
-                 via->v_port ? via->v_port : "5061");
+    write_through(f, through);
     route_note_dialog(f->proxy->sip, response, f->request, through);
+}
+
+/* NOTIFYs may come before the 2xx, and of phones whose 2xx is not passed on (RFC 6665 section
+ * 4.1.2.4). */
+static void
+note_subscriber(const struct forward *f)
+{
+    char through[SIP_URI_BYTES];
+
+    write_through(f, through);
+    route_note_subscriber(f->proxy->sip, f->request, through);
 }
 
 /* Both ends of the dialog: the peer the answer came through, and the one the request came from. */
@@ -461,6 +480,8 @@ branch_start(struct forward *f, const struct sip_target *target, enum branch_to 
         msg ? sip_send_branch(target, msg, branch, on_response, (nta_outgoing_magic_t *)b) : NULL;
     if (b->orq) {
         watch(b);
+        if (!f->is_invite && is_dialog_forming(f))
+            note_subscriber(f);
         return b;
     }
     forward_note(f, 503, NULL);

@@ -87,6 +87,7 @@ flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *
 {
     bool is_behind_nat = via && via->v_received;
     bool is_same_host = false;
+    bool is_sender;
     bool is_same;
 
     if (sender->side != SIP_PHONES || !sender->tport)
@@ -96,10 +97,13 @@ flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *
     is_same = is_address_of(sender->address, contact, &is_same_host);
     if (tport_has_tls(sender->tport))
         return true;
+    /* whoever sends for somebody else has a Via of that one, too, and his Contact is to be believed
+     */
+    is_sender = via && !via->v_next;
     if (tport_is_reliable(sender->tport))
-        return is_same || (is_behind_nat && !is_same_host);
-    /* Somebody who registers for a third party has an honest Via: only a phone whose own Via is
-     * wrong has a wrong Contact too. */
+        return is_same || (!is_same_host && (is_sender || is_behind_nat));
+    if (is_sender)
+        return !is_same_host;
     return is_behind_nat && !is_same_host && via->v_host &&
            strcasecmp(via->v_host, contact->url_host) == 0;
 }

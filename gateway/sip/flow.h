@@ -31,11 +31,12 @@ struct flow_table *flow_table_new(struct sip *s);
 void flow_table_free(struct flow_table *t);
 
 /**
- * flow_needed - must this phone be reached by a flow rather than by its Contact?
+ * flow_needed - must this caller be reached by a flow rather than by its Contact?
  * @contact: its Contact's URI; NULL counts as unreachable
  *
- * Over UDP: when a NAT changed its address.  Over a connection: when the Contact is the
- * connection's own address, behind a NAT, or TLS (phones hold no certificate).
+ * When its Contact is not at the host it sends from, whatever its Via says; over a connection also
+ * when it is the connection's own address, or TLS (phones hold no certificate).  A Contact that a
+ * proxy in front passes on is believed, unless the proxy's Via was changed by a NAT.
  */
 bool flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact);
 

@@ -99,10 +99,9 @@ text_of(const char *tag)
 
 /* Of both directions alike: the tags in order of their text. */
 static void
-key_of(const struct noted *n, const sip_t *sip, uint64_t ret_key[KEY_PARTS])
+key_of_tags(const struct noted *n, const sip_t *sip, const char *from, const char *to,
+            uint64_t ret_key[KEY_PARTS])
 {
-    const char *from = text_of(sip->sip_from->a_tag);
-    const char *to = text_of(sip->sip_to->a_tag);
     const char *first = strcmp(from, to) < 0 ? from : to;
     const char *second = first == from ? to : from;
 
@@ -111,6 +110,12 @@ key_of(const struct noted *n, const sip_t *sip, uint64_t ret_key[KEY_PARTS])
 
         ret_key[i] = map_hash(map_hash(hash, slice_text(first)), slice_text(second));
     }
+}
+
+static void
+key_of(const struct noted *n, const sip_t *sip, uint64_t ret_key[KEY_PARTS])
+{
+    key_of_tags(n, sip, text_of(sip->sip_from->a_tag), text_of(sip->sip_to->a_tag), ret_key);
 }
 
 /* Where a request to @url goes: its maddr where it has one (RFC 3261 section 19.1.1). */
@@ -155,17 +160,23 @@ is_too_old(const struct note *note, uint64_t now_ms)
 }
 
 static struct note *
-find(struct noted *n, const sip_t *sip, uint64_t now_ms)
+find_key(struct noted *n, const uint64_t key[KEY_PARTS], uint64_t now_ms)
 {
-    uint64_t key[KEY_PARTS];
-    struct note *note;
+    struct note *note = map_get(n->map, key_slice(key));
 
-    key_of(n, sip, key);
-    note = map_get(n->map, key_slice(key));
     if (!note || !is_too_old(note, now_ms))
         return note;
     note_drop(n, note);
     return NULL;
+}
+
+static struct note *
+find(struct noted *n, const sip_t *sip, uint64_t now_ms)
+{
+    uint64_t key[KEY_PARTS];
+
+    key_of(n, sip, key);
+    return find_key(n, key, now_ms);
 }
 
 static struct note *
@@ -263,6 +274,24 @@ noted_get(struct noted *n, const sip_t *sip, const url_t *url, uint64_t now_ms)
         return NULL;
     touch(n, note, now_ms);
     pair = pair_of(note, address, &bytes);
+    return pair ? pair + len + 1 : NULL;
+}
+
+const char *
+noted_get_subscriber(struct noted *n, const sip_t *sip, const url_t *url, uint64_t now_ms)
+{
+    char address[ADDRESS_BYTES];
+    uint64_t key[KEY_PARTS];
+    size_t len = address_of(url, address);
+    const struct note *note;
+    const char *pair;
+    size_t bytes;
+
+    if (len == 0 || !sip->sip_to->a_tag)
+        return NULL;
+    key_of_tags(n, sip, "", sip->sip_to->a_tag, key);
+    note = find_key(n, key, now_ms);
+    pair = note ? pair_of(note, address, &bytes) : NULL;
     return pair ? pair + len + 1 : NULL;
 }
 

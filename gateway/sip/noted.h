@@ -52,6 +52,11 @@ void noted_put(struct noted *n, const sip_t *sip, const url_t *url, const char *
  */
 const char *noted_get(struct noted *n, const sip_t *sip, const url_t *url, uint64_t now_ms);
 
+/** noted_get_subscriber - the same for a NOTIFY whose dialog is not noted: its subscriber's
+ * address, put by a SUBSCRIBE or REFER that has no To tag. */
+const char *noted_get_subscriber(struct noted *n, const sip_t *sip, const url_t *url,
+                                 uint64_t now_ms);
+
 /** noted_end - the dialog of this message is over. */
 void noted_end(struct noted *n, const sip_t *sip, uint64_t now_ms);
 

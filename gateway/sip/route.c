@@ -85,7 +85,12 @@ noted(struct sip *s, struct route *r, const url_t *url, const char *through)
 static const char *
 noted_through(struct sip *s, const sip_t *sip, const url_t *url)
 {
-    return url->url_host ? noted_get(s->noted, sip, url, sip_moment(s).mono_ms) : NULL;
+    uint64_t now_ms = sip_moment(s).mono_ms;
+    const char *through = url->url_host ? noted_get(s->noted, sip, url, now_ms) : NULL;
+
+    if (!through && url->url_host && sip->sip_request->rq_method == sip_method_notify)
+        through = noted_get_subscriber(s->noted, sip, url, now_ms);
+    return through;
 }
 
 /* May the request go to an address that it names itself?  A phone's only where its dialog goes;
@@ -301,15 +306,29 @@ note(struct sip *s, const sip_t *named, const url_t *url, const char *through)
         noted_put(s->noted, named, url, through, sip_moment(s).mono_ms);
 }
 
-void
-route_note_dialog(struct sip *s, const sip_t *named, const sip_t *sip, const char *through)
+static void
+note_ways(struct sip *s, const sip_t *named, const sip_t *sip, const char *through)
 {
-    if (!named->sip_to->a_tag)
-        return;
     if (sip->sip_contact)
         note(s, named, sip->sip_contact->m_url, through);
     if (!through[0])
         return; /* it came straight from a phone, whose word opens no way */
     for (const sip_record_route_t *at = sip->sip_record_route; at; at = at->r_next)
         note(s, named, at->r_url, "");
+}
+
+void
+route_note_dialog(struct sip *s, const sip_t *named, const sip_t *sip, const char *through)
+{
+    if (named->sip_to->a_tag)
+        note_ways(s, named, sip, through);
+}
+
+void
+route_note_subscriber(struct sip *s, const sip_t *sip, const char *through)
+{
+    if (sip->sip_to->a_tag)
+        return;
+    note_ways(s, sip, sip, through);
+    noted_end(s->noted, sip, sip_moment(s).mono_ms); /* whether there is a dialog or not */
 }

@@ -54,4 +54,7 @@ void sip_route_decide(struct sip *s, const sip_t *sip, const struct sip_sender *
  *  @named: the response, which has both tags; @sip: it, or its request */
 void route_note_dialog(struct sip *s, const sip_t *named, const sip_t *sip, const char *through);
 
+/** route_note_subscriber - a SUBSCRIBE or REFER passes: NOTIFYs of it may, to its Contact. */
+void route_note_subscriber(struct sip *s, const sip_t *sip, const char *through);
+
 #endif

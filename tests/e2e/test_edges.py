@@ -156,6 +156,8 @@ def forked_subscribe(caller, pair, notify_first, ends):
     order = list(zip(seen, pair, ways))
     for (dialog, _), phone, way in order if ends == "first" else order[::-1]:
         notify(phone, way, caller, "terminated;reason=timeout")
+        if caller.domain == phone.domain:
+            continue  # no node keeps its state
         caller.in_dialog(dialog, "SUBSCRIBE", extra=[EVENT, ("Expires", "100")])
         caller.expect("its end", lambda m: m.is_response and m.method == "SUBSCRIBE" and m.status in (404, 481))
         notify(phone, way, caller, status=481)
@@ -201,6 +203,29 @@ def flows_of_one_phone(caller, nodes, transport):
             assert one
 
 
+# ---- callers that cannot be reached by their Contact --------------------------------------------------------
+
+def unreachable_contact(caller, callee):
+    """A true Via, and a Contact with a private address: requests of the callee reach it where it sends from."""
+    contact = caller.contact
+    caller.contact = re.sub(r"@[^:;]+:\d+", "@192.168.7.7:5060", contact)
+    one, two, _ = establish(caller, callee)
+    for method in ("INFO", "INVITE", "UPDATE"):
+        callee.in_dialog(two, method, body=callee.sdp(4) if method == "INVITE" else "")
+        request = caller.expect_request(method)
+        assert request.uri.split(";")[0] == caller.contact.split(";")[0] or callee.domain != caller.domain, request.start
+        caller.answer(request, 200, "OK", body=caller.sdp(5) if method == "INVITE" else "")
+        callee.expect_status(200, method)
+        if method == "INVITE":
+            callee.in_dialog(two, "ACK")
+            caller.expect_request("ACK")
+    caller.in_dialog(one, "INFO")
+    callee.answer(callee.expect_request("INFO"), 200, "OK")
+    caller.expect_status(200, "INFO")
+    end_call(callee, two, caller)
+    caller.contact = contact
+
+
 def main():
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
@@ -213,10 +238,10 @@ def main():
                 far = phones.at(places(south)[0], f"far-{transport}", transport)
                 tests.run(f"sips in a dialog, {transport}, inside", sips_in_a_dialog, ann, near)
                 tests.run(f"sips in a dialog, {transport}, between overlays", sips_in_a_dialog, ann, far)
-        for caller_at, callees_at in ((north, south), (south, north)):
+        for caller_at, callees_at in ((north, south), (south, north), (north, north)):
             for transport in ("udp", "tcp"):
                 with Phones() as phones:
-                    name = f"{transport}-{caller_at.name}"
+                    name = f"{transport}-{caller_at.name}-{callees_at.name}"
                     pair = [phones.at(node, f"fork-{name}", transport) for node in places(callees_at)]
                     caller = phones.at(places(caller_at)[0], f"watcher-{name}", transport)
                     for notify_first in (False, True):
@@ -230,6 +255,14 @@ def main():
                         caller = phones.at(caller_at, f"c{caller_at.island.name}{caller_at.name[:3]}", transport)
                         tests.run(f"flows of one phone, {transport}, at {nodes[0].name} and {nodes[1].name}, from "
                                   f"{caller_at.island.name}/{caller_at.name}", flows_of_one_phone, caller, nodes, transport)
+        for caller_at in places(north):
+            for callee_at in (*places(north), *places(south)):
+                for transport in ("udp", "tcp"):
+                    with Phones() as phones:
+                        name = f"{caller_at.name[:3]}-{callee_at.island.name}-{callee_at.name[:3]}-{transport}"
+                        caller = phones.at(caller_at, f"private-{name}", transport)
+                        callee = phones.at(callee_at, f"public-{name}", transport)
+                        tests.run(f"a Contact that leads nowhere, {name}", unreachable_contact, caller, callee)
     return tests.end()
 
 
