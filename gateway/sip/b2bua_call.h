@@ -146,6 +146,7 @@ struct b2bua_branch {
     bool is_counted;    /* by the limit of INVITEs under way to one phone */
     struct sip_target target;
     char *request_uri; /* the target's */
+    char *path;        /* the same; or NULL */
     struct id node;    /* of a far gateway */
     uint64_t phone;    /* hash of the instance whose flow it is (RFC 5626); 0: of none */
 };

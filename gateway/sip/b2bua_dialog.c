@@ -289,6 +289,7 @@ b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target
     ret->agent = &b->sip->agent[p->side];
     ret->tport = NULL;
     ret->route[0] = '\0';
+    ret->path = NULL;
     ret->next_hop[0] = '\0';
     ret->request_uri = NULL; /* the message has it */
     if (p->tport && !tport_is_shutdown(p->tport))

@@ -216,6 +216,7 @@ was_tried(const struct b2bua_initial *in, const struct sip_target *to)
             strcmp(in->branch[i]->request_uri, to->request_uri) == 0 &&
             strcmp(in->branch[i]->target.next_hop, to->next_hop) == 0 &&
             strcmp(in->branch[i]->target.route, to->route) == 0 &&
+            strcmp(in->branch[i]->path ? in->branch[i]->path : "", to->path ? to->path : "") == 0 &&
             in->branch[i]->target.tport == to->tport)
             return true;
     return false;
@@ -261,6 +262,7 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
         return;
     b->target = to;
     b->target.request_uri = b->request_uri = strdup(to.request_uri);
+    b->target.path = b->path = to.path ? strdup(to.path) : NULL;
     if (to.tport)
         b->target.tport = tport_ref(to.tport);
     b->phone = binding_phone(&binding->contact[contact]);
@@ -492,6 +494,7 @@ free_branch(struct b2bua_branch *b)
         sip_send_end(b->orq);
     b2bua_branch_uncount(b);
     free(b->request_uri);
+    free(b->path);
     free(b->reason);
     if (b->target.tport)
         tport_unref(b->target.tport);

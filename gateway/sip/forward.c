@@ -251,6 +251,16 @@ contact_of(const struct candidate *c)
     return c->own ? &c->own->binding : &c->record->contact[c->place.contact];
 }
 
+static bool
+is_named(const struct forward *f, const char *uri)
+{
+    char text[PHONE_URI_BYTES];
+    url_t url[1];
+
+    snprintf(text, sizeof(text), "%s", uri);
+    return url_d(url, text) == 0 && location_url_equal(url, f->request->sip_request->rq_url);
+}
+
 static void
 try_contact(struct forward *f, const struct candidate *c)
 {
@@ -335,16 +345,21 @@ static void
 try_contacts(struct forward *f, const char *aor, const struct answer *answer)
 {
     struct candidate candidate[CANDIDATES_MAX];
+    bool is_known = false;
     size_t own_count;
     size_t count = find_candidates(f->proxy->sip, aor, answer, candidate, &own_count);
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (f->is_contact && !is_named(f, contact_of(&candidate[i])->uri))
+            continue;
+        is_known = true;
         try_contact(f, &candidate[i]);
-    if (count > 0 || f->is_next_flow)
+    }
+    if (is_known || f->is_next_flow)
         return;
     /* Design, Bindings: known but gone 480, never heard of 404, could not ask 500. */
     if (answer->status == ST_OK || own_count > 0)
-        forward_note(f, 480, NULL);
+        forward_note(f, f->is_contact ? 404 : 480, NULL);
     else
         forward_note(f, answer->status == ST_NOT_FOUND ? 404 : 500, NULL);
 }
@@ -601,6 +616,7 @@ forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_s
     f->is_invite = sip->sip_request->rq_method == sip_method_invite;
     f->popped = route->popped;
     f->is_dialog = route->is_dialog;
+    f->is_contact = route->is_contact;
     list_init(&f->branches);
     list_init(&f->trying);
     list_append(&p->forwards, &f->link);

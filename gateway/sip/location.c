@@ -99,10 +99,11 @@ keep_text(char **at, const char *text)
 }
 
 struct location_contact *
-location_contact_new(const struct binding_contact *binding, uint64_t flow)
+location_contact_new(const struct binding_contact *binding, uint64_t flow, const char *path)
 {
     size_t text_bytes = strlen(binding->uri) + strlen(binding->call_id) +
-                        strlen(binding->instance) + strlen(binding->token) + 4;
+                        strlen(binding->instance) + strlen(binding->token) + 4 +
+                        (path ? strlen(path) + 1 : 0);
     struct location_contact *c = malloc(sizeof(*c) + text_bytes);
     char *at;
 
@@ -114,6 +115,7 @@ location_contact_new(const struct binding_contact *binding, uint64_t flow)
     c->binding.call_id = keep_text(&at, binding->call_id);
     c->binding.instance = keep_text(&at, binding->instance);
     c->binding.token = keep_text(&at, binding->token);
+    c->path = path ? keep_text(&at, path) : NULL;
     return c;
 }
 
@@ -151,7 +153,7 @@ contacts_free(struct location_contacts *l)
  * ---------------------------------------------------------------------------------------- */
 
 void
-location_token_new(struct sip *s, bool is_on_connection, char ret_token[BINDING_TOKEN_BYTES])
+location_token_new(struct sip *s, bool is_by_uri, char ret_token[BINDING_TOKEN_BYTES])
 {
     struct location *l = s->location;
     uint8_t body[TOKEN_BODY_BYTES];
@@ -159,7 +161,7 @@ location_token_new(struct sip *s, bool is_on_connection, char ret_token[BINDING_
     l->last_number++;
     memcpy(body, &l->run, 4);
     memcpy(body + 4, &l->last_number, 4);
-    body[8] = is_on_connection ? 0 : TOKEN_BY_URI;
+    body[8] = is_by_uri ? TOKEN_BY_URI : 0;
     token_write(&l->key, body, ret_token);
 }
 

@@ -25,13 +25,15 @@
 struct location_contact {
     unsigned holders;
     struct binding_contact binding;
-    uint64_t flow;   /* 0: reached by its URI */
-    uint64_t origin; /* where it was registered from: origin.h; set before it is in force */
+    uint64_t flow;    /* 0: reached by its URI */
+    const char *path; /* Routes of edge proxies before it: "<sip:...;lr>, ..."; NULL for none */
+    uint64_t origin;  /* where it was registered from: origin.h; set before it is in force */
 };
 
-/** location_contact_new - held once by the caller. @binding: its texts are copied; NULL without
- *  memory. */
-struct location_contact *location_contact_new(const struct binding_contact *binding, uint64_t flow);
+/** location_contact_new - held once by the caller. @binding, @path: texts are copied, @path may be
+ *  NULL; NULL without memory. */
+struct location_contact *location_contact_new(const struct binding_contact *binding, uint64_t flow,
+                                              const char *path);
 struct location_contact *location_contact_hold(struct location_contact *c);
 
 /** location_contact_release - accepts NULL. */
@@ -96,8 +98,8 @@ enum location_token location_token_read(struct sip *s, const char *token,
                                         const struct location_contact **ret);
 
 /** location_token_new - for a new contact, that of an earlier version of it serves as well if it
- *  says the same of how the phone is reached. */
-void location_token_new(struct sip *s, bool is_on_connection, char ret_token[BINDING_TOKEN_BYTES]);
+ *  says the same of how the phone is reached.  @is_by_uri: another run of this node can reach it */
+void location_token_new(struct sip *s, bool is_by_uri, char ret_token[BINDING_TOKEN_BYTES]);
 
 /** location_peer_uri - this node's SIP address as it stands in records. */
 const char *location_peer_uri(const struct sip *s);

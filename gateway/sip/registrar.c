@@ -159,12 +159,55 @@ read_contact(struct registration *r, const sip_t *sip, const sip_contact_t *m,
     instance_of(m, w->instance);
     w->reg_id = reg_id_of(sip, m, w->instance);
     r->has_outbound = r->has_outbound || w->reg_id;
-    w->is_on_connection = is_on_connection(s, sip, m, w->reg_id, sender);
+    /* behind an edge proxy it is reached by that, whose connection this one is */
+    w->is_on_connection = !r->path && is_on_connection(s, sip, m, w->reg_id, sender);
     if (w->expires_s > 0)
         r->origin = origin_of(s, sender);
-    if (w->expires_s > 0 && (w->is_on_connection || tport_is_reliable(sender->tport)))
+    if (w->expires_s > 0 && !r->path && (w->is_on_connection || tport_is_reliable(sender->tport)))
         w->flow = flow_of(s, sender);
     return 0;
+}
+
+/* May requests go there: an address, by UDP or TCP, and not this very node? */
+static bool
+is_usable_hop(const struct sip *s, const url_t *url)
+{
+    char hop[SIP_URI_BYTES];
+    char *text = uri_text(url);
+    bool is_usable =
+        text && url->url_type == url_sip && !sip_is_own_url(s, url) && sip_next_hop(text, hop);
+
+    free(text);
+    return is_usable;
+}
+
+/* The Routes that edge proxies have put before the phone (RFC 3327 section 5.3).  0, or the status
+ * that refuses it. */
+static int
+read_path(struct registration *r, const sip_t *sip)
+{
+    su_home_t home[1] = {SU_HOME_INIT(home)};
+    size_t len = 0;
+    FILE *out;
+
+    if (!sip->sip_path)
+        return 0;
+    if (!r->has_path)
+        return 420;
+    if (!is_usable_hop(r->sip, sip->sip_path->r_url))
+        return 400;
+    out = open_memstream(&r->path, &len);
+    if (!out)
+        return 500;
+    su_home_init(home);
+    for (const sip_path_t *p = sip->sip_path; p; p = p->r_next) {
+        const char *text = sip_header_as_string(home, (const sip_header_t *)p);
+
+        fprintf(out, "%s%s", ftell(out) > 0 ? ", " : "", text ? text : "");
+    }
+    su_home_deinit(home);
+    fclose(out);
+    return len < PHONE_URI_BYTES ? 0 : 513;
 }
 
 /* 0, or the status that refuses it. */
@@ -258,6 +301,8 @@ path_text(const struct registration *r, struct location_contact *const *contact,
     char path[SIP_URI_BYTES];
 
     out[0] = '\0';
+    if (r->path)
+        return; /* and those before it go on by its own */
     for (size_t i = 0; r->has_path && i < count; i++)
         if (r->count > 0 && registration_is_same(&contact[i]->binding, &r->wanted[0]) &&
             binding_path(location_peer_uri(r->sip), contact[i]->binding.token, path)) {
@@ -279,6 +324,7 @@ reply_ok(const struct registration *r, struct location_contact *const *contact, 
     nta_incoming_treply(r->irq, SIP_200_OK, SIPTAG_DATE(sip_date_create(home, now)),
                         TAG_IF(contacts[0], SIPTAG_CONTACT_STR(contacts)),
                         TAG_IF(path[0], SIPTAG_PATH_STR(path)),
+                        TAG_IF(r->path, SIPTAG_PATH_STR(r->path)),
                         TAG_IF(r->has_outbound, SIPTAG_REQUIRE_STR("outbound")), TAG_END());
     su_home_deinit(home);
 }
@@ -363,6 +409,15 @@ refuse_extension(struct registration *r, const sip_t *sip)
     return true;
 }
 
+/* So the phone hears that a proxy has put a Path there which it does not know of (RFC 3327 section
+ * 5.3). */
+static void
+refuse_path(struct registration *r)
+{
+    nta_incoming_treply(r->irq, SIP_420_BAD_EXTENSION, SIPTAG_UNSUPPORTED_STR("path"), TAG_END());
+    registration_end(r);
+}
+
 static void
 refuse_brief(struct registration *r)
 {
@@ -388,7 +443,7 @@ static const char *
 phrase_of(int status)
 {
     return status == 500   ? "Too many contacts"
-           : status == 513 ? "Contact is longer than 2048 bytes"
+           : status == 513 ? "Contact or Path is longer than 2048 bytes"
                            : NULL;
 }
 
@@ -414,11 +469,15 @@ registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
         return;
     status = check(s, sip, r->change.aor);
     if (!status)
+        status = read_path(r, sip);
+    if (!status)
         status = read_contacts(r, sip, sender);
     if (!status && r->is_of_peer && !is_removal(r))
         status = 403;
     if (status == 423)
         refuse_brief(r);
+    else if (status == 420)
+        refuse_path(r);
     else if (status)
         registration_refuse(r, status, phrase_of(status), status == 500 ? SIP_RETRY_AFTER_S : 0);
     else if (r->is_of_peer)

@@ -21,6 +21,7 @@ registration_end(struct registration *r)
     }
     for (size_t i = 0; i < BINDING_CONTACTS_MAX; i++)
         free(r->wanted[i].uri);
+    free(r->path);
     nta_incoming_destroy(r->irq);
     free(r);
 }
@@ -65,11 +66,11 @@ contact_of(const struct registration *r, const struct wanted *w, const struct lo
                                       .token = token,
                                       .is_on_connection = w->is_on_connection};
 
-    if (was && !was->binding.is_on_connection == !w->is_on_connection)
+    if (was && !was->binding.is_on_connection == !w->is_on_connection && !was->path == !r->path)
         memcpy(token, was->binding.token, strlen(was->binding.token) + 1);
     else
-        location_token_new(r->sip, w->is_on_connection, token);
-    made = location_contact_new(&c, w->flow);
+        location_token_new(r->sip, !w->is_on_connection && !r->path, token);
+    made = location_contact_new(&c, w->flow, r->path);
     if (made)
         made->origin = r->origin;
     return made;

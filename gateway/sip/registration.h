@@ -49,6 +49,7 @@ struct registration {
     bool is_query;     /* no Contact */
     bool has_outbound; /* Supported: outbound, and a reg-id */
     bool has_path;     /* Supported: path */
+    char *path;        /* of edge proxies (RFC 3327), as it came; NULL for none */
     size_t count;
     struct wanted wanted[BINDING_CONTACTS_MAX];
     /* what the overlay has of the AOR: this node's record among others */

@@ -194,6 +194,26 @@ by_route(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
     return true;
 }
 
+/* A phone's Contact, as another phone has seen it in a dialog and names it in a transfer, has the
+ * user's name in most: the user's bindings say whether it is one, and how it is reached. */
+static bool
+is_named_user(const struct sip *s, const sip_t *sip, const url_t *url, char ret_aor[AOR_BYTES])
+{
+    url_t named = *url;
+
+    named.url_host = sip->sip_from->a_url->url_host;
+    named.url_port = NULL;
+    return named.url_user && sip_domain_is_local(s, named.url_host) &&
+           sip_aor_of(&named, ret_aor) == ST_OK && !sip_is_reserved(s, &named);
+}
+
+static void
+by_named_contact(struct route *r)
+{
+    r->kind = ROUTE_LOOKUP;
+    r->is_contact = true;
+}
+
 /* To an address rather than a name: one we know of. True when it has decided. */
 static bool
 by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
@@ -209,8 +229,12 @@ by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
         direct(s, r, url, SIP_PEERS);
     else if (sip->sip_to->a_tag && through)
         noted(s, r, url, through);
+    else if (sip->sip_to->a_tag)
+        refuse(r, 481, NULL);
+    else if (is_named_user(s, sip, url, r->aor))
+        by_named_contact(r);
     else
-        refuse(r, sip->sip_to->a_tag ? 481 : 404, NULL);
+        refuse(r, 404, NULL);
     return true;
 }
 

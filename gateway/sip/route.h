@@ -42,6 +42,7 @@ struct route {
     bool is_foreign;          /* ROUTE_GATEWAY: chosen by domain, not by Route */
     uint64_t flow;            /* ROUTE_DIRECT: on this flow; 0 if not on one */
     char aor[AOR_BYTES];      /* ROUTE_LOOKUP */
+    bool is_contact;          /* the same: to that of its contacts alone which is the Request-URI */
     struct sip_target target; /* ROUTE_DIRECT; request_uri NULL leaves the Request-URI */
 };
 

@@ -220,6 +220,7 @@ struct sip_target {
     tport_t *tport;               /* this very connection, or NULL; borrowed */
     char next_hop[SIP_URI_BYTES]; /* by sip_next_hop(), for NTA; "" when tport is set */
     char route[SIP_URI_BYTES];    /* to be put as Route: "<sip:...;lr>", or "" */
+    const char *path;             /* the same, of a phone behind edge proxies; borrowed; or NULL */
     const char *request_uri;      /* borrowed; NULL leaves the Request-URI as it is */
 };
 

@@ -119,6 +119,18 @@ sip_target_of_local(struct sip *s, const struct location_contact *contact, struc
     struct sip_target t = {.agent = &s->agent[SIP_PHONES], .request_uri = contact->binding.uri};
     enum status st = ST_UNREACHABLE;
 
+    if (contact->path) {
+        size_t at = strcspn(contact->path, "<") + 1;
+        char first[PHONE_URI_BYTES];
+
+        snprintf(first, sizeof(first), "%.*s", (int)strcspn(contact->path + at, ">"),
+                 contact->path + at);
+        t.path = contact->path;
+        if (!sip_next_hop(first, t.next_hop))
+            return ST_UNREACHABLE;
+        *ret = t;
+        return ST_OK;
+    }
     if (contact->flow)
         st = flow_target(s, contact->flow, &t);
     if (st && (contact->binding.is_on_connection || !sip_next_hop(t.request_uri, t.next_hop)))
@@ -243,6 +255,27 @@ sip_keeps_sips(const struct sip_target *target, const url_t *asked)
     return !is_sips || is_over_tls(target);
 }
 
+/* Before those that are there; the last one first. */
+static bool
+put_routes(msg_t *msg, sip_t *sip, const char *text)
+{
+    sip_route_t *first = sip_route_make(msg_home(msg), text);
+    sip_route_t *end = NULL;
+
+    while (end != first) {
+        sip_route_t *last = first;
+
+        while (last->r_next && last->r_next != end)
+            last = last->r_next;
+        end = last;
+        last = (sip_route_t *)msg_header_dup_one(msg_home(msg), (const msg_header_t *)last);
+        if (!last || msg_header_prepend(msg, (msg_pub_t *)sip, (msg_header_t **)&sip->sip_route,
+                                        (msg_header_t *)last) < 0)
+            return false;
+    }
+    return first != NULL;
+}
+
 /* The library takes connection, address, branch; Route is put in here. */
 static nta_outgoing_t *
 hand_to_nta(const struct sip_target *target, msg_t *msg, const char *branch, bool is_stateless,
@@ -254,13 +287,10 @@ hand_to_nta(const struct sip_target *target, msg_t *msg, const char *branch, boo
     if (!target->agent || !target->agent->nta || !sip ||
         (sip->sip_request->rq_url->url_type == url_sips && !is_over_tls(target)))
         return NULL;
-    if (target->route[0]) {
-        sip_route_t *route = sip_route_make(msg_home(msg), target->route);
-
-        if (!route || msg_header_prepend(msg, (msg_pub_t *)sip, (msg_header_t **)&sip->sip_route,
-                                         (msg_header_t *)route) < 0)
-            return NULL;
-    }
+    if (target->route[0] && !put_routes(msg, sip, target->route))
+        return NULL;
+    if (target->path && !put_routes(msg, sip, target->path))
+        return NULL;
     if (!is_resolved(target, sip))
         return NULL;
     sip_pack(msg, target->agent->side);

@@ -226,6 +226,90 @@ def unreachable_contact(caller, callee):
     caller.contact = contact
 
 
+# ---- edge proxies ------------------------------------------------------------------------------------------
+
+def behind_edge_proxies(node, callers, transport):
+    """RFC 3327: Path is stored, returned, and the Route of what goes to the phone."""
+    with Phones() as phones:
+        name = f"edge-{transport}-{callers[0].user}"
+        edge = phones.at(node, name, "udp", register=False)
+        phone = phones.at(node, name, transport, register=False)  # who sends the REGISTER is not who is in the Path
+        contact = "sip:private@192.168.1.20:5060"
+        path = [f"<sip:t1@{edge.ip}:5060;lr>", "<sip:t2;x=1@edge.invalid;lr;ob>"]
+        supported = ("Supported", "path")
+        for values in (path[:1], path):
+            listed = phone.register(contact=f"<{contact}>", extra=[supported, *(("Path", value) for value in values)])
+            assert ",".join(listed.all("path")).replace(", ", ",") == ",".join(values), listed.headers
+            for caller in callers:
+                sent = caller.request("INVITE", phone.uri, body=caller.sdp())
+                invite = edge.expect_request("INVITE")
+                routes = [r.strip() for line in invite.all("route") for r in line.split(",")]
+                assert invite.uri == contact and routes == values, (invite.start, routes)
+                edge.answer(invite, 180, "Ringing", "e1")
+                caller.expect_status(180)
+                caller.cancel(phone.uri, sent)
+                cancel = edge.expect_request("CANCEL")
+                assert [r.strip() for line in cancel.all("route") for r in line.split(",")] == values
+                edge.answer(cancel, 200, "OK")
+                edge.answer(invite, 487, "Request Terminated", "e1")
+                caller.ack_failure(phone.uri, sent, caller.expect_status(487))
+                edge.expect_request("ACK")
+        listed = phone.register(contact=f"<{contact}>;expires=0", extra=[supported, ("Path", path[0])])
+        assert not listed.get("contact")
+
+
+def paths_that_are_none(node):
+    with Phones() as phones:
+        phone = phones.at(node, "nopath", register=False)
+        supported = ("Supported", "path")
+        good = f"<sip:t@{phone.ip};lr>"
+        refusal = phone.register(expect=420, extra=[("Path", good)])
+        assert refusal.get("unsupported") == "path", refusal.headers
+        for bad in ("<sip:edge.invalid;lr>", "<tel:123>", f"<sips:{phone.ip};lr>", f"<sip:{node.sip};lr>"):
+            phone.register(expect=400, extra=[supported, ("Path", bad)])
+        phone.register(expect=513, extra=[supported, ("Path", ", ".join(f"<sip:{'t' * 200}@{phone.ip};lr>" for _ in range(11)))])
+        assert not [r for r in node.ctl("registrations") if r["aor"] == phone.uri[4:]]
+
+
+# ---- Contacts as addresses ------------------------------------------------------------------------------------
+
+def a_contact_is_called(caller, phone, transferor):
+    """RFC 3515: Refer-To is the bare Contact of a phone of the overlay, as another has seen it in a dialog."""
+    one, _, _ = establish(transferor, caller)
+    transferor.in_dialog(one, "REFER", extra=[("Refer-To", f"<{phone.contact}>")])
+    refer = caller.expect_request("REFER")
+    caller.answer(refer, 202, "Accepted")
+    transferor.expect_status(202, "REFER")
+    target = re.search(r"<(.*)>", refer.get("refer-to")).group(1)
+    assert target == phone.contact, target
+    sent = caller.request("INVITE", target, body=caller.sdp())
+    invite = phone.expect_request("INVITE")
+    phone.answer(invite, 200, "OK", "c1", body=phone.sdp())
+    answer = caller.expect_status(200)
+    dialog = caller.dialog_of_response(sent, answer)
+    caller.in_dialog(dialog, "ACK")
+    phone.expect_request("ACK")
+    end_call(caller, dialog, phone)
+    end_call(transferor, one, caller)
+
+
+def addresses_that_are_no_contacts(caller, phone):
+    """Nobody sends through us to an address of his choice: what no user of that name has registered is 404."""
+    stranger = Agent(f"{PHONES}.249", phone.user, phone.domain, phone.proxy)
+    try:
+        for uri in (f"sip:{phone.user}@{stranger.ip}:5060", f"sip:other@{phone.ip}:{phone.port}", f"sip:{phone.ip}:{phone.port}",
+                    f"sip:{phone.user}@{phone.ip}:{phone.port};transport=sctp", f"sip:overlay@{phone.ip}"):
+            for method in ("INVITE", "MESSAGE"):
+                sent = caller.request(method, uri, body=caller.sdp() if method == "INVITE" else "")
+                response = caller.expect_status(404, method)
+                if method == "INVITE":
+                    caller.ack_failure(uri, sent, response)
+        nothing_at(stranger)
+        nothing_at(phone, 0.1)
+    finally:
+        stranger.close()
+
+
 def main():
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
@@ -263,6 +347,21 @@ def main():
                         caller = phones.at(caller_at, f"private-{name}", transport)
                         callee = phones.at(callee_at, f"public-{name}", transport)
                         tests.run(f"a Contact that leads nowhere, {name}", unreachable_contact, caller, callee)
+        with Phones() as phones:
+            callers = [phones.at(node, f"outside{k}") for k, node in enumerate((*places(north), *places(south)))]
+            for node in places(north):
+                for transport in ("udp", "tcp"):
+                    tests.run(f"behind edge proxies, {transport}, {node.name}", behind_edge_proxies, node, callers, transport)
+        tests.run("Paths that are none", paths_that_are_none, places(north)[0])
+        for transport in ("udp", "tcp"):
+            for k, nodes in enumerate((places(north), places(north)[::-1], places(north)[:1] * 2)):
+                with Phones() as phones:
+                    caller, phone, transferor = (phones.at(node, f"{who}{k}-{transport}", transport)
+                                                 for who, node in zip(("xa", "xb", "xc"), (*nodes, nodes[0])))
+                    tests.run(f"a bare Contact is called, {transport}, from {nodes[0].name} at {nodes[1].name}",
+                              a_contact_is_called, caller, phone, transferor)
+                    tests.run(f"an address that is no Contact, {transport}, from {nodes[0].name}",
+                              addresses_that_are_no_contacts, caller, phone)
     return tests.end()
 
 

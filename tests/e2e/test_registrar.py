@@ -178,8 +178,8 @@ def tokens(north):
         shown = next(r for r in node.ctl("registrations") if r["aor"] == phone.uri[4:])
         assert token in shown["path"], shown
         caller = phones.at(node, "tokcaller")
-        for bad in (token[:-1] + ("a" if token[-1] != "a" else "b"), "a" * 40, "x", ""):
-            route = f"<sip:{bad}@{node.host}:5062;transport=tls;lr>" if bad else "<sip:;lr>"
+        for bad in (token[:-1] + ("a" if token[-1] != "a" else "b"), "a" * 40, "x"):
+            route = f"<sip:{bad}@{node.host}:5062;transport=tls;lr>"
             sent = caller.request("INVITE", phone.contact, body=caller.sdp(), extra=[("Route", route)])
             response = caller.expect("a final response", lambda m: m.is_response and m.status >= 200)
             assert 400 <= response.status < 500, response.start
