@@ -89,6 +89,8 @@ finish(struct registration *r)
         if (r->told[k].orq)
             sip_send_end(r->told[k].orq);
         r->told[k].orq = NULL;
+        if (r->told[k].is_done)
+            ask_doubt(r->sip, r->change.aor); /* what it had is no longer true */
     }
     registration_change(r);
 }
@@ -233,7 +235,7 @@ on_bindings(void *ctx, const struct answer *answer)
         if (r->record[r->record_count])
             r->record_count++;
     }
-    for (size_t k = 0; k < r->record_count; k++)
+    for (size_t k = 0; k < r->record_count && !r->is_of_peer; k++)
         if (is_other(r, k) && !mark_dropped(r, k, wall_ms)) {
             registration_refuse(r, 500, "CSeq is not higher than the last one", 0);
             return;

@@ -439,6 +439,16 @@ is_removal(const struct registration *r)
     return !r->is_query;
 }
 
+/* Is there anything of the AOR here?  If not, what an earlier run of this node has stored counts.
+ */
+static bool
+is_served(const struct registration *r)
+{
+    size_t count;
+
+    return location_find(r->sip, r->change.aor, &count) && count > 0;
+}
+
 static const char *
 phrase_of(int status)
 {
@@ -480,7 +490,7 @@ registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
         refuse_path(r);
     else if (status)
         registration_refuse(r, status, phrase_of(status), status == 500 ? SIP_RETRY_AFTER_S : 0);
-    else if (r->is_of_peer)
+    else if (r->is_of_peer && is_served(r))
         registration_change(r);
     else
         peer_bindings_ask(r);

@@ -1,8 +1,11 @@
 /* The change that a REGISTER makes to this node's bindings of an AOR. */
 #include "gateway/sip/registration.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "gateway/sip/send.h"
 
 /* What a record has besides its contacts' texts, with notes for all it may hold of other peers. */
 #define RECORD_REST_BYTES (BINDING_SUPERSEDED_MAX * 224 + AOR_BYTES + SIP_URI_BYTES)
@@ -167,11 +170,69 @@ apply_contacts(struct registration *r, struct location_contacts *l)
 }
 
 static bool
+has_token(const struct location_contacts *l, const char *token)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (strcmp(l->item[i]->binding.token, token) == 0)
+            return true;
+    return false;
+}
+
+static void
+take_up_notes(const struct binding_record *own, struct location_contacts *l)
+{
+    for (size_t i = 0; i < own->superseded_count; i++) {
+        const struct binding_superseded *s = &own->superseded[i];
+        bool is_there = l->note_count == BINDING_SUPERSEDED_MAX;
+        struct location_note *n;
+
+        for (size_t k = 0; k < l->note_count; k++)
+            is_there = is_there || (strcmp(l->note[k].token, s->token) == 0 &&
+                                    l->note[k].at_wall_ms >= s->at_wall_ms);
+        if (is_there)
+            continue;
+        n = &l->note[l->note_count++];
+        *n = (struct location_note){.cseq = s->cseq,
+                                    .at_wall_ms = s->at_wall_ms,
+                                    .expires_at_wall_ms = s->expires_at_wall_ms};
+        snprintf(n->token, sizeof(n->token), "%s", s->token);
+        snprintf(n->call_id, sizeof(n->call_id), "%s", s->call_id);
+    }
+}
+
+/* This node's record may be of an earlier run of it: what it can still reach is in force, though
+ * the phones have not registered again yet (RFC 3261 section 10.3 item 8). */
+static void
+take_up(const struct registration *r, size_t k, struct location_contacts *l)
+{
+    const struct binding_record *own = r->record[k];
+    uint64_t wall_ms = sip_moment(r->sip).wall_ms;
+    const struct location_contact *live;
+
+    for (size_t i = 0; i < own->contact_count && l->count < BINDING_CONTACTS_MAX; i++) {
+        const struct binding_contact *c = &own->contact[i];
+        struct location_contact *made;
+
+        if (has_token(l, c->token) || !binding_is_live(r->record, r->record_count, k, i, wall_ms) ||
+            location_token_read(r->sip, c->token, &live) != LOCATION_TOKEN_BY_URI)
+            continue;
+        made = location_contact_new(c, 0, NULL);
+        if (made)
+            l->item[l->count++] = made;
+    }
+    take_up_notes(own, l);
+}
+
+static bool
 apply(void *ctx, struct location_contacts *l)
 {
     struct registration *r = ctx;
-    size_t before = l->count + l->note_count;
+    size_t before;
 
+    for (size_t k = 0; k < r->record_count; k++)
+        if (sip_is_own_path(r->sip, r->record[k]->path))
+            take_up(r, k, l);
+    before = l->count + l->note_count;
     drop_superseded(r, l);
     if (r->is_star ? !apply_star(r, l) : !apply_contacts(r, l))
         return false;

@@ -84,8 +84,9 @@ bool registration_is_late(const struct registration *r, const struct binding_con
  *  RFC 5626 section 6) */
 bool registration_is_same(const struct binding_contact *c, const struct wanted *w);
 
-/** peer_bindings_ask - look what other serving peers have; then registration_change(), with what
- *  they had to drop dropped; or the refusal. */
+/** peer_bindings_ask - look what other serving peers have, and this one had in an earlier run; then
+ *  registration_change(), with what peers had to drop dropped; or the refusal.  Another peer's word
+ *  concerns no third one. */
 void peer_bindings_ask(struct registration *r);
 
 /** peer_bindings_note - what peers could not be told, into this node's entry. */

@@ -335,6 +335,45 @@ def caller_sees(node, phone):
     return found["contacts"] if found and phone.contact in found["contacts"] else None
 
 
+def a_node_restarts(north):
+    """Bindings that a node stored before it was started anew count as its own: REGISTER of one phone of an AOR
+    leaves the others bound, and removals reach them."""
+    gateway = north.gateway()
+    node = next(n for n in north.nodes if n is not gateway)
+    third = next(n for n in north.nodes if n not in (gateway, node))
+    with Phones() as phones:
+        caller = phones.at(third, "caller10")
+        old = [phones.at(node, f"back{k}", register=False) for k in range(4)]
+        for phone in old:
+            phone.register()
+        gone = phones.at(node, "back0", "tcp")  # its connection ends with the node
+        node.kill()
+        phones.all.remove(gone)
+        gone.close()
+        node.start()
+        wait_for(f"{node.name} is back", lambda: node.local_state() == "joined", 30)
+        new = phones.at(node, "back0", register=False)
+        both = sorted((old[0].contact, new.contact))
+        assert contacts(new.register()) == both
+        sent = caller.request("INVITE", old[0].uri, body=caller.sdp())
+        for phone in (old[0], new):
+            phone.answer(phone.expect_request("INVITE"), 486, "Busy Here", "t1")
+        caller.ack_failure(old[0].uri, sent, caller.expect_status(486))
+        # the CSeq of before counts, too
+        old[1].last_cseq -= 1
+        old[1].register(expect=500)
+        # another peer's word: the phone moves, and goes
+        moved = old[2]
+        moved.far = (third.ip, 5060)
+        assert contacts(moved.register()) == [moved.contact]
+        rings(caller, moved.uri, moved)
+        moved.expect_nothing("INVITE", lambda m: not m.is_response and m.method == "INVITE", 0.2)
+        star = old[3]
+        star.far = (third.ip, 5060)
+        assert contacts(star.register(0, contact="*")) == []
+        refused(caller, star.uri, 480)
+
+
 # ---- clauses ------------------------------------------------------------------------------------------
 
 def clauses(north):
@@ -401,6 +440,7 @@ def main():
         tests.run("clauses of 10.2 and 10.3", clauses, north)
         tests.run("too many contacts", too_many_contacts, north)
         tests.run("a peer that is silent", a_peer_that_is_silent, north)
+        tests.run("a node restarts", a_node_restarts, north)
         tests.run("nothing is left", no_calls_left, lab)
     return tests.end()
 
