@@ -3,6 +3,7 @@
 
 #include "gateway/sip/b2bua_call.h"
 #include "gateway/sip/cancel.h"
+#include "gateway/sip/connections.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/limits.h"
 #include "gateway/sip/silence.h"
@@ -421,8 +422,10 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
 
     b2bua_call_hold(c);
     c->in_hand = msg;
-    if (!is_ours)
+    if (!is_ours) {
+        connections_on_response(b->target.agent, msg);
         headers_accept_response(b->target.agent, msg);
+    }
     if (!sip) {
         call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
     } else if (!is_ours && !verify(b, msg)) {

@@ -4,6 +4,7 @@
 
 #include "gateway/sip/b2bua_call.h"
 #include "gateway/sip/cancel.h"
+#include "gateway/sip/connections.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/silence.h"
 
@@ -448,8 +449,10 @@ on_exchange_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip
         step_exchange(x, &failed);
     } else {
         const struct b2bua_peer *p = b2bua_peer_of(c, b2bua_other(x->from), x->dialog);
+        struct sip_agent *agent = &c->b2bua->sip->agent[p ? p->side : SIP_PHONES];
 
-        headers_accept_response(&c->b2bua->sip->agent[p ? p->side : SIP_PHONES], msg);
+        connections_on_response(agent, msg);
+        headers_accept_response(agent, msg);
         on_real_response(x, sip);
     }
     c->in_hand = NULL;

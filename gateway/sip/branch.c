@@ -7,6 +7,7 @@
 #include <sofia-sip/sip_util.h>
 
 #include "gateway/sip/cancel.h"
+#include "gateway/sip/connections.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
@@ -398,8 +399,10 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
     msg_t *msg = nta_outgoing_getresponse(orq);
     bool is_ours = !sip || nta_sip_is_internal(sip);
 
-    if (!is_ours)
+    if (!is_ours) {
+        connections_on_response(b->agent, msg);
         headers_accept_response(b->agent, msg);
+    }
     if (status < 200 && !is_ours && msg) {
         on_provisional(b, status, msg);
     } else if (status < 300 && !is_ours && msg) {

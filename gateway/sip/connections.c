@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <sofia-sip/msg_addr.h>
+
 #include "gateway/sip/accept.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/inlet.h"
@@ -29,8 +31,8 @@ struct connection {
     uint64_t heard_ms; /* when it was made or last spoke */
     bool has_spoken;
     bool has_session; /* it carried more than OPTIONS */
-    bool has_invite;
-    bool is_broken; /* it is not read again */
+    bool has_invite;  /* or responses to one */
+    bool is_broken;   /* it is not read again */
 };
 
 struct connections {
@@ -388,12 +390,19 @@ forget_made(struct connections *c)
     }
 }
 
-void
-connections_on_message(struct connections *c, const su_sockaddr_t *from,
-                       const sip_request_t *request)
+static struct connection *
+connection_from(const struct connections *c, const su_sockaddr_t *from)
 {
     uint8_t key[ADDRESS_KEY_BYTES];
-    struct connection *one = map_get(c->open, address_key(from, key));
+
+    return map_get(c->open, address_key(from, key));
+}
+
+void
+connections_on_message(struct connections *c, const su_sockaddr_t *from, const sip_t *sip)
+{
+    struct connection *one = connection_from(c, from);
+    const sip_request_t *request = sip->sip_request;
 
     if (!one)
         return;
@@ -401,8 +410,23 @@ connections_on_message(struct connections *c, const su_sockaddr_t *from,
     one->heard_ms = sip_moment(c->sip).mono_ms;
     if (!request || request->rq_method != sip_method_options)
         one->has_session = true;
-    if (request && request->rq_method == sip_method_invite)
+    if (sip->sip_cseq && sip->sip_cseq->cs_method == sip_method_invite)
         one->has_invite = true;
+}
+
+void
+connections_on_response(struct sip_agent *agent, msg_t *msg)
+{
+    const sip_t *sip = msg ? sip_object(msg) : NULL;
+    struct connections *c = agent->sip->connections;
+    struct sip_sender sender;
+
+    if (!sip || agent->side != SIP_PHONES || !connection_from(c, msg_addr(msg)) ||
+        sip_sender_of(agent, msg, &sender) || !sender.tport || !tport_is_reliable(sender.tport))
+        return;
+    connections_on_message(c, msg_addr(msg), sip);
+    if (sip->sip_cseq->cs_method == sip_method_invite && sip->sip_status->st_status / 100 == 2)
+        flow_on_dialog(agent->sip, &sender);
 }
 
 size_t

@@ -348,7 +348,7 @@ dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_t *s
     inlet_drop_unreadable(msg, sip);
     st = sip_sender_of(agent, msg, &sender);
     if (sender.tport && tport_is_reliable(sender.tport))
-        connections_on_message(s->connections, msg_addr(msg), sip->sip_request);
+        connections_on_message(s->connections, msg_addr(msg), sip);
     if (!sender.tport) {
         msg_destroy(msg);
         return 0;

@@ -13,7 +13,7 @@ import time
 from common import Tests, lab_of
 from lab import LabError, wait_for
 from namespace import run_inside
-from agent import Agent, end_call, establish
+from agent import Agent, Message, end_call, establish
 from test_transport import Line, metrics, request
 
 ISLANDS = [("east", "127.80.60", 1), ("west", "127.80.61", 2)]
@@ -132,6 +132,43 @@ def idle(stack, node, caller):
     return {"OPTIONS only": only_options, "Contact: *, with another": bogus, "too brief": refused}
 
 
+def answering(stack, caller, user, ip, node):
+    """A call to a phone that registers by UDP and gets a long INVITE by TCP; it rings over a connection of its own, as Linphone does.
+
+    Returns the agent on that connection, the INVITE as it came, and as the caller sent it."""
+    phone = Agent(ip, user, caller.domain, node.sip)
+    server = stack.enter_context(socket.create_server((ip, phone.port)))
+    stack.callback(phone.close)
+    phone.register()
+    sent = caller.request("INVITE", phone.uri, body=caller.sdp() + "a=x:" + "y" * 1300 + "\r\n")
+    server.settimeout(5)
+    stream = stack.enter_context(server.accept()[0])
+    stream.settimeout(5)
+    data = b""
+    while not data.endswith(b"yy\r\n"):
+        data += stream.recv(65536)
+    invite = Message(data.decode())
+    own = Agent(ip, user, caller.domain, node.sip, "tcp")
+    stack.callback(own.close)
+    own.answer(invite, 180, "Ringing", "t")
+    caller.expect_status(180)
+    return own, invite, sent
+
+
+def answer(caller, own, invite, sent):
+    """The phone answers over its connection; returns the caller's dialog."""
+    own.answer(invite, 200, "OK", "t", body=own.sdp())
+    dialog = caller.dialog_of_response(sent, caller.expect_status(200))
+    caller.in_dialog(dialog, "ACK")
+    own.expect_request("ACK")
+    return dialog
+
+
+def rings_and_talks(caller, own, invite, sent):
+    """It has rung for long."""
+    end_call(caller, answer(caller, own, invite, sent), own)
+
+
 def main():
     run_inside()
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -148,6 +185,9 @@ def main():
             phone.register()
         dialog, _, _ = establish(unbound, far)
         near, _, _ = establish(caller, bound)
+        rung = answering(stack, caller, "rung", f"{PHONES}.5", node)
+        talker, *heard = answering(stack, caller, "talker", f"{PHONES}.6", node)
+        talk = answer(caller, talker, *heard)
         unneeded = idle(stack, node, caller)
         tests.run("one address over its limit", one_source, node)
         tests.run("its room is given back", room_again, node)
@@ -157,6 +197,8 @@ def main():
             tests.run(f"an idle connection is closed: {name}", wait_for, "it is closed", lambda one=line: is_closed(one), left + 5)
         tests.run("a call over an idle connection without a binding is hung up", end_call, unbound, dialog, far)
         tests.run("a call over a bound connection is hung up", end_call, caller, near, bound)
+        tests.run("a phone that only sent a 180 over its connection answers over it", rings_and_talks, caller, *rung)
+        tests.run("a call answered over a connection of the callee's is hung up", end_call, caller, talk, talker)
         tests.run("a phone is called over its idle connection", call_within, caller, bound, 1)
     return tests.end()
 
