@@ -124,6 +124,12 @@ attack: deps-test
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all $(BUILD)/release/tests/e2e/intruder
 	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/attack/attack.py $(ATTACK)
 
+# Phones of three makers across overlays, some minutes: PHONES="--kind linphone --transport tcp --keep ..."
+.PHONY: phones
+phones: deps-phones
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
+	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/phones/matrix.py $(PHONES)
+
 .PHONY: install
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/ringway/examples

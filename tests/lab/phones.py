@@ -15,12 +15,13 @@ import wave
 from lab import LabError, wait_for
 
 MODULES = "/usr/lib/baresip/modules"
+TONE = "tone.wav"
 ESTABLISHED, CLOSED = "CALL_ESTABLISHED", "CALL_CLOSED"
 
 CONFIG = """\
 poll_method epoll
-sip_listen {ip}:{sip_port}
-call_local_timeout 60
+sip_listen {host}:{sip_port}
+call_local_timeout {ring_s}
 call_max_calls 8
 audio_path /usr/share/baresip
 audio_source aufile,{tone}
@@ -34,7 +35,7 @@ rtcp_mux no
 jitter_buffer_delay 5-10
 rtp_stats yes
 rtp_timeout 60
-net_interface {ip}
+{interface}
 dns_server 127.0.0.1:9
 module_path {modules}
 module g711.so
@@ -68,28 +69,34 @@ def write_tone(path, seconds=60, hertz=440, rate=8000):
 
 
 class Phone:
-    """One baresip process; registers with the node at @proxy as sip:user@domain."""
+    """One baresip process; registers with the node at @proxy as sip:user@domain.
+
+    It lets a call ring for @ring_s, and writes each SIP message into its log if it @is_traced.  One that
+    @has_both kinds of IP takes media of either, on what interfaces it finds."""
 
     def __init__(self, folder, user, domain, ip, proxy, transport="udp", sip_port=5060, rtp=20000,
-                 answer="auto"):
+                 answer="auto", ring_s=60, is_traced=False, has_both=False):
         self.user, self.uri = user, f"sip:{user}@{domain}"
         self.dir = os.path.join(folder, f"phone-{user}")
         shutil.rmtree(self.dir, ignore_errors=True)
         os.makedirs(self.dir)
         self.events, self.answers, self.seen = queue.Queue(), queue.Queue(), []
-        tone = os.path.join(folder, "tone.wav")
+        tone = os.path.join(folder, TONE)
         if not os.path.exists(tone):
             write_tone(tone)
         control = free_port()
         with open(os.path.join(self.dir, "config"), "w", encoding="ascii") as out:
-            out.write(CONFIG.format(ip=ip, sip_port=sip_port, tone=tone, modules=MODULES, rtp=rtp,
-                                    rtp_end=rtp + 100, control=control))
+            out.write(CONFIG.format(interface="" if has_both else f"net_interface {ip}",
+                                    host=f"[{ip}]" if ":" in ip else ip, ring_s=ring_s, sip_port=sip_port, tone=tone,
+                                    modules=MODULES, rtp=rtp, rtp_end=rtp + 100, control=control))
         with open(os.path.join(self.dir, "accounts"), "w", encoding="ascii") as out:
             out.write(f'<{self.uri};transport={transport}>;outbound="sip:{proxy};transport={transport}"'
                       f";regint=60;answermode={answer};audio_codecs=PCMU/8000/1;ptime=20\n")
         open(os.path.join(self.dir, "contacts"), "w", encoding="ascii").close()
         with open(os.path.join(self.dir, "log"), "wb") as log:
-            self.process = subprocess.Popen(["baresip", "-f", self.dir, "-4"], stdout=log, stderr=log,
+            self.process = subprocess.Popen(["baresip", "-f", self.dir,
+                                             *([] if has_both else ["-6" if ":" in ip else "-4"]),
+                                             *(["-s"] if is_traced else [])], stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL)
         self.socket = wait_for(f"phone {user} starts", lambda: self._connect(control), 10)
         threading.Thread(target=self._read, daemon=True).start()
