@@ -16,6 +16,7 @@
 #include "gateway/sip/client.h"
 #include "gateway/sip/finished.h"
 #include "gateway/sip/first_line.h"
+#include "gateway/sip/size.h"
 
 #define BRANCH_CHARS_MIN  7
 #define SINGLE_FIELDS_MAX 64 /* more than the library knows */
@@ -295,6 +296,8 @@ look_at(tport_t *transport, msg_t *msg)
         sip->sip_flags |= MSG_FLG_ERROR; /* the library then answers 400 */
     if (!sip->sip_request) {
         inlet_drop_unreadable(msg, sip);
+        if (strcasecmp(tport_name(transport)->tpn_proto, "tls") != 0 && size_is_response_huge(msg))
+            return false;
         return (sip->sip_flags & MSG_FLG_ERROR) == 0 && !client_on_response(sip);
     }
     via = sip->sip_via;

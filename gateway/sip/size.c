@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <sofia-sip/msg.h>
 #include <sofia-sip/msg_addr.h>
@@ -58,33 +59,67 @@ size_limit(bool is_node)
 static size_t
 header_bytes(const msg_t *msg)
 {
-    char text[HEAD_BYTES_MAX];
+    static _Thread_local char text[MESSAGE_BYTES_MAX];
     size_t bytes = 0;
 
     for (const msg_header_t *h = *msg_chain_head(msg); h; h = h->sh_succ) {
         issize_t one = msg_is_payload(h) ? 0 : msg_header_e(text, sizeof(text), h, 0);
 
         if (one < 0 || (size_t)one >= sizeof(text))
-            return HEAD_BYTES_MAX + 1;
+            return 2 * sizeof(text);
         bytes += (size_t)one;
     }
     return bytes;
 }
 
-int
-size_refusal(msg_t *msg)
+/* What is sent may be eight times as long as what came: each value of a list gets a line of its
+ * own.  At most as long as this. */
+static size_t
+header_bytes_most(const msg_t *msg, size_t body)
+{
+    size_t bytes = msg_size(msg) > body ? msg_size(msg) - body : 0;
+
+    for (const msg_header_t *h = *msg_chain_head(msg); h; h = h->sh_succ)
+        bytes += (h->sh_class->hc_name ? strlen(h->sh_class->hc_name) : 0) + strlen(": \r\n");
+    return bytes;
+}
+
+/* Exact where it is more than @enough. */
+static size_t
+head_of(const msg_t *msg, size_t body, size_t enough)
+{
+    size_t most = header_bytes_most(msg, body);
+
+    return most > enough ? header_bytes(msg) : most;
+}
+
+static size_t
+body_of(msg_t *msg)
 {
     size_t body = 0;
-    size_t head;
 
     for (const sip_payload_t *at = sip_object(msg)->sip_payload; at; at = at->pl_next)
         body += at->pl_len;
-    head = msg_size(msg) > body ? msg_size(msg) - body : 0;
-    if (head > HEAD_BYTES_MAX) /* or the library has counted a body twice that came in pieces */
-        head = header_bytes(msg);
+    return body;
+}
+
+int
+size_refusal(msg_t *msg)
+{
+    size_t body = body_of(msg);
+    size_t head = head_of(msg, body, HEAD_BYTES_MAX);
+
     if (body + head > MESSAGE_BYTES_MAX)
-        return 413;
+        return head > HEAD_BYTES_MAX && body <= MESSAGE_BYTES_MAX - HEAD_BYTES_MAX ? 513 : 413;
     return head > HEAD_BYTES_MAX ? 513 : 0;
+}
+
+bool
+size_is_response_huge(msg_t *msg)
+{
+    size_t body = body_of(msg);
+
+    return head_of(msg, body, HEAD_BYTES_MAX) + body > RESPONSE_BYTES_MAX;
 }
 
 void

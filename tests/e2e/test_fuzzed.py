@@ -198,7 +198,7 @@ def controls_in_calls(caller, callee):
         caller.write("INVITE", callee.uri, [
             ("Via", caller._via()), ("Max-Forwards", "70"), ("From", f"<{caller.uri}>;tag={tag}"), ("To", f"<{callee.uri}>"),
             ("Call-ID", call_id), ("CSeq", "1 INVITE"), ("Contact", f"<{contact}>")])
-        caller.expect_status(400)
+        caller.expect("400", lambda m, c=call_id: m.is_response and m.status == 400 and m.get("call-id") == c)
     sent = caller.request("INVITE", callee.uri, body=caller.sdp(1))
     invite = callee.expect_request("INVITE")
     good, callee.contact = callee.contact, callee.contact + ";p=\1"
@@ -206,7 +206,18 @@ def controls_in_calls(caller, callee):
     callee.contact = good
     callee.expect_request("ACK")
     callee.answer(callee.expect_request("BYE"), 200, "OK")
-    caller.ack_failure(callee.uri, sent, caller.expect_status(502))
+    answer = final_of(caller, sent)
+    if answer.status != 502:
+        raise LabError(f"expected 502, got {answer.start}")
+    caller.ack_failure(callee.uri, sent, answer)
+    while caller.poll(0.05):
+        pass
+    caller.waiting.clear()
+
+
+def final_of(caller, sent):
+    return caller.expect("a final response",
+                         lambda m: m.is_response and m.status >= 200 and m.get("call-id") == sent["Call-ID"] and m.method == "INVITE", 10)
 
 
 def names_to_look_up(caller, callee, node):
@@ -219,7 +230,7 @@ def names_to_look_up(caller, callee, node):
             sent = caller.request("INVITE", callee.uri, body=caller.sdp(1), extra=routes)
             invite = callee.expect_request("INVITE")
             callee.answer(invite, 200, "OK", f"n{n}", body=callee.sdp(2), extra=routes)
-            answer = caller.expect("a final response", lambda m: m.is_response and m.status >= 200 and m.method == "INVITE", 10)
+            answer = final_of(caller, sent)
             if answer.status == 200:
                 dialog = caller.dialog_of_response(sent, answer)
                 caller.in_dialog(dialog, "ACK")
@@ -234,6 +245,33 @@ def names_to_look_up(caller, callee, node):
         while phone.poll(0.05):
             pass
         phone.waiting.clear()
+
+
+def lists(caller, callee, lab):
+    """A list grows where each of its values gets a line of its own: the connection between the nodes is none the worse."""
+    def message(n, count):
+        contacts = ",".join(["sip:a"] * count)
+        caller.write("MESSAGE", callee.uri, [
+            ("Via", caller._via()), ("Max-Forwards", "70"), ("From", f"<{caller.uri}>;tag=l{n}"), ("To", f"<{callee.uri}>"),
+            ("Call-ID", f"list-{n}"), ("CSeq", "1 MESSAGE"), *([("Contact", contacts)] if count else [])], "x", "text/plain")
+        return contacts
+
+    def status(wanted):
+        caller.expect(f"{wanted}", lambda m: m.is_response and m.status == wanted and m.method == "MESSAGE", 10)
+
+    before = [node.log().count("No buffer space") for node in lab.nodes()]
+    message(1, 5000)
+    status(513)
+    message(2, 1000)
+    callee.answer(callee.expect_request("MESSAGE"), 202, "Accepted")
+    status(202)
+    message(3, 0)
+    callee.answer(callee.expect_request("MESSAGE"), 202, "Accepted", extra=[("Contact", ",".join(["sip:a"] * 9000))])  # no one gets it
+    message(4, 0)
+    callee.answer(callee.expect_request("MESSAGE"), 202, "Accepted")
+    status(202)
+    if before != [node.log().count("No buffer space") for node in lab.nodes()]:
+        raise LabError("a message was too large for its receiver")
 
 
 def keep_alive(node):
@@ -294,6 +332,7 @@ def main():
         tests.run("behind a half", behind_a_half, node)
         tests.run("broken connections", broken_connections, node)
         tests.run("sizes", sizes, stream, callee)
+        tests.run("lists", lists, stream, callee, lab)
         tests.run("control characters in REGISTER", controls_in_register, node, other)
         tests.run("control characters in calls", controls_in_calls, caller, callee)
         tests.run("names to look up", names_to_look_up, callee, caller, node)
