@@ -126,11 +126,11 @@ class Campaign:
     def open_dialog(self):
         """A call of two phones that then fall silent until the next; the harmful messages use its names."""
         self.close_dialog()
-        for phone in self.decoys:
-            phone.register()
         caller, callee = self.decoys
         tag = f"d{self.rng.getrandbits(32):x}"
         try:
+            for phone in self.decoys:
+                phone.register()
             sent = caller.request("INVITE", callee.uri, body=caller.sdp(1))
             invite = callee.expect_request("INVITE")
             self.decoy_dialog = callee.dialog_of_request(invite, tag)
