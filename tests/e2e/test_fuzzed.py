@@ -18,7 +18,8 @@ COOKIE = b"\x21\x12\xa4\x42"
 ID = b"0123456789ab"
 
 
-def request(me, via, call_id, method="MESSAGE", from_uri="sip:a@elsewhere.example", to="sip:nobody@site.east", extra="", name="", body=""):
+def request(me, via, call_id, method="MESSAGE", from_uri="sip:a@elsewhere.example", to="sip:nobody@site.east",
+            extra="", name="", body=""):
     return (f"{method} {to} SIP/2.0\r\nVia: SIP/2.0/{via} {me};branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\n"
             f"From: {name}<{from_uri}>;tag=1\r\nTo: <{to}>\r\nCall-ID: {call_id}\r\nCSeq: 1 {method}\r\n{extra}"
             f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
@@ -32,8 +33,8 @@ def connect(node, ip):
 
 
 def held_and_refused(node):
-    """What came while the gateway asks whether it is one still, and is refused then: by the connection it came by, whatever its Via
-    says."""
+    """What came while the gateway asks whether it is one still, and is refused then: by the connection it came by, whatever
+    its Via says."""
     for turn in range(5):
         refused_after_sleep(node, turn)
         if "asking whether this is still the gateway" in node.log():
@@ -79,7 +80,8 @@ class Stream:
 def behind_a_half(node):
     """Half of a request, and while the node sleeps the rest with 150 more: more bytes than a message may have."""
     line, me = connect(node, f"{PHONES}.4")
-    wanted = [request(me, "TCP", f"half-{n}", "OPTIONS", "sip:a@site.east", "sip:site.east", f"Subject: {'x' * 600}\r\n") for n in range(151)]
+    wanted = [request(me, "TCP", f"half-{n}", "OPTIONS", "sip:a@site.east", "sip:site.east", f"Subject: {'x' * 600}\r\n")
+              for n in range(151)]
     line.sendall(wanted[0][:100])
     time.sleep(0.1)  # it is read
     os.kill(node.process.pid, signal.SIGSTOP)
@@ -94,12 +96,12 @@ def behind_a_half(node):
 
 
 SIZES = [  # the caller's name, body: what is heard
-    (31000, 10, 202), (31000, 33000, 202), (33000, 10, 513), (53000, 10, 513), (64000, 10, 513), (10, 64000, 202), (10, 66000, 413),
-    (10, 79000, 413)]
+    (31000, 10, 202), (31000, 33000, 202), (33000, 10, 513), (53000, 10, 513), (64000, 10, 513), (10, 64000, 202),
+    (10, 66000, 413), (10, 79000, 413)]
 
 
 def sizes(caller, callee):
-    """Long header fields and bodies to the other overlay and back: what is too long is refused, and nothing is lost of the others."""
+    """Long header fields and bodies to the other overlay and back: what is too long is refused, the others lose nothing."""
     def answered(name, body):
         caller.write("MESSAGE", callee.uri, [
             ("Via", caller._via()), ("Max-Forwards", "70"), ("From", f"\"{'n' * name}\" <{caller.uri}>;tag=s{name}-{body}"),
@@ -118,11 +120,13 @@ def sizes(caller, callee):
 BROKEN = [
     b"garbage\r\n\r\n", b"SIP/2.0\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n", b": \r\n\r\n", b"INVITE\r\nVia: x\r\n\r\n",
     b"SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bKx\r\nContent-Length: 99999999\r\n\r\nx",
-    b"OPTIONS sip:site.east SIP/2.0\r\nContent-Length: 4294967295\r\n\r\nx", b"OPTIONS sip:site.east SIP/2.0\r\nX: " + b"x" * 90000]
+    b"OPTIONS sip:site.east SIP/2.0\r\nContent-Length: 4294967295\r\n\r\nx",
+    b"OPTIONS sip:site.east SIP/2.0\r\nX: " + b"x" * 90000]
 
 
 def broken_connections(node):
-    """What no messages can be told apart in: the connection is closed, whoever is registered by it, or goes on; it does not fall silent."""
+    """What no messages can be told apart in: the connection is closed, whoever is registered by it, or goes on; it does not
+    fall silent."""
     lines = [connect(node, f"{PHONES}.7") for _ in BROKEN]
     for data, (line, me) in zip(BROKEN, lines):
         stream = Stream(line)
@@ -133,7 +137,8 @@ def broken_connections(node):
             raise LabError("no 200 to a REGISTER")
         line.sendall(data)
     for data, (line, me) in zip(BROKEN, lines):
-        wait_for(f"the connection ends or goes on after {data[:40]!r}", lambda one=line, at=me: not is_sendable(one) or serves(one, at), 10)
+        wait_for(f"the connection ends or goes on after {data[:40]!r}",
+                 lambda one=line, at=me: not is_sendable(one) or serves(one, at), 10)
         line.close()
 
 
@@ -216,8 +221,9 @@ def controls_in_calls(caller, callee):
 
 
 def final_of(caller, sent):
-    return caller.expect("a final response",
-                         lambda m: m.is_response and m.status >= 200 and m.get("call-id") == sent["Call-ID"] and m.method == "INVITE", 10)
+    def is_wanted(m):
+        return m.is_response and m.status >= 200 and m.get("call-id") == sent["Call-ID"] and m.method == "INVITE"
+    return caller.expect("a final response", is_wanted, 10)
 
 
 def names_to_look_up(caller, callee, node):
@@ -266,7 +272,8 @@ def lists(caller, callee, lab):
     callee.answer(callee.expect_request("MESSAGE"), 202, "Accepted")
     status(202)
     message(3, 0)
-    callee.answer(callee.expect_request("MESSAGE"), 202, "Accepted", extra=[("Contact", ",".join(["sip:a"] * 9000))])  # no one gets it
+    many = [("Contact", ",".join(["sip:a"] * 9000))]
+    callee.answer(callee.expect_request("MESSAGE"), 202, "Accepted", extra=many)  # no one gets it
     message(4, 0)
     callee.answer(callee.expect_request("MESSAGE"), 202, "Accepted")
     status(202)
@@ -284,7 +291,8 @@ def keep_alive(node):
         line.sendto(garbage, (host, int(port)))
     line.sendto(b"\0\1\0\0" + COOKIE + ID, (host, int(port)))
     heard = line.recv(1000)
-    mapped = struct.pack("!H", line.getsockname()[1] ^ 0x2112) + bytes(a ^ b for a, b in zip(socket.inet_aton(f"{PHONES}.8"), COOKIE))
+    mapped = struct.pack("!H", line.getsockname()[1] ^ 0x2112)
+    mapped += bytes(a ^ b for a, b in zip(socket.inet_aton(f"{PHONES}.8"), COOKIE))
     if heard != b"\1\1\0\x0c" + COOKIE + ID + b"\0\x20\0\x08\0\1" + mapped:
         raise LabError(f"got {heard!r}")
     line.close()

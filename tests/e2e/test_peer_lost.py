@@ -41,7 +41,8 @@ def main():
         east, west = lab.islands
         node, peer = east.gateway(), east.others()[0]
         wait_for("the node is the gateway", lambda: node.role() == "active", 20)
-        callers = [Agent(f"{PHONES}.1", "near", east.domain, node.sip), Agent(f"{PHONES}.2", "far", west.domain, west.gateway().sip)]
+        callers = [Agent(f"{PHONES}.1", "near", east.domain, node.sip),
+                   Agent(f"{PHONES}.2", "far", west.domain, west.gateway().sip)]
         phone = Agent(f"{PHONES}.3", "phone", east.domain, peer.sip)
         for one in (*callers, phone):
             one.register()

@@ -3,8 +3,8 @@
 
     sip_fuzz.py [--messages 200000] [--seed 1] [--transport udp|tcp|both] [--every 1000] [--keep]
 
-Phones' requests outside and inside dialogs and the callee's responses, each header field in turn with each kind of harm, by UDP and
-TCP, to a node that is no gateway and to one that is.  After every --every messages an honest phone calls from overlay to overlay.
+Phones' requests outside and inside dialogs and the callee's responses, each header field in turn with each kind of harm, by UDP
+and TCP, to a node that is no gateway and to one that is.  After every --every messages an honest phone calls from overlay to overlay.
 It fails when a daemon ends, a sanitizer speaks, an honest call does not come up, or a call is left that nobody ends.
 The last messages before a failure are kept in a file that --replay sends again.
 """
@@ -36,8 +36,8 @@ HONEST_TRIES = 5
 STARVED_S = 0.5       # a thread of a node that waits longer for a processor makes a call late
 CALM_S = 0.2
 HONEST_S = 2.0        # an honest call comes up within
-SIP_OPTIONS = ("max-requests-per-source = 1000000\n  max-connections = 4000\n  max-connections-per-source = 4000\n  max-calls = 100000\n  "
-               "max-pending-per-destination = 10000")
+SIP_OPTIONS = ("max-requests-per-source = 1000000\n  max-connections = 4000\n  max-connections-per-source = 4000\n  "
+               "max-calls = 100000\n  max-pending-per-destination = 10000")
 
 
 class Campaign:
@@ -143,8 +143,8 @@ class Campaign:
                        "routes": "".join(f"Route: {route}\r\n" for route in dialog.routes)}
 
     def close_dialog(self):
-        """The callee hangs up, whose sequence of requests nobody has disturbed, and both answer; a harmful message may have ended the
-        call before."""
+        """The callee hangs up, whose sequence of requests nobody has disturbed, and both answer; a harmful message may have ended
+        the call before."""
         if self.decoy_dialog:
             self.decoys[1].in_dialog(self.decoy_dialog, "BYE")
             self.decoy_dialog = None
@@ -257,7 +257,8 @@ class Campaign:
                 self.honest_call()
                 self.open_dialog()
                 print(f"{self.sent} messages, {self.honest} honest calls, the slowest {self.slowest:.2f} s, "
-                      f"robots rang {[r.rung for r in self.robots]}, answered {[r.answered for r in self.robots]}, senders heard {self.heard_by_senders()}", flush=True)
+                      f"robots rang {[r.rung for r in self.robots]}, answered {[r.answered for r in self.robots]}, "
+                      f"senders heard {self.heard_by_senders()}", flush=True)
             sender = self.senders[self.sent // 50 % len(self.senders)]
             data = self.message(sender)
             self.kept.append((self.senders.index(sender), data))
@@ -301,7 +302,8 @@ class Campaign:
         found = {}
         for node in self.lab.nodes():
             with open(f"/proc/{node.process.pid}/status", encoding="ascii") as status:
-                found[f"{node.island.name}/{node.name}"] = next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmRSS"))
+                kilobytes = next(line.split()[1] for line in status if line.startswith("VmRSS"))
+            found[f"{node.island.name}/{node.name}"] = int(kilobytes) // 1024
         return found
 
     def save(self):
@@ -327,7 +329,8 @@ def finish(campaign, problem):
         print(f"logs: {campaign.lab.dir}")
     else:
         campaign.lab.stop(keep=campaign.options.keep)
-        print(f"{campaign.sent} messages, {campaign.honest} honest calls ({campaign.starved} more without a processor), the slowest {campaign.slowest:.2f} s: no death, no report; "
+        print(f"{campaign.sent} messages, {campaign.honest} honest calls ({campaign.starved} more without a processor), "
+              f"the slowest {campaign.slowest:.2f} s: no death, no report; "
               f"{campaign.coverage()}")
     print(f"{0 if problem else 1} passed, {1 if problem else 0} failed")
     return 1 if problem else 0
