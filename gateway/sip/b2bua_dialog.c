@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/flow.h"
 
 uint8_t
 b2bua_dialog_find(const struct b2bua_call *c, const char *far_tag)
@@ -292,9 +293,11 @@ b2bua_peer_target(struct b2bua *b, const struct b2bua_peer *p, struct sip_target
     ret->path = NULL;
     ret->next_hop[0] = '\0';
     ret->request_uri = NULL; /* the message has it */
-    if (p->tport && !tport_is_shutdown(p->tport))
-        ret->tport = p->tport;
-    else if (p->route)
+    if (p->tport)
+        ret->tport = tport_is_shutdown(p->tport) ? flow_later(tport_name(p->tport)) : p->tport;
+    if (ret->tport)
+        return;
+    if (p->route)
         write_hop(p->route + 1, strcspn(p->route + 1, ">"), ret->next_hop);
     else if (p->next_hop)
         write_hop(p->next_hop, strlen(p->next_hop), ret->next_hop);

@@ -1,5 +1,7 @@
 #include "gateway/sip/cancel.h"
 
+#include "gateway/sip/flow.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,13 +79,14 @@ void
 cancel_send(struct sip_agent *agent, nta_outgoing_t *orq, tport_t *tport, const char *reason)
 {
     msg_t *invite = nta_outgoing_getrequest(orq);
+    tport_t *way = tport && !tport_is_clear_to_send(tport) ? flow_later(tport_name(tport)) : tport;
     msg_t *msg =
         invite && sip_object(invite)->sip_via ? cancel_message(sip_object(invite), reason) : NULL;
 
-    if (msg && !nta_outgoing_mcreate(
-                   agent->nta, NULL, NULL, (url_string_t *)nta_outgoing_route_uri(orq), msg,
-                   NTATAG_BRANCH_KEY(sip_object(msg)->sip_via->v_branch), NTATAG_USER_VIA(1),
-                   TAG_IF(tport && tport_is_clear_to_send(tport), NTATAG_TPORT(tport)), TAG_END()))
+    if (msg &&
+        !nta_outgoing_mcreate(agent->nta, NULL, NULL, (url_string_t *)nta_outgoing_route_uri(orq),
+                              msg, NTATAG_BRANCH_KEY(sip_object(msg)->sip_via->v_branch),
+                              NTATAG_USER_VIA(1), TAG_IF(way, NTATAG_TPORT(way)), TAG_END()))
         msg_destroy(msg);
     msg_destroy(invite);
 }

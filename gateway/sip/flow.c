@@ -7,19 +7,26 @@
 
 struct flow {
     uint64_t number;
-    tport_t *tport;               /* a reference; NULL for UDP */
+    bool is_connection;
+    tport_t *tport;               /* a reference; NULL for UDP, and where it is gone */
     char source[96];              /* "tcp:127.1.0.9:40000", the key */
     char next_hop[SIP_URI_BYTES]; /* UDP: "sip:127.1.0.9:40000;transport=udp" */
     uint64_t used_ms;
     uint64_t dialog_ms; /* when it last served a dialog; 0: never */
+    uint64_t dead_ms;   /* when its connection was found to be gone; 0: it is not */
+    uint64_t next;      /* the same phone's later flow; 0: none */
+    uint64_t key[2];    /* in by_phone: user and host, user and device; 0: none */
 };
 
 struct flow_table {
     struct map *by_number;
     struct map *by_source;
+    struct map *by_phone; /* the last flow's number in place of a pointer */
     uint64_t last_number;
     struct token_key key;
 };
+
+static _Thread_local struct flow_table *ours; /* of this thread's service */
 
 struct flow_table *
 flow_table_new(struct sip *s)
@@ -30,11 +37,14 @@ flow_table_new(struct sip *s)
         return NULL;
     t->by_number = map_new(s->seed, FLOWS_MAX);
     t->by_source = map_new(s->seed, FLOWS_MAX);
+    t->by_phone = map_new(s->seed, 2 * FLOWS_MAX);
     t->last_number = sip_random() >> 8; /* numbers of an earlier run mean nothing now */
     for (unsigned i = 0; i < 4; i++)
         t->key.part[i] = sip_random();
-    if (t->by_number && t->by_source)
+    if (t->by_number && t->by_source && t->by_phone) {
+        ours = t;
         return t;
+    }
     flow_table_free(t);
     return NULL;
 }
@@ -46,8 +56,18 @@ number_key(const uint64_t *number)
 }
 
 static void
+unbind(struct flow_table *t, struct flow *f, unsigned i)
+{
+    if ((uintptr_t)map_get(t->by_phone, number_key(&f->key[i])) == (uintptr_t)f->number)
+        map_remove(t->by_phone, number_key(&f->key[i]));
+    f->key[i] = 0;
+}
+
+static void
 flow_drop(struct flow_table *t, struct flow *f)
 {
+    for (unsigned i = 0; i < 2; i++)
+        unbind(t, f, i);
     map_remove(t->by_number, number_key(&f->number));
     map_remove(t->by_source, slice_text(f->source));
     if (f->tport)
@@ -62,10 +82,13 @@ flow_table_free(struct flow_table *t)
 
     if (!t)
         return;
+    if (ours == t)
+        ours = NULL;
     while (t->by_number && map_next(t->by_number, &c))
         flow_drop(t, c.value);
     map_free(t->by_number);
     map_free(t->by_source);
+    map_free(t->by_phone);
     free(t);
 }
 
@@ -147,6 +170,7 @@ flow_from(struct sip *s, tport_t *connection, const char *address)
         if (!f)
             return 0;
         f->number = ++t->last_number;
+        f->is_connection = connection != NULL;
         f->tport = connection ? tport_ref(connection) : NULL;
         memcpy(f->source, source, sizeof(f->source));
         if (!connection)
@@ -192,13 +216,83 @@ flow_of_hop(struct sip *s, const char *hop)
 static bool
 is_usable(const struct flow *f)
 {
+    if (f->is_connection && !f->tport)
+        return false;
     return !f->tport || (!tport_is_closed(f->tport) && tport_is_clear_to_send(f->tport));
+}
+
+/* "tcp:127.1.0.9:40000": from the first colon to the last */
+static struct slice
+host_of(const struct flow *f)
+{
+    const char *host = strchr(f->source, ':');
+    const char *port = strrchr(f->source, ':');
+
+    return slice_of(host, (size_t)(port - host));
+}
+
+static struct flow *
+flow_numbered(const struct flow_table *t, uintptr_t number)
+{
+    uint64_t key = number;
+
+    return number ? map_get(t->by_number, number_key(&key)) : NULL;
+}
+
+/* The same phone: by what it calls itself, or by where it is, if the connection it had is gone. */
+static void
+succeed(struct flow_table *t, struct flow *f, const uint64_t key[2])
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct flow *was = flow_numbered(t, (uintptr_t)map_get(t->by_phone, number_key(&key[i])));
+
+        if (was && was->number < f->number && (i == 1 || (was->is_connection && !is_usable(was))))
+            was->next = f->number;
+    }
+}
+
+void
+flow_bind(struct sip *s, uint64_t flow, const char *aor, const char *device)
+{
+    struct flow_table *t = s->flows;
+    struct flow *f = flow_numbered(t, (uintptr_t)flow);
+    uint64_t user = map_hash(s->seed, slice_text(aor));
+    uint64_t key[2];
+
+    if (!f)
+        return;
+    key[0] = map_hash(user, host_of(f));
+    key[1] = map_hash(user ^ 1, slice_text(device));
+    succeed(t, f, key);
+    if (f->key[0] && f->key[0] != key[0])
+        return; /* another user of the same phone: what is sent to it follows the first */
+    for (unsigned i = 0; i < 2; i++) {
+        if (f->key[i] != key[i])
+            unbind(t, f, i);
+        f->key[i] = key[i];
+        if (map_put(t->by_phone, number_key(&f->key[i]), (void *)(uintptr_t)f->number, NULL))
+            f->key[i] = 0;
+    }
+}
+
+/* Where the phone is now that was on it: a connection as long as it lives, then what came after. */
+static struct flow *
+last_of(const struct flow_table *t, struct flow *f)
+{
+    while (f && f->next && (!f->is_connection || !is_usable(f))) {
+        struct flow *next = map_get(t->by_number, number_key(&f->next));
+
+        if (!next)
+            break;
+        f = next; /* numbers grow: there is no circle */
+    }
+    return f;
 }
 
 enum status
 flow_target(struct sip *s, uint64_t flow, struct sip_target *ret)
 {
-    struct flow *f = map_get(s->flows->by_number, number_key(&flow));
+    struct flow *f = last_of(s->flows, map_get(s->flows->by_number, number_key(&flow)));
 
     if (!f || !is_usable(f))
         return ST_UNREACHABLE;
@@ -275,6 +369,45 @@ flow_read(struct sip *s, const char *token, uint64_t *ret_flow, unsigned *ret_fl
     return true;
 }
 
+/* The library can forget it; where its phone is may still be asked. */
+static void
+bury(struct flow *f, uint64_t now_ms)
+{
+    if (f->dead_ms)
+        return;
+    f->dead_ms = now_ms;
+    if (f->tport)
+        tport_unref(f->tport);
+    f->tport = NULL;
+}
+
+static bool
+is_over(const struct flow_table *t, const struct flow *f, uint64_t now_ms)
+{
+    if (!f->is_connection)
+        return now_ms - f->used_ms > FLOW_IDLE_MS;
+    if (!f->dead_ms)
+        return false;
+    return f->next ? !map_get(t->by_number, number_key(&f->next))
+                   : now_ms - f->dead_ms > FLOW_DEAD_MS;
+}
+
+tport_t *
+flow_later(const tp_name_t *name)
+{
+    char source[sizeof(((struct flow *)NULL)->source)];
+    struct flow *f;
+
+    if (!ours || !name || !name->tpn_host || !name->tpn_port)
+        return NULL;
+    snprintf(source, sizeof(source), "%s:%s:%s",
+             strcasecmp(name->tpn_proto, "tls") == 0 ? "tls" : "tcp", name->tpn_host,
+             name->tpn_port);
+    f = map_get(ours->by_source, slice_text(source));
+    f = f && f->next ? last_of(ours, f) : NULL;
+    return f && f->tport && is_usable(f) ? f->tport : NULL;
+}
+
 void
 flow_tick(struct sip *s)
 {
@@ -284,7 +417,9 @@ flow_tick(struct sip *s)
     while (map_next(s->flows->by_number, &c)) {
         struct flow *f = c.value;
 
-        if (f->tport ? !is_usable(f) : now_ms - f->used_ms > FLOW_IDLE_MS)
+        if (f->is_connection && !is_usable(f))
+            bury(f, now_ms);
+        if (is_over(s->flows, f, now_ms))
             flow_drop(s->flows, f);
     }
 }

@@ -22,6 +22,9 @@
     3900000 /* a UDP flow unused this long is forgotten: over max-expires' half                    \
              */
 
+#define FLOW_DEAD_MS                                                                               \
+    120000 /* a phone that lost its connection has so long to register by another */
+
 enum flow_flag {
     FLOW_TO_GATEWAY = 1, /* on this side of us is a gateway */
     FLOW_OR_CONTACT = 2  /* when it is gone the phone may be where its Contact says */
@@ -58,6 +61,18 @@ uint64_t flow_of_connection(struct sip *s, tport_t *connection);
 
 /** flow_of_hop - the flow to a phone by UDP, "sip:192.0.2.1:5060;transport=udp"; 0 for others. */
 uint64_t flow_of_hop(struct sip *s, const char *hop);
+
+/**
+ * flow_bind - a phone registers by a flow: what was to go by an earlier flow of it goes by this one
+ * from now on (UDP), or once its connection is gone
+ * @device: its instance, or its Contact: it is the same phone.  So is who comes from the same
+ * address for the same user, where the connection is gone already.
+ */
+void flow_bind(struct sip *s, uint64_t flow, const char *aor, const char *device);
+
+/** flow_later - the connection of this thread's service that came after one that is gone; or NULL
+ */
+tport_t *flow_later(const tp_name_t *name);
 
 /** flow_target - how to send on a flow. Returns: ST_OK with tport or next_hop and agent set;
  *  ST_UNREACHABLE when it is gone. */

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "gateway/sip/client.h"
 #include "gateway/sip/finished.h"
+#include "gateway/sip/flow.h"
 #include "gateway/sip/inlet.h"
 #include "gateway/sip/large.h"
 #include "gateway/sip/size.h"
@@ -63,11 +64,24 @@ is_gone(const tport_t *transport)
            !tport_is_clear_to_send(transport);
 }
 
+/* The connection that a phone has made in place of one that is gone; or NULL. */
+static tport_t *
+later_of(tport_t *transport, const tp_name_t *name)
+{
+    if (is_gone(transport))
+        return flow_later(tport_name(transport));
+    return tport_is_stream(transport) && tport_is_primary(transport) ? flow_later(name) : NULL;
+}
+
 /* Given a connection that is gone the library would make one for each message: given the listening
  * transport, one for all that go to the same place. */
 static tport_t *
-open_of(tport_t *transport)
+open_of(tport_t *transport, const tp_name_t *name)
 {
+    tport_t *later = transport ? later_of(transport, name) : NULL;
+
+    if (later)
+        return later;
     return transport && is_gone(transport) ? tport_parent(transport) : transport;
 }
 
@@ -103,8 +117,9 @@ static tport_t *
 send_either_way(tport_t *self, msg_t *msg, const sip_t *sip, const tp_name_t *name,
                 const tagi_t *tags)
 {
-    bool was_gone = is_gone(self);
-    tport_t *sent = was_gone ? NULL : send_once(self, msg, name, tags);
+    tport_t *later = later_of(self, name);
+    bool was_gone = is_gone(self) && !later;
+    tport_t *sent = was_gone ? NULL : send_once(later ? later : self, msg, name, tags);
     tp_name_t place;
 
     if (sent || !tport_is_stream(self) || (!was_gone && msg_errno(msg) != EPIPE) ||
@@ -160,7 +175,7 @@ tport_tsend(tport_t *self, msg_t *msg, tp_name_t const *name, tag_type_t tag, ta
         if (is_any_size)
             sent = library_send()(self, msg, name, TPTAG_MTU(DATAGRAM_MAX), TAG_NEXT(ta_args(ta)));
         else
-            sent = library_send()(open_of(self), msg, name, ta_tags(ta));
+            sent = library_send()(open_of(self, name), msg, name, ta_tags(ta));
         client_after(sent);
         if (self && msg)
             large_after(self, msg, sent);

@@ -4,6 +4,7 @@
 
 #include <sofia-sip/sip_tag.h>
 
+#include "gateway/sip/flow.h"
 #include "gateway/sip/send.h"
 
 /* The hops beyond this node, in the order in which the caller would name them (section 12.1.2):
@@ -61,6 +62,8 @@ orphan_hang_up(struct sip_agent *agent, nta_outgoing_t *orq, const sip_t *ok)
         target.next_hop[0] = '\0';
     if (tport && tport_is_secondary(tport) && !tport_is_closed(tport))
         target.tport = tport;
+    else if (tport && tport_is_secondary(tport))
+        target.tport = flow_later(tport_name(tport));
     if (ack)
         sip_send_stateless(s, &target, ack);
     if (bye)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/sip/flow.h"
 #include "gateway/sip/send.h"
 
 /* What a record has besides its contacts' texts, with notes for all it may hold of other peers. */
@@ -159,6 +160,8 @@ apply_contacts(struct registration *r, struct location_contacts *l)
             k++;
         if (k < l->count && registration_is_late(r, &l->item[k]->binding))
             return refuse_late(r);
+        if (w->flow)
+            flow_bind(r->sip, w->flow, r->change.aor, w->instance[0] ? w->instance : w->uri);
         if (w->expires_s == 0 && k < l->count)
             location_contacts_drop(l, k);
         if (w->expires_s > 0 && !put(r, l, w, k)) {
