@@ -72,6 +72,23 @@ def cut_before_ringing(_nodes, number, port):
     talk_and_end(caller, callee, invite)
 
 
+def cut_before_ack(_nodes, number, port):
+    """The ACK goes by a new connection, and after another loss the BYE."""
+    caller, callee, invite = two_phones(number)
+    callee.answer(invite, 200, contact(callee), SDP)
+    answer = until(caller, "SIP/2.0 200")
+    cut(port)
+    in_dialog(caller, "ACK", answer, caller.cseq)
+    until(callee, "ACK")
+    cut(port)
+    in_dialog(caller, "BYE", answer, caller.cseq + 1)
+    callee.answer(until(callee, "BYE"), 200)
+    assert until(caller, "SIP/2.0 200").one("CSeq").endswith("BYE")
+    nothing_but(callee, within=0.2)
+    caller.close()
+    callee.close()
+
+
 def cut_and_cancelled(_nodes, number, port):
     caller, callee, invite = two_phones(number)
     callee.answer(invite, 180, contact(callee))
@@ -202,7 +219,7 @@ def large_invite_refused(_nodes):
     talk_and_end(caller, callee, invite)
 
 
-CHECKS = (cut_while_ringing, cut_before_ringing, cut_and_cancelled, cut_again_and_again)
+CHECKS = (cut_while_ringing, cut_before_ringing, cut_before_ack, cut_and_cancelled, cut_again_and_again)
 
 
 def main():
