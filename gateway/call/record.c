@@ -5,30 +5,75 @@ enum leg_flag { FLAG_STREAM = 1, FLAG_UPDATE = 2 };
 enum invite_flag { FLAG_AWAITS_ACK = 1, FLAG_FROM_CALLEE = 2 };
 enum { RECORD_FLAGS = 3, LEG_FLAGS = 3, INVITE_FLAGS = 3 };
 
+enum { TEXTS_MAX = 18 }; /* four of the call, seven of each leg */
+
+/** The texts of a record, each once; they are numbered from 1, and 0 is the empty one. */
+struct texts {
+    unsigned count;
+    struct slice text[TEXTS_MAX];
+};
+
 static void
-write_text(struct writer *w, struct slice text)
+add_text(struct texts *t, struct slice text)
 {
-    if (text.len > CALL_TEXT_BYTES_MAX && w->failed == ST_OK)
-        w->failed = ST_RANGE;
-    writer_opaque(w, text, 2);
+    for (unsigned i = 0; i < t->count; i++)
+        if (slice_equal(t->text[i], text))
+            return;
+    if (text.len > 0)
+        t->text[t->count++] = text;
 }
 
 static void
-write_leg(struct writer *w, const struct call_record_leg *leg)
+add_leg(struct texts *t, const struct call_record_leg *leg)
+{
+    add_text(t, leg->call_id);
+    add_text(t, leg->local_tag);
+    add_text(t, leg->remote_tag);
+    add_text(t, leg->target);
+    add_text(t, leg->route);
+    add_text(t, leg->next_hop);
+    add_text(t, leg->known);
+}
+
+static void
+write_texts(struct writer *w, const struct texts *t)
+{
+    writer_u8(w, (uint8_t)t->count);
+    for (unsigned i = 0; i < t->count; i++) {
+        if (t->text[i].len > CALL_TEXT_BYTES_MAX && w->failed == ST_OK)
+            w->failed = ST_RANGE;
+        writer_opaque(w, t->text[i], 2);
+    }
+}
+
+/** Its number. */
+static void
+write_text(struct writer *w, const struct texts *t, struct slice text)
+{
+    unsigned number = 0;
+
+    for (unsigned i = 0; i < t->count; i++)
+        if (slice_equal(t->text[i], text))
+            number = i + 1;
+    writer_u8(w, (uint8_t)number);
+}
+
+static void
+write_leg(struct writer *w, const struct texts *t, const struct call_record_leg *leg)
 {
     writer_u8(w, leg->side);
     writer_u8(
         w, (uint8_t)((leg->is_stream ? FLAG_STREAM : 0) | (leg->knows_update ? FLAG_UPDATE : 0)));
     writer_u32(w, leg->cseq);
     writer_u32(w, leg->peer_cseq);
-    write_text(w, leg->call_id);
-    write_text(w, leg->local_tag);
-    write_text(w, leg->remote_tag);
-    write_text(w, leg->target);
-    write_text(w, leg->route);
-    write_text(w, leg->next_hop);
-    write_text(w, leg->known);
-    writer_opaque(w, leg->sdp, 2);
+    write_text(w, t, leg->call_id);
+    write_text(w, t, leg->local_tag);
+    write_text(w, t, leg->remote_tag);
+    write_text(w, t, leg->target);
+    write_text(w, t, leg->route);
+    write_text(w, t, leg->next_hop);
+    write_text(w, t, leg->known);
+    writer_opaque(w, leg->sdp, 4);
 }
 
 static void
@@ -48,8 +93,15 @@ write_invites(struct writer *w, const struct call_record *record)
 void
 call_record_write(struct writer *w, const struct call_record *record)
 {
+    struct texts texts = {.count = 0};
     unsigned flags = 0;
 
+    add_text(&texts, record->token);
+    add_text(&texts, record->from_uri);
+    add_text(&texts, record->to_uri);
+    add_text(&texts, record->far_overlay);
+    add_leg(&texts, &record->leg[CALL_CALLER]);
+    add_leg(&texts, &record->leg[CALL_CALLEE]);
     flags |= record->is_inward ? FLAG_INWARD : 0;
     flags |= record->refresher == CALL_CALLEE ? FLAG_CALLEE_REFRESHES : 0;
     writer_u8(w, CALL_RECORD_VERSION);
@@ -57,31 +109,47 @@ call_record_write(struct writer *w, const struct call_record *record)
     writer_u32(w, record->session_s);
     writer_u32(w, record->lifetime_s);
     writer_u64(w, record->since_wall_ms);
-    write_text(w, record->token);
-    write_text(w, record->from_uri);
-    write_text(w, record->to_uri);
-    write_text(w, record->far_overlay);
+    write_texts(w, &texts);
+    write_text(w, &texts, record->token);
+    write_text(w, &texts, record->from_uri);
+    write_text(w, &texts, record->to_uri);
+    write_text(w, &texts, record->far_overlay);
     write_invites(w, record);
-    write_leg(w, &record->leg[CALL_CALLER]);
-    write_leg(w, &record->leg[CALL_CALLEE]);
+    write_leg(w, &texts, &record->leg[CALL_CALLER]);
+    write_leg(w, &texts, &record->leg[CALL_CALLEE]);
 }
 
 /** Texts go into header fields: nothing in them may end one. */
-static struct slice
-read_text(struct reader *r, bool is_needed)
+static void
+read_texts(struct reader *r, struct texts *ret)
 {
-    struct slice text = reader_opaque(r, 2);
-
-    if (text.len > CALL_TEXT_BYTES_MAX || (is_needed && text.len == 0))
+    ret->count = reader_u8(r);
+    if (ret->count > TEXTS_MAX)
         reader_fail(r);
-    for (size_t i = 0; i < text.len; i++)
-        if (text.data[i] < 0x20 || text.data[i] == 0x7f)
+    for (unsigned i = 0; i < ret->count && !r->failed; i++) {
+        struct slice text = reader_opaque(r, 2);
+
+        if (text.len == 0 || text.len > CALL_TEXT_BYTES_MAX)
             reader_fail(r);
-    return text;
+        for (size_t n = 0; n < text.len; n++)
+            if (text.data[n] < 0x20 || text.data[n] == 0x7f)
+                reader_fail(r);
+        ret->text[i] = text;
+    }
+}
+
+static struct slice
+read_text(struct reader *r, const struct texts *t, bool is_needed)
+{
+    unsigned number = reader_u8(r);
+
+    if (number > t->count || (is_needed && number == 0))
+        reader_fail(r);
+    return r->failed || number == 0 ? slice_of(NULL, 0) : t->text[number - 1];
 }
 
 static void
-read_leg(struct reader *r, struct call_record_leg *leg)
+read_leg(struct reader *r, const struct texts *t, struct call_record_leg *leg)
 {
     unsigned flags;
 
@@ -93,14 +161,14 @@ read_leg(struct reader *r, struct call_record_leg *leg)
     leg->knows_update = flags & FLAG_UPDATE;
     leg->cseq = reader_u32(r);
     leg->peer_cseq = reader_u32(r);
-    leg->call_id = read_text(r, true);
-    leg->local_tag = read_text(r, true);
-    leg->remote_tag = read_text(r, false); /* RFC 2543 had none */
-    leg->target = read_text(r, true);
-    leg->route = read_text(r, false);
-    leg->next_hop = read_text(r, false);
-    leg->known = read_text(r, false);
-    leg->sdp = reader_opaque(r, 2);
+    leg->call_id = read_text(r, t, true);
+    leg->local_tag = read_text(r, t, true);
+    leg->remote_tag = read_text(r, t, false); /* RFC 2543 had none */
+    leg->target = read_text(r, t, true);
+    leg->route = read_text(r, t, false);
+    leg->next_hop = read_text(r, t, false);
+    leg->known = read_text(r, t, false);
+    leg->sdp = reader_opaque(r, 4);
 }
 
 static void
@@ -125,6 +193,7 @@ enum status
 call_record_read(struct slice in, struct call_record *ret)
 {
     struct call_record record = {.is_inward = false};
+    struct texts texts = {.count = 0};
     struct reader r;
     unsigned flags;
 
@@ -141,13 +210,14 @@ call_record_read(struct slice in, struct call_record *ret)
     record.session_s = reader_u32(&r);
     record.lifetime_s = reader_u32(&r);
     record.since_wall_ms = reader_u64(&r);
-    record.token = read_text(&r, true);
-    record.from_uri = read_text(&r, true);
-    record.to_uri = read_text(&r, true);
-    record.far_overlay = read_text(&r, false);
+    read_texts(&r, &texts);
+    record.token = read_text(&r, &texts, true);
+    record.from_uri = read_text(&r, &texts, true);
+    record.to_uri = read_text(&r, &texts, true);
+    record.far_overlay = read_text(&r, &texts, false);
     read_invites(&r, &record);
-    read_leg(&r, &record.leg[CALL_CALLER]);
-    read_leg(&r, &record.leg[CALL_CALLEE]);
+    read_leg(&r, &texts, &record.leg[CALL_CALLER]);
+    read_leg(&r, &texts, &record.leg[CALL_CALLEE]);
     if (!reader_is_done(&r))
         return ST_MALFORMED;
     *ret = record;

@@ -5,9 +5,10 @@
  * both ends: names and tags of both dialogs, sequence numbers, where each end is reached, what it
  * said last of its media, and how long the session lasts without a refresh.
  *
- *     version, flags, the call, its INVITEs, the caller's leg, the callee's leg
+ *     version, flags, times, texts, the call, its INVITEs, the caller's leg, the callee's leg
  *
- * byte by byte in docs/protocol.md.  A leg's @sdp is what that end sent: the other end is offered
+ * byte by byte in docs/protocol.md.  A text (a URI, a route set, a name) stands there once, however
+ * often the call has it.  A leg's @sdp is what that end sent: the other end is offered
  * it again where it can only be told by an INVITE where its requests have to go from now on.
  *
  * Source: the design's "Calls survive"; RFC 3261 section 12.
@@ -19,9 +20,9 @@
 #include "base/bytes.h"
 #include "gateway/call/call.h"
 
-#define CALL_RECORD_VERSION   2
-#define CALL_RECORD_BYTES_MAX 32000 /* of a whole record */
-#define CALL_TEXT_BYTES_MAX   8192  /* of each text but @sdp: a route set is as long as that */
+#define CALL_RECORD_VERSION   3
+#define CALL_RECORD_BYTES_MAX 128000 /* of a whole record: DIALOGS_WHOLE_MAX */
+#define CALL_TEXT_BYTES_MAX   8192   /* of each text but @sdp: a route set is as long as that */
 
 enum call_side { CALL_SIDE_PHONES, CALL_SIDE_PEERS, CALL_SIDE_GATEWAYS };
 

@@ -28,6 +28,8 @@ owner_free(struct replica *r, size_t index)
         kept_free(at.value);
     }
     map_free(o->copies);
+    parts_drop(&o->told);
+    parts_drop(&o->offers);
     free(o);
     r->owner[index] = r->owner[--r->owner_count];
 }
@@ -121,14 +123,23 @@ copy_remove(struct replica *r, struct owner *o, struct kept *c)
     kept_free(c);
 }
 
+/* For a copy of so many bytes in place of @c, or besides the others. */
+static bool
+has_room(const struct replica *r, const struct kept *c, size_t bytes)
+{
+    size_t was_bytes = c ? c->record.len + c->token_len : 0;
+
+    return (c || r->copies < r->conf.calls_max) &&
+           r->copy_bytes - was_bytes + bytes <= r->conf.bytes_max;
+}
+
 static enum status
 copy_put(struct replica *r, struct owner *o, const struct dialogs_entry *e, uint64_t stream)
 {
     struct kept *c = copy_find(o, e->token);
     size_t was_bytes = c ? c->record.len : 0;
 
-    if ((!c && r->copies >= r->conf.calls_max) ||
-        r->copy_bytes - was_bytes + e->record.len + e->token.len > r->conf.bytes_max)
+    if (!has_room(r, c, e->record.len + e->token.len))
         return ST_LIMIT;
     if (c) {
         if (!kept_set_record(c, e->record))
@@ -148,6 +159,7 @@ copy_put(struct replica *r, struct owner *o, const struct dialogs_entry *e, uint
     c->change = o->number;
     o->fresh += stream == o->stream;
     c->is_offered = false;
+    c->offered = 0;
     return ST_OK;
 }
 
@@ -346,6 +358,7 @@ begin_stream(struct owner *o, uint64_t stream)
     o->fresh = 0;
     o->is_broken = false;
     o->has_adopted = false;
+    parts_drop(&o->told);
 }
 
 /*
@@ -405,6 +418,27 @@ apply_all(struct replica *r, struct owner *o, const struct dialogs_req *req)
     own_tell_released(r);
     drop_stale(r, o);
     return failed;
+}
+
+/* The call is as it was until its last part is here. */
+static enum status
+apply_part(struct replica *r, struct owner *o, const struct dialogs_req *req)
+{
+    struct dialogs_entry e;
+    bool is_whole = false;
+    enum status st = parts_take(&o->told, req, &e, &is_whole);
+
+    o->is_broken = st == ST_STATE;
+    if (st == ST_OK && !has_room(r, copy_find(o, e.token), req->part_whole + e.token.len))
+        st = ST_LIMIT;
+    if (st == ST_OK && is_whole) {
+        st = apply(r, o, &e, (req->flags & DIALOGS_MOVE) != 0);
+        own_tell_released(r);
+        drop_stale(r, o);
+    }
+    if (st != ST_OK || is_whole)
+        parts_drop(&o->told);
+    return st == ST_STATE ? ST_OK : st;
 }
 
 static enum status
@@ -468,12 +502,18 @@ copies_on_request(struct replica *r, const struct id *owner, const struct dialog
     if (req->number > o->number) {
         o->number = req->number;
         o->total = req->total;
-        st = apply_all(r, o, req);
+        if (req->flags & DIALOGS_PART) {
+            st = apply_part(r, o, req);
+        } else {
+            parts_drop(&o->told); /* it was not sent to its end */
+            st = apply_all(r, o, req);
+        }
         if (req->flags & DIALOGS_MOVE) {
             enum status adopted = take_over(r, o);
             st = st == ST_OK ? adopted : st; /* what could not be held is sent again */
         }
     }
+    ret->wants_all = o->is_broken;
     ret->held = o->has_adopted ? req->total : (uint32_t)o->fresh;
     return st;
 }

@@ -63,6 +63,8 @@ end_request(struct replica *r, struct heir *h, bool is_acknowledged)
         h->held = h->sent;
     else
         h->sent = h->held;
+    h->held_part = is_acknowledged ? h->sent_part : 0; /* in order, or from the start */
+    h->sent_part = 0;
 }
 
 /* It holds nothing of ours, as far as we know. */
@@ -79,6 +81,7 @@ begin_anew(struct replica *r, struct heir *h)
         list_entry(at, struct kept, at)->moved_to &= ~bit;
     }
     h->held = h->sent = r->log.next;
+    h->held_part = h->sent_part = 0;
     h->stream = 0;
     h->number = 0;
     h->is_begun = false;
@@ -197,24 +200,48 @@ fits(const struct replica *r, const struct kept *c, size_t count)
             r->entries.len + dialogs_entry_bytes(kept_token(c), c->record) <= r->conf.batch_bytes);
 }
 
-/* The oldest changes that it does not hold. */
-static uint16_t
-write_changes(struct replica *r, struct heir *h)
+/* All of it is in the request. */
+static void
+note_sent(const struct replica *r, struct heir *h, struct kept *c)
 {
-    size_t count = 0;
+    c->under_way |= heir_bit(r, h);
+    c->moved_to |= r->mode != REPLICA_ACTIVE ? heir_bit(r, h) : 0;
+    h->sent = c->at.next;
+}
 
-    for (h->sent = h->held; h->sent != &r->log; h->sent = h->sent->next) {
+/* The next part of a long record has a request of its own. */
+static void
+write_part(struct replica *r, struct heir *h, struct kept *c, struct dialogs_req *req)
+{
+    size_t until = parts_write(r, c, &c->at == h->held ? h->held_part : 0, req);
+
+    if (until == c->record.len)
+        note_sent(r, h, c);
+    else
+        h->sent_part = until;
+}
+
+/* The oldest changes that it does not hold. */
+static void
+write_changes(struct replica *r, struct heir *h, struct dialogs_req *req)
+{
+    h->sent = h->held;
+    while (h->sent != &r->log) {
         struct kept *c = list_entry(h->sent, struct kept, at);
-        if (is_skipped(r, h, c))
+        if (is_skipped(r, h, c)) {
+            h->sent = h->sent->next;
             continue;
-        if (!fits(r, c, count))
+        }
+        if (kept_needs_parts(c) && req->count == 0) {
+            write_part(r, h, c, req);
+            break;
+        }
+        if (kept_needs_parts(c) || !fits(r, c, req->count))
             break;
         dialogs_entry_write(&r->entries, kept_token(c), c->record);
-        c->under_way |= heir_bit(r, h);
-        c->moved_to |= r->mode != REPLICA_ACTIVE ? heir_bit(r, h) : 0;
-        count++;
+        note_sent(r, h, c);
+        req->count++;
     }
-    return (uint16_t)count;
 }
 
 /* It is full: only what is over makes room there, so that comes first, whatever its turn. */
@@ -246,12 +273,16 @@ send(struct replica *r, struct heir *h)
     if (h->stream == 0)
         h->stream = replica_stream(r);
     writer_reset(&r->entries);
-    req.count = takes_graves ? write_graves(r, h) : write_changes(r, h);
+    h->sent_part = 0;
+    if (takes_graves)
+        req.count = write_graves(r, h);
+    else
+        write_changes(r, h, &req);
     req.stream = h->stream;
     req.number = ++h->number;
     req.entries = writer_slice(&r->entries);
-    req.flags = (uint8_t)((h->is_begun ? 0 : DIALOGS_FIRST) |
-                          (r->mode == REPLICA_ACTIVE || h->is_parting ? 0 : DIALOGS_MOVE));
+    req.flags |= (uint8_t)((h->is_begun ? 0 : DIALOGS_FIRST) |
+                           (r->mode == REPLICA_ACTIVE || h->is_parting ? 0 : DIALOGS_MOVE));
     h->sent_ms = r->now.mono_ms;
     h->next_ms = r->now.mono_ms + r->conf.flush_ms;
     h->sent_flags = req.flags;

@@ -4,6 +4,7 @@
  *     replica.c   birth, what comes in, deadlines, what may be looked at
  *     own.c       this node's calls: the log, tombstones, ghosts
  *     heirs.c     who gets them, what was sent to whom
+ *     parts.c     records that are longer than a request
  *     copies.c    other nodes' calls: what is held, and when it is adopted
  *     offers.c    copies that nobody came for
  *
@@ -44,6 +45,7 @@ struct kept {
     enum kept_state state;
     bool is_released;   /* GONE: another node's; else it is over */
     bool is_offered;    /* a copy: in the offer that is under way */
+    size_t offered;     /* a copy: so much of its record was taken by who it is offered to */
     uint64_t change;    /* an own call: when it last changed; a copy: the request that brought it */
     uint64_t until_ms;  /* GONE */
     uint32_t held_by;   /* heirs that acknowledged it, be it an older version */
@@ -54,6 +56,15 @@ struct kept {
     struct slice record;
     uint8_t token_len;
     uint8_t token[DIALOGS_TOKEN_MAX];
+};
+
+/** A record that comes in parts, until it is whole. */
+struct parts {
+    uint8_t token_len;
+    uint8_t token[DIALOGS_TOKEN_MAX];
+    uint8_t *bytes; /* NULL: none is on its way */
+    size_t len;     /* that are here */
+    size_t whole;
 };
 
 /** Somebody who holds copies of our calls, or did. */
@@ -70,6 +81,8 @@ struct heir {
     uint32_t number;
     struct list_node *held; /* the first entry it does not hold; the log's head: it holds all */
     struct list_node *sent; /* the first entry not in the request under way */
+    size_t held_part;       /* bytes that it has of the record of @held */
+    size_t sent_part;       /* bytes of the record of @sent, with the request under way */
     uint32_t token;         /* of that request; 0: none */
     uint8_t sent_flags;
     bool sent_all; /* with it the heir has the whole log */
@@ -97,6 +110,8 @@ struct owner {
     struct map *copies; /* token -> struct kept */
     size_t fresh;       /* copies of the present stream */
     uint32_t total;     /* calls it has, as it says */
+    struct parts told;  /* of a record of this stream */
+    struct parts offers;
     uint64_t heard_ms;
     bool is_away; /* not in the active set */
     uint64_t away_ms;
@@ -151,6 +166,7 @@ struct replica {
         uint32_t token; /* 0: none is under way */
         uint32_t owner; /* its serial */
         uint64_t sent_ms;
+        size_t part; /* bytes, with this request, of the record that is offered in parts; or 0 */
     } offer;
 
     struct replica_call tell[REPLICA_TELL_MAX];
@@ -225,6 +241,25 @@ bool heirs_on_answer(struct replica *r, uint32_t token, enum status st,
 /** heir_needs_graves - is its place in the log still of interest? */
 bool heir_needs_graves(const struct replica *r, const struct heir *h);
 uint64_t heirs_deadline_ms(const struct replica *r);
+
+/* ---- parts.c ---- */
+static inline bool
+kept_needs_parts(const struct kept *c)
+{
+    return c->record.len > DIALOGS_RECORD_MAX;
+}
+/** parts_write - what fits of @c's record from @at on becomes all of @req's entries. Returns: where
+ *  the next part begins. */
+size_t parts_write(struct replica *r, const struct kept *c, size_t at, struct dialogs_req *req);
+/**
+ * parts_take - the part that @req brings
+ * @ret_entry: what is here of the call by now; borrowed from @p
+ * Returns: ST_OK; ST_STATE for one that does not follow the last; ST_MALFORMED, ST_NOMEM.  With
+ * any of these nothing is left of the record.
+ */
+NODISCARD enum status parts_take(struct parts *p, const struct dialogs_req *req,
+                                 struct dialogs_entry *ret_entry, bool *ret_is_whole);
+void parts_drop(struct parts *p);
 
 /* ---- copies.c ---- */
 struct owner *owner_find(const struct replica *r, const struct id *node);

@@ -39,14 +39,52 @@ due_ms(const struct replica *r, const struct owner *o)
     return owner_due_ms(r, o);
 }
 
-static void
-write_entries(struct replica *r, struct owner *o, struct dialogs_req *req)
+/* Of whose record the successor has taken a part. */
+static struct kept *
+find_begun(const struct owner *o)
 {
     struct map_cursor at = {0};
 
+    while (map_next(o->copies, &at)) {
+        struct kept *c = at.value;
+        if (c->offered > 0)
+            return c;
+    }
+    return NULL;
+}
+
+/* A record that is too long for one request comes by its parts. */
+static void
+write_part(struct replica *r, struct kept *c, struct dialogs_req *req)
+{
+    size_t until = parts_write(r, c, c->offered, req);
+
+    c->is_offered = true;
+    c->offered = 0;
+    r->offer.part = until < c->record.len ? until : 0;
+}
+
+static void
+write_entries(struct replica *r, struct owner *o, struct dialogs_req *req)
+{
+    struct kept *begun = r->offer.part > 0 ? find_begun(o) : NULL;
+    struct map_cursor at = {0};
+
+    r->offer.part = 0;
     writer_reset(&r->entries);
+    if (begun) {
+        write_part(r, begun, req);
+        req->entries = writer_slice(&r->entries);
+        return;
+    }
     while (req->count < DIALOGS_ENTRIES_MAX && map_next(o->copies, &at)) {
         struct kept *c = at.value;
+        if (kept_needs_parts(c) && req->count == 0) {
+            write_part(r, c, req);
+            break;
+        }
+        if (kept_needs_parts(c))
+            continue;
         if (req->count > 0 &&
             r->entries.len + dialogs_entry_bytes(kept_token(c), c->record) > r->conf.batch_bytes)
             break;
@@ -73,9 +111,12 @@ end(struct replica *r, bool is_taken)
         if (!c->is_offered)
             continue;
         c->is_offered = false;
-        if (is_taken)
+        c->offered = is_taken ? r->offer.part : 0;
+        if (is_taken && c->offered == 0)
             copy_remove(r, o, c);
     }
+    if (!is_taken)
+        r->offer.part = 0;
     if (o && !is_taken)
         o->retry_ms = r->now.mono_ms + r->conf.handover_ms;
 }
@@ -153,6 +194,36 @@ is_known(const struct replica *r, struct slice token)
     return false;
 }
 
+static enum status
+take(struct replica *r, const struct id *from, const struct dialogs_entry *e)
+{
+    struct kept *c;
+    enum status st;
+
+    if (e->record.len == 0 || is_known(r, e->token))
+        return ST_OK;
+    c = kept_new(e->token, e->record);
+    st = c ? own_adopt(r, c, from, false) : ST_NOMEM;
+    if (st != ST_OK && st != ST_EXISTS)
+        kept_free(c);
+    return st;
+}
+
+static enum status
+take_part(struct replica *r, const struct id *from, const struct dialogs_req *req)
+{
+    struct owner *o = owner_make(r, from);
+    struct dialogs_entry e;
+    bool is_whole = false;
+    enum status st = o ? parts_take(&o->offers, req, &e, &is_whole) : ST_LIMIT;
+
+    if (st == ST_OK && is_whole)
+        st = take(r, from, &e);
+    if (o && is_whole)
+        parts_drop(&o->offers);
+    return st;
+}
+
 enum status
 offers_on_request(struct replica *r, const struct id *from, const struct dialogs_req *req)
 {
@@ -162,15 +233,11 @@ offers_on_request(struct replica *r, const struct id *from, const struct dialogs
 
     if (r->mode != REPLICA_ACTIVE)
         return ST_STATE;
+    if (req->flags & DIALOGS_PART)
+        failed = take_part(r, from, req);
     reader_init(&entries, req->entries);
-    while (failed == ST_OK && dialogs_entry_read(&entries, &e)) {
-        if (e.record.len == 0 || is_known(r, e.token))
-            continue;
-        struct kept *c = kept_new(e.token, e.record);
-        failed = c ? own_adopt(r, c, from, false) : ST_NOMEM;
-        if (failed != ST_OK)
-            kept_free(c);
-    }
+    while (!(req->flags & DIALOGS_PART) && failed == ST_OK && dialogs_entry_read(&entries, &e))
+        failed = take(r, from, &e);
     own_tell_adopted(r, from);
     return failed;
 }

@@ -62,10 +62,14 @@ cut(struct replica *r, struct kept *c)
 {
     for (size_t i = 0; i < r->heir_count; i++) {
         struct heir *h = &r->heir[i];
-        if (h->held == &c->at)
+        if (h->held == &c->at) {
             h->held = c->at.next;
-        if (h->sent == &c->at)
+            h->held_part = 0;
+        }
+        if (h->sent == &c->at) {
             h->sent = c->at.next;
+            h->sent_part = 0;
+        }
     }
     list_remove(&c->at);
 }
@@ -200,7 +204,7 @@ own_told(struct replica *r, const struct replica_call *call)
     struct kept *c;
 
     if (call->token.len == 0 || call->token.len > DIALOGS_TOKEN_MAX ||
-        call->record.len > DIALOGS_RECORD_MAX) {
+        call->record.len > DIALOGS_WHOLE_MAX) {
         replica_log(r, LOG_LEVEL_WARN, "a call is too large to have copies: %zu bytes",
                     call->record.len);
         return;

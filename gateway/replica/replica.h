@@ -14,7 +14,9 @@
  * number, and each heir a place in the list: all before it is held there.  A call that is over
  * stays in the list as a tombstone until no heir's place is before it.  One DIALOGS request is
  * under way to an heir at a time, with the oldest changes that fit; the next follows flush_ms after
- * it, or at once where more had to wait than fitted.  Without changes an empty one goes every
+ * it, or at once where more had to wait than fitted.  A record that is longer than a request goes
+ * in parts, each in a request of its own, one after the other; it is held with the last of them,
+ * and begins anew where one was not acknowledged.  Without changes an empty one goes every
  * keepalive_ms while there are calls.  A new heir begins at the start, and so gets all.  An heir
  * that lost its copies (it started anew) says so in its answer and begins there again.  An heir
  * that is none for a while keeps its place.
@@ -74,7 +76,8 @@ struct replica_conf {
     uint32_t leave_ms;     /* 3000: most that a leave waits until all calls are moved */
     size_t calls_max;      /* own ones; and, separately, copies of all owners together */
     size_t bytes_max;      /* of all copies together; default 256 MiB */
-    size_t batch_bytes;    /* 48000, at least 32066: most that one DIALOGS carries */
+    size_t batch_bytes;    /* 48000, at least 32066: most that one DIALOGS carries; longer
+                              records go in parts */
 };
 void replica_conf_defaults(struct replica_conf *conf);
 

@@ -80,10 +80,10 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
             NTATAG_TIMER_C(TIMER_C_NEVER_MS),
             /* timer N3 (large.h); timers I and K are our own (finished.h, client.h) */
             TAG_IF(agent->side == SIP_PHONES, NTATAG_SIP_T4(LARGE_CONNECT_MS)),
-            /* a response whose Contact or Record-Route is malformed is judged by us: the library
-               would discard it, and its sender would wait for ever */
-            NTATAG_BAD_RESP_MASK(sip_mask_response),
-            NTATAG_MAXSIZE(size_limit(agent->side != SIP_PHONES)), TAG_END());
+            /* what could be read of a response is judged by us (inlet.h): the library would discard
+               it for one bad header field, and its sender would wait for ever */
+            NTATAG_BAD_RESP_MASK(0), NTATAG_MAXSIZE(size_limit(agent->side != SIP_PHONES)),
+            TAG_END());
         if (!agent->nta)
             return why_set(why, ST_NOMEM, "sip: cannot make an agent");
         snprintf(agent->uri, sizeof(agent->uri), "sip:%s:%s;transport=%s", a->host, a->port,

@@ -39,11 +39,11 @@
 #define B2BUA_SILENCE_MS  1000 /* it is not there, whatever the ring says */
 #define B2BUA_LOOKUPS_MAX 5    /* contacts that are users of this domain again */
 
-#define B2BUA_COPY_MS       20   /* changed calls are told to the overlay thread so often */
-#define B2BUA_COPIES_MAX    256  /* in one message */
-#define B2BUA_TOO_LARGE_MS  1000 /* a call too large to be copied is logged so often */
-#define B2BUA_SDP_BYTES_MAX 12000
-#define B2BUA_CSEQ_STEP     256 /* a copy is old by fewer requests than that */
+#define B2BUA_COPY_MS      20         /* changed calls are told to the overlay thread so often */
+#define B2BUA_COPIES_MAX   256        /* in one message */
+#define B2BUA_COPIES_BYTES (1u << 20) /* and no more after so many bytes */
+#define B2BUA_TOO_LARGE_MS 1000       /* a call too large to be copied is logged so often */
+#define B2BUA_CSEQ_STEP    256        /* a copy is old by fewer requests than that */
 
 struct b2bua_call;
 

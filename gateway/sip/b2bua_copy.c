@@ -24,7 +24,7 @@ learn_sdp(struct b2bua_end *end, const sip_payload_t *body)
     if (end->sdp && end->sdp_len == body->pl_len &&
         memcmp(end->sdp, body->pl_data, body->pl_len) == 0)
         return;
-    copy = body->pl_len <= B2BUA_SDP_BYTES_MAX ? malloc(body->pl_len) : NULL;
+    copy = malloc(body->pl_len);
     if (copy)
         memcpy(copy, body->pl_data, body->pl_len);
     free(end->sdp); /* an old one would be worse than none */
@@ -228,8 +228,9 @@ note_size(struct b2bua_call *c, bool is_too_large)
     tell_size(c);
 }
 
-/** A call's record behind those of the others; one that is too long stays uncopied. */
-static void
+/** A call's record behind those of the others; one that is too long stays uncopied.
+ *  Returns: false without memory. */
+static bool
 add_call(struct bridge_message *m, struct writer *all, struct writer *one, struct b2bua_call *c)
 {
     struct bridge_record *r = &m->record[m->count];
@@ -240,17 +241,20 @@ add_call(struct bridge_message *m, struct writer *all, struct writer *one, struc
     b2bua_record(c, ways, &record);
     writer_reset(one);
     call_record_write(one, &record);
-    note_size(c, one->failed != ST_OK && one->failed != ST_NOMEM);
+    if (one->failed == ST_NOMEM)
+        return false;
+    note_size(c, one->failed != ST_OK);
     if (one->failed)
-        return;
+        return true;
     writer_bytes(all, writer_slice(one));
     if (all->failed)
-        return;
+        return false;
     memcpy(r->token, c->our_tag, sizeof(c->our_tag));
     r->record_at = at;
     r->record_len = all->len - at;
     c->is_copied = true;
     m->count++;
+    return true;
 }
 
 static void
@@ -265,15 +269,20 @@ add_over(struct b2bua *b, struct bridge_message *m)
 static void
 add_changed(struct b2bua *b, struct bridge_message *m, struct writer *all)
 {
+    bool has_memory = true;
     struct writer one;
 
     writer_init(&one, CALL_RECORD_BYTES_MAX);
-    while (!list_is_empty(&b->changed) && m->count < B2BUA_COPIES_MAX && !all->failed) {
+    while (has_memory && !list_is_empty(&b->changed) && m->count < B2BUA_COPIES_MAX &&
+           all->len < B2BUA_COPIES_BYTES) {
         struct b2bua_call *c = list_entry(b->changed.next, struct b2bua_call, changed_link);
 
         list_remove(&c->changed_link);
-        if (call_state(c->core) == CALL_CONFIRMED && b2bua_dialog_at(c, call_winner(c->core)))
-            add_call(m, all, &one, c);
+        if (call_state(c->core) != CALL_CONFIRMED || !b2bua_dialog_at(c, call_winner(c->core)))
+            continue;
+        has_memory = add_call(m, all, &one, c);
+        if (!has_memory)
+            list_append(&b->changed, &c->changed_link); /* the next time, then */
     }
     writer_done(&one);
 }
@@ -291,7 +300,7 @@ on_copy_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     b->is_copy_armed = false;
     if (m) {
         m->count = 0;
-        writer_init(&all, (size_t)B2BUA_COPIES_MAX * CALL_RECORD_BYTES_MAX);
+        writer_init(&all, B2BUA_COPIES_BYTES + CALL_RECORD_BYTES_MAX);
         add_over(b, m);
         add_changed(b, m, &all);
         m->bytes = all.data; /* the message's from now on */

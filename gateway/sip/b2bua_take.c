@@ -68,8 +68,7 @@ static void
 end_of_leg(const struct call_record_leg *leg, struct b2bua_end *end)
 {
     end->knows_update = leg->knows_update;
-    end->sdp =
-        leg->sdp.len > 0 && leg->sdp.len <= B2BUA_SDP_BYTES_MAX ? malloc(leg->sdp.len) : NULL;
+    end->sdp = leg->sdp.len > 0 ? malloc(leg->sdp.len) : NULL;
     if (!end->sdp)
         return;
     memcpy(end->sdp, leg->sdp.data, leg->sdp.len);

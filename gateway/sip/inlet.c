@@ -292,14 +292,17 @@ look_at(tport_t *transport, msg_t *msg)
         return true;
     inlet.is_framed =
         (sip->sip_flags & (MSG_FLG_ERROR | MSG_FLG_TOOLARGE)) == 0 && !has_bad_length(sip);
-    if (!inlet.is_framed || has_repeated(msg) || first_line_is_unreadable(sip))
+    if (!inlet.is_framed || first_line_is_unreadable(sip))
         sip->sip_flags |= MSG_FLG_ERROR; /* the library then answers 400 */
     if (!sip->sip_request) {
         inlet_drop_unreadable(msg, sip);
         if (strcasecmp(tport_name(transport)->tpn_proto, "tls") != 0 && size_is_response_huge(msg))
             return false;
-        return (sip->sip_flags & MSG_FLG_ERROR) == 0 && !client_on_response(sip);
+        return (sip->sip_flags & MSG_FLG_ERROR) == 0 && !has_repeated(msg) &&
+               !client_on_response(sip);
     }
+    if (has_repeated(msg))
+        sip->sip_flags |= MSG_FLG_ERROR;
     via = sip->sip_via;
     if (tport_is_stream(transport) && inlet.is_framed && is_bad_on_connection(transport, sip))
         return false;

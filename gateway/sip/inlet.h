@@ -15,8 +15,10 @@
  *  - a malformed request does not end the connection that it came by, which may carry the calls of
  * many, as long as the message ended where it said: it is answered with 400.  Without a Via to
  * answer by it ends a phone's connection, and is discarded between nodes.
- *  - a header field that may stand once and stands twice makes a request bad (400), and a response
- * is discarded: the library asserts that it never writes such a message.
+ *  - a header field that may stand once and stands twice makes a request bad (400), for the library
+ *    asserts that it never writes such a message; of a response, which nobody can refuse, the first
+ *    counts and the others are dropped, as is what cannot be read.  A response that has no readable
+ *    Content-Length, or two, is discarded (RFC 3261 section 18.3).
  *  - a connection whose messages cannot be told apart any longer is not read again by the library,
  * which leaves it open unless it has answered 400 or 413: whoever watches (inlet_watch()) ends it.
  *  - a branch shorter than the library's comparison reads is kept from it; the dispatcher refuses

@@ -136,13 +136,15 @@ struct handover_req {
 
 /** DIALOGS: calls of a gateway, copied to or moved to another node (gateway/replica/replica.h). */
 #define DIALOGS_TOKEN_MAX   63
-#define DIALOGS_RECORD_MAX  32000
+#define DIALOGS_RECORD_MAX  32000  /* of a record that is in one request with its token */
+#define DIALOGS_WHOLE_MAX   128000 /* of one that comes in parts, each in a request of its own */
 #define DIALOGS_ENTRIES_MAX 2048
 
 enum dialogs_flag {
     DIALOGS_FIRST = 1, /* the first of its stream: what was held of the sender is out of date */
     DIALOGS_MOVE = 2,  /* all that is held of the sender, and these, are the receiver's now */
-    DIALOGS_OFFER = 4, /* alone, outside any stream: copies of a gateway that is gone */
+    DIALOGS_OFFER = 4, /* outside any stream: copies of a gateway that is gone */
+    DIALOGS_PART = 8,  /* with the others: the one entry is a part of its record */
 };
 struct dialogs_req {
     uint64_t stream; /* random, not zero */
@@ -150,6 +152,8 @@ struct dialogs_req {
     uint8_t flags;
     uint32_t total;           /* calls that the sender has */
     struct slice certificate; /* the sender's global one, DER; empty where it was shown before */
+    uint32_t part_at;         /* with PART: where in its record it belongs */
+    uint32_t part_whole;      /* with PART: bytes of that record */
     uint16_t count;
     struct slice entries; /* count times what dialogs_entry_read() reads */
 };
@@ -162,7 +166,8 @@ struct dialogs_ans {
     uint8_t wants_all; /* 1: I do not know this stream, begin a new one */
     uint32_t held;     /* calls of the sender that are held now */
 };
-/** dialogs_req_read - every entry is checked, and as many as count says; they stay in @in. */
+/** dialogs_req_read - every entry is checked, and as many as count says, and that a part lies in
+ * its record; they stay in @in. */
 NODISCARD enum status dialogs_req_read(struct slice in, struct dialogs_req *ret);
 void dialogs_req_write(struct writer *w, const struct dialogs_req *b);
 /** dialogs_entry_read - the next of entries; false at the end, or (r->failed) at one that is none.

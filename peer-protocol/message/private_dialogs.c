@@ -49,14 +49,23 @@ dialogs_entry_bytes(struct slice token, struct slice record)
 static bool
 is_flags(uint8_t flags)
 {
+    flags &= (uint8_t)~DIALOGS_PART;
     return flags == DIALOGS_OFFER || (flags & ~(DIALOGS_FIRST | DIALOGS_MOVE)) == 0;
+}
+
+/** @first: the first entry, if there is one */
+static bool
+is_part(const struct dialogs_req *b, const struct dialogs_entry *first)
+{
+    return b->count == 1 && first->record.len > 0 && b->part_whole <= DIALOGS_WHOLE_MAX &&
+           b->part_at <= b->part_whole && first->record.len <= b->part_whole - b->part_at;
 }
 
 enum status
 dialogs_req_read(struct slice in, struct dialogs_req *ret)
 {
     struct dialogs_req b = {0};
-    struct dialogs_entry entry;
+    struct dialogs_entry entry, first = {.record = {NULL, 0}};
     struct reader r, entries;
     size_t count = 0;
 
@@ -66,13 +75,19 @@ dialogs_req_read(struct slice in, struct dialogs_req *ret)
     b.flags = reader_u8(&r);
     b.total = reader_u32(&r);
     b.certificate = reader_opaque(&r, 2);
+    if (b.flags & DIALOGS_PART) {
+        b.part_at = reader_u32(&r);
+        b.part_whole = reader_u32(&r);
+    }
     b.count = reader_u16(&r);
     b.entries = reader_bytes(&r, reader_left(&r));
     reader_init(&entries, b.entries);
     while (count <= DIALOGS_ENTRIES_MAX && dialogs_entry_read(&entries, &entry))
-        count++;
+        if (count++ == 0)
+            first = entry;
     if (r.failed || b.stream == 0 || !is_flags(b.flags) || entries.failed ||
-        count > DIALOGS_ENTRIES_MAX || count != b.count)
+        count > DIALOGS_ENTRIES_MAX || count != b.count ||
+        ((b.flags & DIALOGS_PART) && !is_part(&b, &first)))
         return ST_MALFORMED;
     *ret = b;
     return ST_OK;
@@ -87,6 +102,10 @@ dialogs_req_write(struct writer *w, const struct dialogs_req *b)
     writer_u8(w, b->flags);
     writer_u32(w, b->total);
     writer_opaque(w, b->certificate, 2);
+    if (b->flags & DIALOGS_PART) {
+        writer_u32(w, b->part_at);
+        writer_u32(w, b->part_whole);
+    }
     writer_u16(w, b->count);
     writer_bytes(w, b->entries);
 }

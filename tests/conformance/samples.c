@@ -99,6 +99,7 @@ const struct sample samples[] = {
     {"node_info", ANS(EXP_A), sample_node_info},
     {"handover_req", REQ(EXP_A), sample_handover_req},
     {"dialogs_req", REQ(EXP_A), sample_dialogs_req},
+    {"dialogs_part", REQ(EXP_A), sample_dialogs_part},
     {"dialogs_ans", ANS(EXP_A), sample_dialogs_ans},
 };
 const size_t sample_count = sizeof(samples) / sizeof(samples[0]);

@@ -87,6 +87,7 @@ void sample_resolve_ans(struct writer *w);
 void sample_node_info(struct writer *w);
 void sample_handover_req(struct writer *w);
 void sample_dialogs_req(struct writer *w);
+void sample_dialogs_part(struct writer *w);
 void sample_dialogs_ans(struct writer *w);
 
 #endif

@@ -199,6 +199,25 @@ sample_dialogs_req(struct writer *w)
 }
 
 void
+sample_dialogs_part(struct writer *w)
+{
+    struct dialogs_req b = {.stream = 0x52696e6777617900,
+                            .number = 2,
+                            .flags = DIALOGS_MOVE | DIALOGS_PART,
+                            .total = 1,
+                            .part_at = 64000,
+                            .part_whole = 64008,
+                            .count = 1};
+    struct writer entries;
+
+    writer_init(&entries, MESSAGE_MAX_BYTES);
+    dialogs_entry_write(&entries, slice_text("k3j5h2v7q4z6m9t8w2x4"), slice_text("the rest"));
+    b.entries = writer_slice(&entries);
+    PRIVATE(w, PRIVATE_DIALOGS, dialogs_req_write(&inner, &b));
+    writer_done(&entries);
+}
+
+void
 sample_dialogs_ans(struct writer *w)
 {
     struct dialogs_ans b = {.stream = 0x52696e6777617900, .wants_all = 0, .held = 1};

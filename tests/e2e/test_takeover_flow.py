@@ -6,8 +6,8 @@ import time
 from common import Tests, lab_of
 from lab import wait_for
 from agent import Agent
-from test_survive import (UPDATE, back, gateway_of, hang_up, hold, make_calls, no_calls, other_gateway, quiet, restored,
-                          take_update)
+from survive import (UPDATE, back, gateway_of, hang_up, hold, make_calls, no_calls, other_gateway, quiet, restored,
+                     take_update)
 
 ISLANDS = [("east", "127.67.0", 1), ("west", "127.68.0", 3)]
 PHONES = "127.69.0"

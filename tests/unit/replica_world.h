@@ -54,6 +54,7 @@ struct world {
     struct world_node node[WORLD_NODES];
     bool is_over[WORLD_CALLS];
     size_t record_bytes;
+    unsigned large_each; /* each call whose number it divides has a record in parts; 0: none */
     struct replica_conf conf;
     bool (*tap)(unsigned from, unsigned to, const struct dialogs_req *req);
 };
@@ -115,6 +116,15 @@ world_post(enum world_event kind, struct world_letter *l)
         events_put(&world.events, world.events.now_us + ms * 1000, kind, l->to, l);
 }
 
+static inline size_t
+world_bytes(unsigned call)
+{
+    bool is_large = world.large_each > 0 && call % world.large_each == 0;
+
+    return is_large ? DIALOGS_RECORD_MAX + 1 + call * 977 % (DIALOGS_WHOLE_MAX - DIALOGS_RECORD_MAX)
+                    : world.record_bytes;
+}
+
 /* ---- what a replica asks for ---- */
 
 static inline void
@@ -159,6 +169,8 @@ world_adopt(void *ctx, const struct id *owner, bool is_moved, const struct repli
         n->has[c] = true;
         ck_assert_uint_ge(call[i].record.len, 4);
         memcpy(&n->version[c], call[i].record.data, 4);
+        ck_assert_uint_eq(call[i].record.len, world_bytes(c));
+        ck_assert_mem_eq(call[i].record.data, call[i].record.data + world_bytes(c) - 4, 4);
         if (world.is_over[c]) {
             struct world_letter *l = world_letter(0, (unsigned)(n - world.node), c);
             l->life = n->life;
@@ -277,10 +289,13 @@ static inline void
 world_put(unsigned i, unsigned call, uint32_t version)
 {
     char text[16];
-    uint8_t record[DIALOGS_RECORD_MAX] = {0};
-    struct replica_call c = {world_token(call, text), slice_of(record, world.record_bytes)};
+    static uint8_t record[DIALOGS_WHOLE_MAX];
+    size_t bytes = world_bytes(call);
+    struct replica_call c = {world_token(call, text), slice_of(record, bytes)};
 
+    memset(record, 0, bytes);
     memcpy(record, &version, 4);
+    memcpy(record + bytes - 4, &version, 4);
     world.node[i].has[call] = true;
     world.node[i].version[call] = version;
     replica_on_calls(world.node[i].replica, world_now(), &c, 1);

@@ -160,6 +160,94 @@ START_TEST(a_text_that_is_too_long_is_not_written)
 }
 END_TEST
 
+static struct slice
+filled(char *text, size_t bytes, char with)
+{
+    memset(text, with, bytes);
+    return slice_of(text, bytes);
+}
+
+/* URIs of 2 kB, route sets of 8 kB, Call-IDs and tags as long as they may be, and two SDPs. */
+START_TEST(a_call_at_the_limits_fits)
+{
+    static char uri[2][4][2048], route[2][8192], sdp[2][40000];
+    struct call_record in = sample(), out;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct call_record_leg *leg = &in.leg[i];
+
+        leg->target = filled(uri[i][0], 2048, (char)('a' + i));
+        leg->call_id = filled(uri[i][1], 2048, (char)('c' + i));
+        leg->remote_tag = filled(uri[i][2], 2048, (char)('e' + i));
+        leg->known = filled(uri[i][3], 2048, (char)('g' + i));
+        leg->route = filled(route[i], sizeof(route[i]), (char)('i' + i));
+        leg->sdp = filled(sdp[i], sizeof(sdp[i]), '\n');
+    }
+    in.from_uri = in.leg[0].target;
+    in.to_uri = in.leg[1].known;
+    call_record_write(&w, &in);
+    ck_assert_int_eq(w.failed, ST_OK);
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_OK);
+    expect_same_leg(&out.leg[0], &in.leg[0]);
+    expect_same_leg(&out.leg[1], &in.leg[1]);
+    ck_assert(slice_equal(out.from_uri, in.from_uri) && slice_equal(out.to_uri, in.to_uri));
+    in.leg[0].sdp = in.leg[1].sdp = slice_of(sdp, sizeof(sdp));
+    writer_reset(&w);
+    call_record_write(&w, &in);
+    ck_assert_int_ne(w.failed, ST_OK); /* too large all the same */
+}
+END_TEST
+
+/* What is the same in several places is there once. */
+START_TEST(a_text_stands_in_a_record_once)
+{
+    static char uri[2000], route[8000];
+    struct call_record in = sample(), out;
+
+    in.from_uri = in.to_uri = in.leg[0].target = in.leg[0].known = in.leg[1].target =
+        filled(uri, sizeof(uri), 'u');
+    in.leg[0].route = in.leg[1].route = filled(route, sizeof(route), 'r');
+    call_record_write(&w, &in);
+    ck_assert_uint_lt(w.len, sizeof(uri) + sizeof(route) + 300);
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_OK);
+    expect_same_leg(&out.leg[0], &in.leg[0]);
+    expect_same_leg(&out.leg[1], &in.leg[1]);
+}
+END_TEST
+
+/* Any bytes are refused, or are a record that can be written again. */
+START_TEST(bytes_by_chance)
+{
+    struct call_record in = sample(), out, again;
+    uint8_t bytes[1024];
+    unsigned seed = 1, taken = 0;
+    struct writer second;
+    size_t len;
+
+    call_record_write(&w, &in);
+    len = w.len;
+    ck_assert_uint_le(len, sizeof(bytes));
+    writer_init(&second, CALL_RECORD_BYTES_MAX);
+    for (unsigned turn = 0; turn < 20000; turn++) {
+        memcpy(bytes, w.data, len);
+        for (unsigned n = 0; n <= turn % 3; n++) {
+            seed = seed * 1664525 + 1013904223;
+            bytes[(seed >> 8) % len] = (uint8_t)(seed >> 24);
+        }
+        if (call_record_read(slice_of(bytes, len), &out) != ST_OK)
+            continue;
+        taken++;
+        writer_reset(&second);
+        call_record_write(&second, &out);
+        ck_assert_int_eq(call_record_read(writer_slice(&second), &again), ST_OK);
+        expect_same_leg(&out.leg[0], &again.leg[0]);
+        expect_same_leg(&out.leg[1], &again.leg[1]);
+    }
+    ck_assert_uint_gt(taken, 1000);
+    writer_done(&second);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -174,6 +262,9 @@ main(void)
     tcase_add_test(tc, another_version_and_unknown_flags_are_refused);
     tcase_add_test(tc, control_characters_and_missing_names_are_refused);
     tcase_add_test(tc, a_text_that_is_too_long_is_not_written);
+    tcase_add_test(tc, a_call_at_the_limits_fits);
+    tcase_add_test(tc, a_text_stands_in_a_record_once);
+    tcase_add_test(tc, bytes_by_chance);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

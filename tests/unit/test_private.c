@@ -285,6 +285,46 @@ START_TEST(dialogs_are_bounded)
 }
 END_TEST
 
+/* One entry, and it lies in its record. */
+START_TEST(a_part_lies_in_its_record)
+{
+    static const struct {
+        uint32_t at, whole;
+        size_t len;
+        unsigned count;
+        enum status st;
+    } of[] = {{0, 128000, 32000, 1, ST_OK},
+              {96000, 128000, 32000, 1, ST_OK},
+              {96001, 128000, 32000, 1, ST_MALFORMED},
+              {UINT32_MAX, 128000, 1, 1, ST_MALFORMED},
+              {0, 128001, 32000, 1, ST_MALFORMED},
+              {0, 10, 10, 1, ST_OK},
+              {10, 10, 0, 1, ST_MALFORMED},
+              {0, 10, 5, 2, ST_MALFORMED},
+              {0, 10, 0, 0, ST_MALFORMED}};
+    static const uint8_t zeros[DIALOGS_RECORD_MAX];
+
+    for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+        struct dialogs_req b = {.stream = 1, .flags = DIALOGS_PART | DIALOGS_OFFER}, again;
+        struct writer e;
+
+        writer_init(&e, 65000);
+        for (b.count = 0; b.count < of[i].count; b.count++)
+            dialogs_entry_write(&e, slice_text("x"), slice_of(zeros, of[i].len));
+        b.entries = writer_slice(&e);
+        b.part_at = of[i].at;
+        b.part_whole = of[i].whole;
+        writer_reset(&w);
+        dialogs_req_write(&w, &b);
+        ck_assert_msg(dialogs_req_read(writer_slice(&w), &again) == of[i].st, "line %zu", i);
+        if (of[i].st == ST_OK)
+            ck_assert(again.part_at == of[i].at && again.part_whole == of[i].whole &&
+                      again.flags == b.flags && slice_equal(again.entries, b.entries));
+        writer_done(&e);
+    }
+}
+END_TEST
+
 START_TEST(gone_names_its_neighbours)
 {
     struct gone_ans b = {.count = GONE_NEIGHBOURS_MAX}, again;
@@ -340,6 +380,7 @@ main(void)
     tcase_add_test(tc, in_progress_names_members);
     tcase_add_test(tc, dialogs_keep_their_entries);
     tcase_add_test(tc, dialogs_are_bounded);
+    tcase_add_test(tc, a_part_lies_in_its_record);
     tcase_add_test(tc, gone_names_its_neighbours);
     tcase_add_test(tc, kinds_are_found_by_id);
     suite_add_tcase(suite, tc);

@@ -608,6 +608,7 @@ START_TEST(only_a_gateway_takes_calls)
 {
     struct dialogs_ans ans;
 
+    world.record_bytes = 4;
     begin(2, "b");
     ck_assert_int_eq(tell(1, 1, 1, DIALOGS_FIRST | DIALOGS_MOVE, 1, "1234", &ans), ST_STATE);
     ck_assert_int_eq(tell(1, 1, 1, DIALOGS_OFFER, 1, "1234", &ans), ST_STATE);

@@ -266,6 +266,7 @@ take_turn(void)
 START_TEST(each_call_has_one_owner_at_last)
 {
     world.seed = (uint64_t)_i + 1;
+    world.large_each = _i % 2 ? 7 : 0; /* records in parts, among the others */
     memset(&play, 0, sizeof(play));
     for (unsigned i = 0; i < WORLD_NODES; i++)
         world_start(i);
