@@ -120,7 +120,7 @@ struct call_out {
     /** resume - a branch that was called off for its silence counts again: if its CANCEL waits for
      * a response, it is not to be sent, and a search that is under way is of no use any longer */
     void (*resume)(void *ctx, unsigned branch);
-    /** forget - nothing came from this branch's target: do not use it for now.  It may be asked
+    /** forget - nothing came from this branch's target: do not use it for a while.  It may be asked
      *  again all the same (struct call_target) */
     void (*forget)(void *ctx, unsigned branch);
     void (*search_again)(void *ctx);

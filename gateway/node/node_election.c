@@ -545,7 +545,7 @@ on_aim_ring(void *ctx, enum peer_aim aim)
     peer_aim(n->peer[NODE_GLOBAL], n->now, aim);
 }
 
-/* Only the candidates of one island share a user name in the ring: what the local overlay's nodes
+/* Only the candidates of one overlay share a user name in the ring: what the local overlay's nodes
  * are to each other, each finds out by itself. */
 static void
 on_gone(void *ctx, const struct id *node)

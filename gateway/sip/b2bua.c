@@ -424,7 +424,7 @@ b2bua_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
             (!sip->sip_request->rq_url->url_host ||
              !sip_domain_is_local(s, sip->sip_request->rq_url->url_host)) &&
             !b2bua_owns_contact(s, sip))
-            return false; /* we carry nothing from one island to a third */
+            return false; /* we carry nothing from one overlay to a third */
         start_call(s->b2bua, irq, sip, sender);
         return true;
     }

@@ -1,5 +1,5 @@
 /**
- * DOC: the B2BUA between islands, as the dispatcher sees it
+ * DOC: the B2BUA between overlays, as the dispatcher sees it
  *
  * The dispatcher hands over, on whatever agent it came:
  *   - every request on gateway-listen;

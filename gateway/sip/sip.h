@@ -2,9 +2,9 @@
  * DOC: the SIP side of a node, in its own thread on sofia's su_root
  *
  * One NTA agent for each set of credentials: phones (udp, tcp; no certificate), peers of the
- * overlay (TLS, local credentials), other islands' gateways (TLS, global credentials).  On every
+ * overlay (TLS, local credentials), other overlays' gateways (TLS, global credentials).  On every
  * node it is registrar and transaction-stateful proxy for the local overlay; on the active gateway
- * the B2BUA between islands too.  It keeps no overlay state but a cache; it asks over the bridge.
+ * the B2BUA between overlays too.  It keeps no overlay state but a cache; it asks over the bridge.
  *
  * Source: RFC 3261; docs/protocol.md for what is ours.
  */

@@ -215,7 +215,7 @@ void handover_req_write(struct writer *w, const struct handover_req *b);
  */
 struct in_progress {
     struct id node;
-    uint8_t wants_membership; /* 0: only a client of this overlay, for now */
+    uint8_t wants_membership; /* 0: only a client of this overlay */
     uint8_t member_count;
     struct node_ref member[RING_NEIGHBOURS_MAX]; /* members the answerer knows */
 };
