@@ -196,15 +196,19 @@ static struct entry *
 begin(struct client *c, const sip_t *sip)
 {
     struct entry *e;
+    uint64_t key;
 
-    if (!sip->sip_via || !sip->sip_via->v_branch || find(c, sip->sip_via->v_branch))
+    if (!sip->sip_via || !sip->sip_via->v_branch)
+        return NULL;
+    key = key_of(c, sip->sip_via->v_branch);
+    if (map_get(c->entries, key_slice(&key)))
         return NULL;
     e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
     list_init(&e->age);
     list_init(&e->again);
-    e->key = key_of(c, sip->sip_via->v_branch);
+    e->key = key;
     e->method = sip->sip_request->rq_method;
     if (map_put(c->entries, key_slice(&e->key), e, NULL) == ST_OK)
         return e;

@@ -1,6 +1,5 @@
 #include "gateway/sip/finished.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,9 +10,10 @@
 #include "gateway/sip/client.h"
 #include "gateway/sip/datagram.h"
 
-#define T1_MS   500
-#define STEPS   4 /* T1, 2*T1, 4*T1, then T2 = 8*T1 for good */
-#define TICK_MS 100
+#define T1_MS     500
+#define STEPS     4 /* T1, 2*T1, 4*T1, then T2 = 8*T1 for good */
+#define TICK_MS   100
+#define KEY_BYTES 1024
 
 #define PARTS_MAX 64 /* pieces of a message as it is sent */
 
@@ -113,17 +113,34 @@ has_cookie(const sip_via_t *via)
     return via && via->v_branch && strncasecmp(via->v_branch, "z9hG4bK", 7) == 0;
 }
 
+static size_t
+put_text(char text[KEY_BYTES], size_t used, const char *part)
+{
+    size_t len = part ? strlen(part) : 0;
+
+    if (len > KEY_BYTES - 1 - used)
+        len = KEY_BYTES - 1 - used;
+    if (len > 0)
+        memcpy(text + used, part, len);
+    used += len;
+    text[used] = '\0'; /* what divides the parts: none of them has it */
+    return used < KEY_BYTES - 1 ? used + 1 : used;
+}
+
 static uint64_t
 key_of(const struct finished *f, const sip_t *sip)
 {
     const sip_via_t *via = sip->sip_via;
     bool is_ack = sip->sip_cseq->cs_method == sip_method_ack;
-    char text[1024];
-    int len = snprintf(text, sizeof(text), "%s|%s:%s|%u|%s|%s", via->v_branch, via->v_host,
-                       via->v_port ? via->v_port : "", sip->sip_cseq->cs_seq,
-                       is_ack ? "INVITE" : sip->sip_cseq->cs_method_name, sip->sip_call_id->i_id);
-    size_t used = len < 0 ? 0 : (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
+    char text[KEY_BYTES];
+    size_t used = sizeof(sip->sip_cseq->cs_seq);
 
+    memcpy(text, &sip->sip_cseq->cs_seq, used);
+    used = put_text(text, used, via->v_branch);
+    used = put_text(text, used, via->v_host);
+    used = put_text(text, used, via->v_port);
+    used = put_text(text, used, is_ack ? "INVITE" : sip->sip_cseq->cs_method_name);
+    used = put_text(text, used, sip->sip_call_id->i_id);
     return map_hash(f->sip->seed, slice_of(text, used));
 }
 
@@ -255,14 +272,16 @@ begin(struct finished *f, const sip_t *sip, bool is_datagram)
     uint64_t key;
     struct entry *e;
 
-    if (!has_cookie(sip->sip_via) || find(f, sip))
+    if (!has_cookie(sip->sip_via))
+        return NULL;
+    key = key_of(f, sip);
+    if (map_get(f->entries, key_slice(&key)))
         return NULL;
     e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
     list_init(&e->age);
     list_init(&e->again);
-    key = key_of(f, sip);
     e->key = key;
     e->is_datagram = is_datagram;
     e->is_invite = sip->sip_request->rq_method == sip_method_invite;
