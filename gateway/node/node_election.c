@@ -598,8 +598,10 @@ on_gateways_changed(void *ctx, const struct election_gateway *gateway, size_t co
 {
     struct node *n = ctx;
 
-    n->env.on_gateways(n->env.ctx, gateway, count);
+    /* Who becomes gateway has the calls first: a request that waits for the news of it is for one.
+     */
     node_replica_gateways(n, gateway, count);
+    n->env.on_gateways(n->env.ctx, gateway, count);
 }
 
 static void
