@@ -4,8 +4,8 @@
     sip_fuzz.py [--messages 200000] [--seed 1] [--transport udp|tcp|both] [--every 1000] [--keep]
 
 Phones' requests outside and inside dialogs and the callee's responses, each header field in turn with each kind of harm, by UDP
-and TCP, to a node that is no gateway and to one that is.  After every --every messages an honest phone calls from overlay to overlay.
-It fails when a daemon ends, a sanitizer speaks, an honest call does not come up, or a call is left that nobody ends.
+and TCP, to a node that is no gateway and to one that is.  After every --every messages an honest phone calls from overlay
+to overlay.  It fails when a daemon ends, a sanitizer speaks, an honest call does not come up, or a call is left that nobody ends.
 The last messages before a failure are kept in a file that --replay sends again.
 """
 import argparse
@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "..", "lab"), os.path.join(HERE, "..", "..", "e2e")]
 import corpus  # noqa: E402
 import mutate  # noqa: E402
-from agent import Agent, end_call, establish  # noqa: E402
+from agent import Agent, end_call, establish, uri_of  # noqa: E402
 from common import clean_log  # noqa: E402
 from lab import Lab, LabError, wait_for  # noqa: E402
 from robots import Robot, Sender  # noqa: E402
@@ -145,14 +145,21 @@ class Campaign:
     def close_dialog(self):
         """The callee hangs up, whose sequence of requests nobody has disturbed, and both answer; a harmful message may have ended
         the call before."""
+        self.settle(self.decoys)  # a gateway that has taken the call over says where it is
         if self.decoy_dialog:
             self.decoys[1].in_dialog(self.decoy_dialog, "BYE")
             self.decoy_dialog = None
             self.settle(self.decoys, lambda m: m.is_response and m.method == "BYE")
         self.settle(self.decoys)
 
-    @staticmethod
-    def settle(phones, is_last=None):
+    def refresh(self, phone, message):
+        """RFC 3261 section 12.2.2: the remote target of the decoys' call."""
+        if message.is_response or message.method not in ("INVITE", "UPDATE") or not message.get("contact"):
+            return
+        if self.decoy_dialog and phone is self.decoys[1] and message.get("call-id") == self.decoy_dialog.call_id:
+            self.decoy_dialog.target = uri_of(message.get("contact"))
+
+    def settle(self, phones, is_last=None):
         """Answer what waits, and what comes until @is_last has, for two seconds at most."""
         end = time.monotonic() + (2 if is_last else 0)
         is_over = not is_last
@@ -164,6 +171,7 @@ class Campaign:
                     is_over = is_over or is_last(message)
                     if message.is_response and message.method == "BYE" and message.status not in (200, 481):
                         print(f"a decoy's BYE: {message.start}", flush=True)
+                    self.refresh(phone, message)
                     if not message.is_response and message.method != "ACK":
                         phone.answer(message, 200, "OK")
                 phone.waiting.clear()
