@@ -121,7 +121,7 @@ survive: deps-bench
 # Attacks by phones and members, and what becomes of honest calls meanwhile: ATTACK="NAME ... --keep"
 .PHONY: attack
 attack: deps-test
-	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all $(BUILD)/release/tests/e2e/intruder
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all $(BUILD)/release/tests/e2e/intruder $(BUILD)/release/tests/contract/foreign/onehop.so
 	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/attack/attack.py $(ATTACK)
 
 # Phones of three makers across overlays, some minutes: PHONES="--kind linphone --transport tcp --keep ..."

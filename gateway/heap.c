@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -42,14 +43,16 @@ heap_follow(void)
 }
 
 bool
-heap_is_ebb(struct heap_wave *wave, uint64_t now_ms, uint64_t finished, size_t in_use_bytes)
+heap_is_ebb(struct heap_wave *wave, uint64_t now_ms, uint64_t finished, size_t in_use_bytes,
+            size_t resident_bytes)
 {
     if (now_ms - wave->looked_ms < HEAP_LOOK_MS)
         return false;
     wave->looked_ms = now_ms;
     if (in_use_bytes > wave->peak_bytes)
         wave->peak_bytes = in_use_bytes;
-    if (finished > HEAP_BUSY_FINISHED || wave->peak_bytes - in_use_bytes < HEAP_WAVE_BYTES)
+    if (finished > HEAP_BUSY_FINISHED || (wave->peak_bytes - in_use_bytes < HEAP_WAVE_BYTES &&
+                                          resident_bytes < in_use_bytes + HEAP_SLACK_BYTES))
         return false;
     wave->peak_bytes = in_use_bytes;
     return true;
@@ -66,16 +69,33 @@ set_pages(int advice)
     has_small_pages = advice == MADV_NOHUGEPAGE;
 }
 
+/* 0 where the kernel does not say. */
+static size_t
+resident_bytes(void)
+{
+    unsigned long all, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    if (!f)
+        return 0;
+    if (fscanf(f, "%lu %lu", &all, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 void
 heap_on_load(uint64_t now_ms, uint64_t finished)
 {
     static struct heap_wave wave;
+    struct mallinfo2 info;
 
     if (has_small_pages && finished > HEAP_BUSY_FINISHED)
         set_pages(MADV_HUGEPAGE);
     if (now_ms - wave.looked_ms < HEAP_LOOK_MS)
         return;
-    if (!heap_is_ebb(&wave, now_ms, finished, mallinfo2().uordblks))
+    info = mallinfo2();
+    if (!heap_is_ebb(&wave, now_ms, finished, info.uordblks + info.hblkhd, resident_bytes()))
         return;
     set_pages(MADV_NOHUGEPAGE);
     malloc_trim(0);

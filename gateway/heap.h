@@ -6,7 +6,9 @@
  * kilobytes.  It lies in huge pages where the kernel has them (transparent_hugepage is "madvise" or
  * "always"): a page fault costs more than the call that asks for the page.  What the heap has not
  * touched yet takes no memory.  Once a wave has gone, what it left is given back, and the heap lies
- * in small pages until the next: the kernel would fill huge ones up again.
+ * in small pages until the next: the kernel would fill huge ones up again.  What little goes on
+ * then touches one of the holes after the other, and so takes page after page of what was given
+ * back: it is given back again.
  */
 #ifndef GATEWAY_HEAP_H
 #define GATEWAY_HEAP_H
@@ -15,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HEAP_WAVE_BYTES    ((size_t)8 << 20) /* less is not worth it */
+#define HEAP_WAVE_BYTES    ((size_t)8 << 20)  /* less is not worth it */
+#define HEAP_SLACK_BYTES   ((size_t)20 << 20) /* resident and not in use, with the program itself */
 #define HEAP_BUSY_FINISHED 1000 /* finished transactions: some thirty requests a second */
 #define HEAP_LOOK_MS       10000
 
@@ -32,9 +35,10 @@ void heap_tune(void);
  *  comparison where the heap has not grown. */
 void heap_follow(void);
 
-/** heap_is_ebb - is it time to give back?  Pure.  @in_use_bytes counts at a look, once in
- * HEAP_LOOK_MS; never while @finished transactions show load. */
-bool heap_is_ebb(struct heap_wave *wave, uint64_t now_ms, uint64_t finished, size_t in_use_bytes);
+/** heap_is_ebb - is it time to give back?  Pure.  @in_use_bytes and what is @resident_bytes count
+ * at a look, once in HEAP_LOOK_MS; never while @finished transactions show load. */
+bool heap_is_ebb(struct heap_wave *wave, uint64_t now_ms, uint64_t finished, size_t in_use_bytes,
+                 size_t resident_bytes);
 
 /** heap_on_load - once a second, with the transactions that the SIP side remembers: gives memory
  * back when a wave has gone. */

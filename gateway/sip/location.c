@@ -32,6 +32,7 @@ struct entry {
 };
 
 struct location {
+    size_t removals;      /* being stored */
     struct map *entries;  /* by AOR */
     struct map *by_token; /* struct location_contact, those in force */
     struct origins *origins;
@@ -598,6 +599,7 @@ on_removal_stored(void *ctx, const struct answer *answer)
 {
     struct entry *e = ctx;
 
+    e->sip->location->removals--;
     e->is_busy = false;
     e->is_unstored = answer->status != ST_OK;
     e->retry_ms = sip_moment(e->sip).mono_ms + LOCATION_RETRY_MS;
@@ -622,7 +624,6 @@ entry_tick(struct entry *e, struct moment now)
 {
     bool is_all_live = true;
     bool is_over = is_forgotten(e, now);
-
     for (size_t i = 0; i < e->count; i++)
         is_all_live &= is_live(e->sip, e->contact[i], now.wall_ms);
     for (size_t i = 0; i < e->note_count; i++)
@@ -640,6 +641,9 @@ entry_tick(struct entry *e, struct moment now)
         return;
     }
     e->is_unstored = true;
+    if (e->sip->location->removals >= LOCATION_REMOVALS_MAX)
+        return; /* at a later tick */
+    e->sip->location->removals++;
     store(e, on_removal_stored);
 }
 

@@ -4,7 +4,7 @@
  *   REGISTER -> registrar.c -> location_change() -> BRIDGE_BIND -> stored: committed, 200
  *                                                              -> not stored: as before, 500
  *   a contact expires, or its connection ends -> removed -> BRIDGE_BIND of what is left, tried
- * again until it is stored
+ * again until it is stored; nothing is left and all has expired -> the record expires by itself
  *
  * Changes of one AOR go one after the other.  Bindings of other nodes are not kept here but asked
  * for (ask.h).
@@ -16,7 +16,8 @@
 
 #include "gateway/sip/service.h"
 
-#define LOCATION_RETRY_MS 2000 /* between attempts to store a removal */
+#define LOCATION_RETRY_MS     2000 /* between attempts to store a removal */
+#define LOCATION_REMOVALS_MAX 256  /* stored at a time; others wait for the next second */
 
 /**
  * A phone's contact, with what only this node knows of it: one block of memory, as large as its

@@ -457,6 +457,22 @@ phrase_of(int status)
                            : NULL;
 }
 
+/* So many are under way that none would be stored in time: who has a binding here keeps it. */
+static bool
+is_too_much(const struct registration *r)
+{
+    size_t bindings;
+
+    if (r->sip->registration_count <= REGISTRATIONS_NEW_MAX || r->is_of_peer)
+        return false;
+    (void)location_find(r->sip, r->change.aor, &bindings);
+    if (bindings > 0 && r->sip->registration_count <= REGISTRATIONS_MAX)
+        return false;
+    log_write(LOG_LEVEL_REMOTE, "sip", "REGISTER for %s refused: %zu are under way", r->change.aor,
+              r->sip->registration_count);
+    return true;
+}
+
 void
 registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
                      const struct sip_sender *sender)
@@ -471,6 +487,7 @@ registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
     }
     *r = (struct registration){.sip = s, .irq = irq, .cseq = sip->sip_cseq->cs_seq};
     list_append(&s->registrations, &r->link);
+    s->registration_count++;
     list_init(&r->change.link);
     r->is_of_peer = sender->side != SIP_PHONES;
     r->has_path = sip_has_feature(sip->sip_supported, "path");
@@ -490,6 +507,8 @@ registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
         refuse_path(r);
     else if (status)
         registration_refuse(r, status, phrase_of(status), status == 500 ? SIP_RETRY_AFTER_S : 0);
+    else if (is_too_much(r))
+        registration_refuse(r, 503, NULL, SIP_RETRY_AFTER_S);
     else if (r->is_of_peer && is_served(r))
         registration_change(r);
     else

@@ -15,6 +15,7 @@ void
 registration_end(struct registration *r)
 {
     list_remove(&r->link);
+    r->sip->registration_count--;
     list_remove(&r->change.link);
     ask_cancel(&r->ask);
     su_timer_destroy(r->timer);

@@ -16,6 +16,11 @@
 #define REGISTRATION_PEERS_MS 300
 #define REGISTRATION_STORE_MS 200
 
+/** How many are under way at most; above the first, those of phones that have no binding here wait
+ *  for another time (503), so that the others are stored before their deadline. */
+#define REGISTRATIONS_NEW_MAX 512
+#define REGISTRATIONS_MAX     1024
+
 /** One Contact of a REGISTER. */
 struct wanted {
     char *uri; /* the registration's own */

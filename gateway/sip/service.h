@@ -104,6 +104,7 @@ struct sip {
     struct connections *connections;
     struct location *location;
     struct list_node registrations; /* under way: registration.h */
+    size_t registration_count;      /* of them */
     struct noted *noted;
     struct proxy *proxy;
     struct b2bua *b2bua;

@@ -1,5 +1,6 @@
 """What goes on while somebody attacks: honest phones that call once a second, and what each node holds."""
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -11,6 +12,8 @@ from lab import LabError  # noqa: E402
 
 IN_TIME_S = 2.0     # the time in which an honest call comes up
 GIVE_UP_S = 12.0
+REFRESH_S, RETRY_S, BINDING_S = 100, 10, 290  # phones register for 300 s
+STALL_S = 0.7       # a process that sleeps wakes up so late: the machine has other things to do
 RESEND_S = (0.5, 1.0, 2.0, 4.0, 4.0)
 
 
@@ -40,6 +43,28 @@ class Phone(Agent):
                     super().send_raw(*self.last)
 
 
+class Pulse(threading.Thread):
+    """Notes when the machine stood still: a process that sleeps 50 ms at a time says how much later it woke."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        program = ("import time\nwhile True:\n a = time.monotonic(); time.sleep(0.05); b = time.monotonic()\n"
+                   f" if b - a > {STALL_S}: print(a, b, flush=True)")
+        self.process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        self.stalls = []
+
+    def run(self):
+        for line in self.process.stdout:
+            self.stalls.append(tuple(map(float, line.split())))
+
+    def stood_still_s(self, since, until):
+        return sum(end - begin for begin, end in self.stalls if begin < until and end > since)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
 class Pair(threading.Thread):
     """Two phones: one calls the other once a second."""
 
@@ -48,13 +73,25 @@ class Pair(threading.Thread):
         self.name, self.caller, self.callee = name, caller, callee
         self.calls = []  # (begun at, seconds until it was up or None, what went wrong)
         self.is_ending = False
-        self.registered_at = 0.0
+        self.registered_at = self.refresh_at = time.monotonic() - REFRESH_S / 2
+        self.put_off = 0  # refreshes that were answered with 500 or 503
 
     def _register(self):
-        if time.monotonic() - self.registered_at > 100:
-            self.caller.register()
-            self.callee.register()
-            self.registered_at = time.monotonic()
+        """A phone whose refresh is put off still has its binding, and tries again (RFC 3261 section 10.2.7)."""
+        now = time.monotonic()
+        if now < self.refresh_at:
+            return
+        self.refresh_at = now + REFRESH_S
+        for phone in (self.caller, self.callee):
+            try:
+                phone.register()
+            except LabError as problem:
+                if now - self.registered_at > BINDING_S or not any(status in str(problem) for status in (" 500 ", " 503 ")):
+                    raise
+                self.refresh_at = now + RETRY_S
+                self.put_off += 1
+        if self.refresh_at == now + REFRESH_S:
+            self.registered_at = now
 
     def _call(self):
         for phone in (self.caller, self.callee):

@@ -179,6 +179,8 @@ static const struct {
     {"fill", intruder_fill},
     {"rounds", intruder_rounds},
     {"beginnings", intruder_beginnings},
+    {"replayed", intruder_replayed},
+    {"attach-elsewhere", intruder_attach_elsewhere},
 };
 
 static void

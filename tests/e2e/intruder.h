@@ -59,4 +59,7 @@ intruder_deed intruder_ping, intruder_no_certificate, intruder_no_tls, intruder_
 /* intruder_store.c: more than a share */
 intruder_deed intruder_store_copy, intruder_fill, intruder_rounds, intruder_beginnings;
 
+/* intruder_again.c: replays, and addresses of others */
+intruder_deed intruder_replayed, intruder_attach_elsewhere;
+
 #endif

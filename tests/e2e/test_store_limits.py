@@ -5,7 +5,7 @@ import re
 import sys
 
 from common import Tests, lab_of
-from lab import LabError
+from lab import LabError, wait_for
 from agent import Agent
 from test_trust import ISLANDS, Spy, metrics, misdeed
 
@@ -36,6 +36,28 @@ def filled(lab, spy, node):
         raise LabError("no line names who fills the store")
 
 
+def expired(lab):
+    """Bindings that expire leave nothing in the overlay, and one that is left of two stays."""
+    nodes = lab.islands[0].nodes
+    before = {node: node.ctl("status")["local"]["records"] for node in nodes}
+    phones = [Agent(f"{PHONES}.{100 + i}", f"brief{i}", node.island.domain, node.sip, "udp") for i, node in enumerate(nodes * 20)]
+    two = Agent(f"{PHONES}.99", "two", "site.east", nodes[0].sip, "udp")
+    try:
+        for phone in phones:
+            phone.register(expires=3)
+        two.register(contact=f"<sip:two@{PHONES}.99:5070>;expires=2, <{two.contact}>;expires=300")
+        wait_for("the brief ones are stored", lambda: sum(n.ctl("status")["local"]["records"] for n in nodes) >= sum(before.values()) + len(phones), 5)
+        wait_for("they are over", lambda: sum(n.ctl("status")["sip"]["registrations"] for n in nodes) <= 1, 15)
+        wait_for("none of them is", lambda: all(n.ctl("status")["local"]["records"] <= before[n] + 1 for n in nodes), 15)
+        listed = two.register(contact=None, expires=300).all("contact")
+        if len(listed) != 1:
+            raise LabError(f"two has {listed}")
+        two.register(expires=0)
+    finally:
+        for phone in (*phones, two):
+            phone.close()
+
+
 def rounds(lab, spy, node, other):
     """One message is not many."""
     before = sum(metrics(n, "ringway_messages_forwarded_total") for n in lab.nodes())
@@ -58,7 +80,7 @@ def beginnings(lab, spy, node):
 
 def main():
     tests = Tests()
-    with lab_of(tests, ISLANDS, local_extra=f"max-records = {RECORDS}") as lab:
+    with lab_of(tests, ISLANDS, local_extra=f"max-records = {RECORDS}", sip_extra="min-expires = 1") as lab:
         spy = Spy(lab)
         node = lab.wait_gateway(spy.east)
         other = spy.east.others()[0]
@@ -73,6 +95,7 @@ def main():
                   r"^error Unknown_Kind", "Store from", is_ring=True, under="overlay@west")
         tests.run("ninety destinations round two nodes", rounds, lab, spy, node, other)
         tests.run("fragments that never end", beginnings, lab, spy, node)
+        tests.run("bindings that expire leave nothing", expired, lab)
         tests.run("one that fills the store", filled, lab, spy, node)
     return tests.end()
 

@@ -48,7 +48,10 @@ sip {{
   authentication = "none"
   {sip_extra}
 }}
-control {{ socket = "{dir}/control.sock" }}
+control {{
+  socket = "{dir}/control.sock"
+  {control_extra}
+}}
 """
 
 
@@ -107,7 +110,7 @@ class Node:
                       bootstrap=quoted(f"{n.host}:{OVERLAY_PORT}" for n in island.nodes),
                       global_bootstrap=quoted(f"{n.host}:{GLOBAL_PORT}" for n in self.lab.nodes()),
                       candidate="true", hello_ms=self.lab.hello_ms, local_extra="",
-                      election_extra="", sip_extra="")
+                      election_extra="", sip_extra="", control_extra="")
         values.update(self.lab.options)
         values.update(options)
         with open(self.config_path, "w", encoding="ascii") as out:

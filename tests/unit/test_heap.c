@@ -13,15 +13,29 @@ START_TEST(test_when_memory_is_given_back)
     struct heap_wave wave = {0};
     uint64_t now_ms = HEAP_LOOK_MS;
 
-    ck_assert(!heap_is_ebb(&wave, now_ms, 0, 10 * MIB)); /* nothing has gone */
-    ck_assert(!heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, 90000, 90 * MIB));
-    ck_assert(
-        !heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, HEAP_BUSY_FINISHED + 1, 12 * MIB)); /* load */
-    ck_assert(!heap_is_ebb(&wave, now_ms + HEAP_LOOK_MS - 1, 0, 12 * MIB)); /* too early */
-    ck_assert(heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, HEAP_BUSY_FINISHED, 12 * MIB));
-    ck_assert(!heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, 0, 12 * MIB)); /* once a wave */
-    ck_assert(!heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, 0, 12 * MIB - HEAP_WAVE_BYTES + 1));
-    ck_assert(heap_is_ebb(&wave, now_ms + HEAP_LOOK_MS, 0, 12 * MIB - HEAP_WAVE_BYTES));
+    ck_assert(!heap_is_ebb(&wave, now_ms, 0, 10 * MIB, 0)); /* nothing has gone */
+    ck_assert(!heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, 90000, 90 * MIB, 0));
+    ck_assert(!heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, HEAP_BUSY_FINISHED + 1, 12 * MIB,
+                           0));                                                /* load */
+    ck_assert(!heap_is_ebb(&wave, now_ms + HEAP_LOOK_MS - 1, 0, 12 * MIB, 0)); /* too early */
+    ck_assert(heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, HEAP_BUSY_FINISHED, 12 * MIB, 0));
+    ck_assert(!heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, 0, 12 * MIB, 0)); /* once a wave */
+    ck_assert(!heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, 0, 12 * MIB - HEAP_WAVE_BYTES + 1, 0));
+    ck_assert(heap_is_ebb(&wave, now_ms + HEAP_LOOK_MS, 0, 12 * MIB - HEAP_WAVE_BYTES, 0));
+}
+END_TEST
+
+START_TEST(test_when_it_has_come_back)
+{
+    struct heap_wave wave = {0};
+    size_t most = 20 * MIB + HEAP_SLACK_BYTES;
+    uint64_t now_ms = HEAP_LOOK_MS;
+
+    ck_assert(!heap_is_ebb(&wave, now_ms, 0, 20 * MIB, most - 1));
+    ck_assert(!heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, HEAP_BUSY_FINISHED + 1, 20 * MIB, most));
+    ck_assert(heap_is_ebb(&wave, now_ms += HEAP_LOOK_MS, 0, 20 * MIB, most));
+    ck_assert(!heap_is_ebb(&wave, now_ms + HEAP_LOOK_MS - 1, 0, 20 * MIB, most));
+    ck_assert(heap_is_ebb(&wave, now_ms + HEAP_LOOK_MS, 0, 20 * MIB, most)); /* whenever it does */
 }
 END_TEST
 
@@ -78,6 +92,7 @@ main(void)
     int failed;
 
     tcase_add_test(t, test_when_memory_is_given_back);
+    tcase_add_test(t, test_when_it_has_come_back);
 #ifndef __SANITIZE_ADDRESS__
     tcase_add_test(t, test_wave_goes);
 #endif
