@@ -48,11 +48,10 @@ b2bua_branch_uncount(struct b2bua_branch *b)
     limits_end(b->call->b2bua->sip->limits, destination);
 }
 
-/** For so long a hop has been silent when it is given up. */
 static uint32_t
-silent_ms(const struct b2bua_call *c)
+silent_ms(const struct b2bua_branch *b)
 {
-    return c->is_inward ? c->b2bua->inward.hop_ms : c->b2bua->outward.hop_ms;
+    return (uint32_t)(sip_moment(b->call->b2bua->sip).mono_ms - b->sent_ms);
 }
 
 /** What has had no response at all does not have to arrive any longer; @called_off: what was
@@ -66,7 +65,7 @@ drop_silent(const struct b2bua_call *c, bool called_off)
         if (!b->orq || b->is_heard || b->is_dropped || (called_off && !b->is_cancel_due))
             continue;
         b->is_dropped = true;
-        silence_give_up(c->b2bua->sip, b->orq, silent_ms(c));
+        silence_give_up(c->b2bua->sip, b->orq, silent_ms(b));
     }
 }
 
@@ -83,6 +82,7 @@ send_initial(void *ctx, unsigned branch)
     msg = count(b) ? b2bua_initial_request(c, &b->target) : NULL;
     if (!msg)
         return false;
+    b->sent_ms = sip_moment(c->b2bua->sip).mono_ms;
     b->orq = sip_send(c->b2bua->sip, &b->target, msg, on_branch_response,
                       (nta_outgoing_magic_t *)(void *)b);
     return b->orq != NULL;
@@ -134,9 +134,9 @@ forget(void *ctx, unsigned branch)
     if (!b->orq)
         return;
     if (call_kind(c->core) == CALL_SESSION)
-        silence_doubt(c->b2bua->sip, b->orq, silent_ms(c));
+        silence_doubt(c->b2bua->sip, b->orq, silent_ms(b));
     else /* whoever is asked in its place gets a request of his own */
-        silence_give_up(c->b2bua->sip, b->orq, silent_ms(c));
+        silence_give_up(c->b2bua->sip, b->orq, silent_ms(b));
 }
 
 static void
@@ -436,6 +436,8 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
         call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
     } else {
         b->is_heard = true;
+        if (c->initial && c->initial->kept)
+            header_add_challenges(c->initial->kept, sip);
         step_branch(b, sip, is_ours);
         if (b->is_cancel_due && sip->sip_status->st_status < 200 && b->orq) {
             b->is_cancel_due = false;

@@ -12,6 +12,7 @@ struct b2bua_branch {
     struct b2bua_call *call;
     unsigned index;
     nta_outgoing_t *orq;
+    uint64_t sent_ms;   /* when it was asked first */
     bool is_verified;   /* the far gateway is who it should be */
     bool is_heard;      /* a provisional answer came: CANCEL may follow */
     bool is_cancel_due; /* CANCEL as soon as it may */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <sofia-sip/hostdomain.h>
 #include <sofia-sip/msg_addr.h>
 #include <sofia-sip/sip_tag.h>
 #include <sofia-sip/sip_util.h>
@@ -20,6 +21,7 @@
 #include "gateway/sip/inlet.h"
 #include "gateway/sip/limits.h"
 #include "gateway/sip/location.h"
+#include "gateway/sip/noted.h"
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/registrar.h"
 #include "gateway/sip/route.h"
@@ -57,6 +59,19 @@ is_for_server(const struct sip *s, const sip_t *sip)
     return !url->url_user && (sip_is_own_url(s, url) || sip_domain_is_local(s, url->url_host));
 }
 
+/* Who was called at an address has it for his URI in that dialog (RFC 3261 section 12.2.1.1); it is
+ * no user's name. */
+static bool
+is_called_at_address(const struct sip *s, const sip_t *sip)
+{
+    const url_t *to = sip->sip_request->rq_url;
+    const char *host = sip->sip_from->a_url->url_host;
+
+    return sip->sip_to->a_tag && to->url_host && host &&
+           (host_is_ip4_address(host) || host_is_ip6_reference(host)) &&
+           noted_get(s->noted, sip, to, sip_moment(s).mono_ms);
+}
+
 /* Design, Trust between nodes of one overlay. */
 static bool
 may_send_from(const struct sip *s, const sip_t *sip, const struct sip_sender *sender)
@@ -73,6 +88,8 @@ may_send_from(const struct sip *s, const sip_t *sip, const struct sip_sender *se
     if (sender->side == SIP_PHONES && is_for_server(s, sip) &&
         sip->sip_request->rq_method == sip_method_options)
         return true; /* a ping tells nothing of anybody */
+    if (is_called_at_address(s, sip))
+        return true;
     return (from->url_type == url_sip || from->url_type == url_sips) &&
            sip_domain_is_local(s, from->url_host) && !sip_is_reserved(s, from);
 }

@@ -47,6 +47,7 @@ void
 forward_note(struct forward *f, int status, msg_t *msg)
 {
     if (f->best_status && rank(f->best_status) <= rank(status)) {
+        header_add_challenges(f->best, msg ? sip_object(msg) : NULL);
         msg_destroy(msg);
         return;
     }

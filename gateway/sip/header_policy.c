@@ -170,3 +170,31 @@ header_assert(msg_t *msg, sip_t *sip, const char *aor)
         return ST_NOMEM;
     return ST_OK;
 }
+
+static bool
+is_challenge(const sip_t *sip)
+{
+    int status = sip && sip->sip_status ? sip->sip_status->st_status : 0;
+
+    return status == 401 || status == 407;
+}
+
+void
+header_add_challenges(msg_t *to, const sip_t *from)
+{
+    sip_t *sip = to ? sip_object(to) : NULL;
+    const msg_auth_t *list[2] = {NULL, NULL};
+
+    if (!is_challenge(sip) || !is_challenge(from) || sip == from)
+        return;
+    list[0] = from->sip_www_authenticate;
+    list[1] = from->sip_proxy_authenticate;
+    for (size_t i = 0; i < 2; i++)
+        for (const msg_auth_t *at = list[i]; at; at = at->au_next) {
+            sip_header_t *copy =
+                (sip_header_t *)msg_header_dup_one(msg_home(to), (const msg_header_t *)at);
+
+            if (!copy || sip_header_insert(to, sip, copy) < 0)
+                return; /* no memory: the caller answers the challenges that are there */
+        }
+}

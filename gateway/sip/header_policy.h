@@ -48,4 +48,13 @@ NODISCARD enum status header_asserted_aor(const sip_t *sip, char ret_aor[AOR_BYT
  */
 NODISCARD enum status header_assert(msg_t *msg, sip_t *sip, const char *aor);
 
+/**
+ * header_add_challenges - two phones of one AOR want credentials: the caller needs to know both
+ * @to:   the response that goes up, borrowed; left alone where it is no 401 or 407
+ * @from: another final response; its WWW-Authenticate and Proxy-Authenticate are added to @to where
+ *        it is a 401 or 407
+ * Source: RFC 3261 section 16.7 step 7.
+ */
+void header_add_challenges(msg_t *to, const sip_t *from);
+
 #endif

@@ -99,14 +99,14 @@ text_of(const char *tag)
 
 /* Of both directions alike: the tags in order of their text. */
 static void
-key_of_tags(const struct noted *n, const sip_t *sip, const char *from, const char *to,
-            uint64_t ret_key[KEY_PARTS])
+key_of_names(const struct noted *n, const char *call_id, const char *tag, const char *other_tag,
+             uint64_t ret_key[KEY_PARTS])
 {
-    const char *first = strcmp(from, to) < 0 ? from : to;
-    const char *second = first == from ? to : from;
+    const char *first = strcmp(tag, other_tag) < 0 ? tag : other_tag;
+    const char *second = first == tag ? other_tag : tag;
 
     for (unsigned i = 0; i < KEY_PARTS; i++) {
-        uint64_t hash = map_hash(n->seed + i, slice_text(sip->sip_call_id->i_id));
+        uint64_t hash = map_hash(n->seed + i, slice_text(call_id));
 
         ret_key[i] = map_hash(map_hash(hash, slice_text(first)), slice_text(second));
     }
@@ -115,7 +115,8 @@ key_of_tags(const struct noted *n, const sip_t *sip, const char *from, const cha
 static void
 key_of(const struct noted *n, const sip_t *sip, uint64_t ret_key[KEY_PARTS])
 {
-    key_of_tags(n, sip, text_of(sip->sip_from->a_tag), text_of(sip->sip_to->a_tag), ret_key);
+    key_of_names(n, sip->sip_call_id->i_id, text_of(sip->sip_from->a_tag),
+                 text_of(sip->sip_to->a_tag), ret_key);
 }
 
 /* Where a request to @url goes: its maddr where it has one (RFC 3261 section 19.1.1). */
@@ -261,16 +262,15 @@ noted_put(struct noted *n, const sip_t *sip, const url_t *url, const char *throu
     note->text_len += bytes;
 }
 
-const char *
-noted_get(struct noted *n, const sip_t *sip, const url_t *url, uint64_t now_ms)
+static const char *
+way_to(struct noted *n, struct note *note, const url_t *url, uint64_t now_ms)
 {
     char address[ADDRESS_BYTES];
-    size_t len = address_of(url, address);
-    struct note *note = len ? find(n, sip, now_ms) : NULL;
+    size_t len = note ? address_of(url, address) : 0;
     const char *pair;
     size_t bytes;
 
-    if (!note)
+    if (len == 0)
         return NULL;
     touch(n, note, now_ms);
     pair = pair_of(note, address, &bytes);
@@ -289,10 +289,28 @@ noted_get_subscriber(struct noted *n, const sip_t *sip, const url_t *url, uint64
 
     if (len == 0 || !sip->sip_to->a_tag)
         return NULL;
-    key_of_tags(n, sip, "", sip->sip_to->a_tag, key);
+    key_of_names(n, sip->sip_call_id->i_id, "", sip->sip_to->a_tag, key);
     note = find_key(n, key, now_ms);
     pair = note ? pair_of(note, address, &bytes) : NULL;
     return pair ? pair + len + 1 : NULL;
+}
+
+const char *
+noted_get(struct noted *n, const sip_t *sip, const url_t *url, uint64_t now_ms)
+{
+    return way_to(n, find(n, sip, now_ms), url, now_ms);
+}
+
+const char *
+noted_get_named(struct noted *n, const char *call_id, const char *tag, const char *other_tag,
+                const url_t *url, uint64_t now_ms)
+{
+    uint64_t key[KEY_PARTS];
+
+    if (!tag[0] || !other_tag[0])
+        return NULL; /* half a name is easily known */
+    key_of_names(n, call_id, tag, other_tag, key);
+    return way_to(n, find_key(n, key, now_ms), url, now_ms);
 }
 
 void

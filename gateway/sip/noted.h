@@ -4,6 +4,7 @@
  * A phone that sends everything to its proxy sends the requests of a call that way too, to the
  * other phone's address.  They pass if a dialog with that Call-ID and both tags was made through us
  * and one of its messages named that address; nobody uses us to send to an address of his choice.
+ * So does a request that begins a dialog and names that one: a transfer, a call that is picked up.
  *
  *               its response passes         its BYE has succeeded
  *     (nothing) -------------------> NOTED ----------------------> OVER
@@ -56,6 +57,11 @@ const char *noted_get(struct noted *n, const sip_t *sip, const url_t *url, uint6
  * address, put by a SUBSCRIBE or REFER that has no To tag. */
 const char *noted_get_subscriber(struct noted *n, const sip_t *sip, const url_t *url,
                                  uint64_t now_ms);
+
+/** noted_get_named - the same for a request outside of it that names a dialog: who knows its
+ * Call-ID and both tags, in whichever order, may reach its ends (RFC 3891, 3911, 4538) */
+const char *noted_get_named(struct noted *n, const char *call_id, const char *tag,
+                            const char *other_tag, const url_t *url, uint64_t now_ms);
 
 /** noted_end - the dialog of this message is over. */
 void noted_end(struct noted *n, const sip_t *sip, uint64_t now_ms);

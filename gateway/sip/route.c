@@ -6,9 +6,12 @@
 #include <strings.h>
 
 #include <sofia-sip/hostdomain.h>
+#include <sofia-sip/msg_parser.h>
+#include <sofia-sip/sip_extra.h>
 
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/flow.h"
+#include "gateway/sip/header_policy.h"
 #include "gateway/sip/location.h"
 #include "gateway/sip/noted.h"
 #include "gateway/sip/send.h"
@@ -90,6 +93,33 @@ noted_through(struct sip *s, const sip_t *sip, const url_t *url)
 
     if (!through && url->url_host && sip->sip_request->rq_method == sip_method_notify)
         through = noted_get_subscriber(s->noted, sip, url, now_ms);
+    return through;
+}
+
+/* The same for a request outside of the dialog that it names. */
+static const char *
+named_through(struct sip *s, const sip_t *sip, const url_t *url)
+{
+    static const char *const fields[] = {"Join", "Target-Dialog"}; /* written as Replaces is */
+    su_home_t home[1] = {SU_HOME_INIT(home)};
+    const sip_replaces_t *named = sip->sip_replaces;
+    const char *mine = NULL, *other = NULL, *through = NULL;
+
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]) && !named; i++) {
+        const char *value = header_find(sip, fields[i]);
+
+        named = value ? sip_replaces_make(home, value) : NULL;
+    }
+    if (named) {
+        mine =
+            named->rp_to_tag ? named->rp_to_tag : msg_params_find(named->rp_params, "local-tag=");
+        other = named->rp_from_tag ? named->rp_from_tag
+                                   : msg_params_find(named->rp_params, "remote-tag=");
+    }
+    if (mine && other)
+        through =
+            noted_get_named(s->noted, named->rp_call_id, mine, other, url, sip_moment(s).mono_ms);
+    su_home_deinit(home);
     return through;
 }
 
@@ -224,10 +254,10 @@ by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
 
     if (!is_address(url->url_host))
         return false;
-    through = noted_through(s, sip, url);
+    through = sip->sip_to->a_tag ? noted_through(s, sip, url) : named_through(s, sip, url);
     if (sender->side == SIP_PEERS || (own->has_token && sip->sip_to->a_tag && through))
         direct(s, r, url, SIP_PEERS);
-    else if (sip->sip_to->a_tag && through)
+    else if (through)
         noted(s, r, url, through);
     else if (sip->sip_to->a_tag)
         refuse(r, 481, NULL);

@@ -9,7 +9,8 @@
 #include "gateway/sip/connections.h"
 #include "gateway/sip/unsent.h"
 
-#define ROUNDING_MS 50 /* between our clock and the kernel's */
+#define ROUNDING_MS 50  /* between our clock and the kernel's */
+#define OVERDUE_MS  950 /* the shortest time that a hop is given, a second, and our rounding */
 
 /* Is something under way that was not acknowledged, and nothing at all for so long? */
 static bool
@@ -29,7 +30,8 @@ void
 silence_doubt(struct sip *s, nta_outgoing_t *orq, uint32_t silent_ms)
 {
     static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-    tport_t *transport = nta_outgoing_transport(orq);
+    /* Who calls and thinks better of it says nothing of the connection: no answer is overdue. */
+    tport_t *transport = silent_ms < OVERDUE_MS ? NULL : nta_outgoing_transport(orq);
     int fd = transport ? connections_fd(s->connections, transport) : -1;
 
     if (fd >= 0 && is_dead(fd, silent_ms) &&

@@ -22,7 +22,8 @@
 struct sip;
 
 /** silence_doubt - nothing has come for a request for @silent_ms; reset its connection if that is
- * dead. Calls nobody back. */
+ * dead. Less than the time of a hop, as with a CANCEL right after its INVITE, says nothing of the
+ * connection. Calls nobody back. */
 void silence_doubt(struct sip *s, nta_outgoing_t *orq, uint32_t silent_ms);
 
 /** silence_give_up - the same, and nobody waits for the request any longer */

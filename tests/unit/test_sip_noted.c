@@ -105,6 +105,29 @@ START_TEST(no_other_dialog_goes_there)
 }
 END_TEST
 
+/* A request outside of a dialog that names it, in either order of its tags. */
+START_TEST(a_dialog_may_be_named)
+{
+    static const char *const wrong[][3] = {{"c2", "f", "t"}, {"c1", "f", "x"}, {"c1", "x", "t"},
+                                           {"c1", "f", ""},  {"c1", "", ""},   {"c1", "f", "f"}};
+    msg_t *msg = message("c9 z - REFER", "sip:b@10.0.0.1");
+    msg_t *other = message("c9 z - REFER", "sip:b@10.0.0.2");
+    const url_t *url = sip_object(msg)->sip_request->rq_url;
+
+    put("c1 f t INVITE", "sip:b@10.0.0.1", "", 1000);
+    put("c1 f - INVITE", "sip:b@10.0.0.1", "", 1000);
+    put("c1 - - INVITE", "sip:b@10.0.0.1", "", 1000);
+    ck_assert_ptr_nonnull(noted_get_named(n, "c1", "f", "t", url, 1000));
+    ck_assert_ptr_nonnull(noted_get_named(n, "c1", "t", "f", url, 1000));
+    ck_assert_ptr_null(
+        noted_get_named(n, "c1", "t", "f", sip_object(other)->sip_request->rq_url, 1000));
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        ck_assert_ptr_null(noted_get_named(n, wrong[i][0], wrong[i][1], wrong[i][2], url, 1000));
+    msg_destroy(msg);
+    msg_destroy(other);
+}
+END_TEST
+
 START_TEST(a_dialog_without_tags_is_one)
 {
     put("c1 f - INVITE", "sip:b@10.0.0.1", "", 1000);
@@ -197,6 +220,7 @@ main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, addresses_are_of_a_dialog);
     tcase_add_test(tc, no_other_dialog_goes_there);
+    tcase_add_test(tc, a_dialog_may_be_named);
     tcase_add_test(tc, a_dialog_without_tags_is_one);
     tcase_add_test(tc, a_bye_ends_it);
     tcase_add_test(tc, a_transfer_outlives_its_call);
