@@ -131,6 +131,13 @@ flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *
            strcasecmp(via->v_host, contact->url_host) == 0;
 }
 
+static bool
+is_loopback(const char *host, size_t len)
+{
+    return (len > 4 && strncmp(host, "127.", 4) == 0) ||
+           (len == 5 && strncmp(host, "[::1]", 5) == 0);
+}
+
 bool
 flow_binds(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact)
 {
@@ -142,6 +149,9 @@ flow_binds(const struct sip_sender *sender, const sip_via_t *via, const url_t *c
     if (sender->side != SIP_PHONES || !sender->tport)
         return false;
     is_same = is_address_of(sender->address, contact, &is_same_host);
+    if (!is_same_host && contact->url_host && is_loopback(sender->address, len) &&
+        is_loopback(contact->url_host, strlen(contact->url_host)))
+        is_same_host = true; /* of one machine: a program registers for another */
     if (!is_same_host || tport_has_tls(sender->tport))
         return true;
     if (!via || !via->v_host || strlen(via->v_host) != len ||

@@ -148,6 +148,16 @@ def another_port_is_no_nat(north):
             rings(phones.at(node, f"caller4{node.name[2]}"), sender.uri, listener, [sender])
 
 
+def one_machine_is_no_nat(north):
+    """A program registers a phone of the same machine, which listens at another loopback address (UDP)."""
+    with Phones() as phones:
+        sender = phones.at(north.nodes[0], "twohosts", register=False)
+        listener = phones.at(north.nodes[0], "twohosts", register=False)
+        sender.register(contact=f"<{listener.contact}>")
+        for node in north.nodes:
+            rings(phones.at(node, f"caller6{node.name[2]}"), sender.uri, listener, [sender])
+
+
 def a_new_connection(north):
     """The same contact from a new connection: the old one is nothing any more."""
     with Phones() as phones:
@@ -431,6 +441,7 @@ def main():
                 tests.run(f"equal private contacts, {transport}, {'true' if has_true_via else 'private'} Via",
                           equal_private_contacts, north, south, transport, has_true_via)
         tests.run("another port is no NAT", another_port_is_no_nat, north)
+        tests.run("another address of the same machine is no NAT", one_machine_is_no_nat, north)
         tests.run("a new connection", a_new_connection, north)
         tests.run("tokens of bindings", tokens, north)
         tests.run("contacts of two kilobytes", long_contacts, north, south)
