@@ -66,8 +66,8 @@ uint64_t flow_of_hop(struct sip *s, const char *hop);
 /**
  * flow_bind - a phone registers by a flow: what was to go by an earlier flow of it goes by this one
  * from now on (UDP), or once its connection is gone
- * @device: its instance, or its Contact: it is the same phone.  So is who comes from the same
- * address for the same user, where the connection is gone already.
+ * @device: its instance, or its Contact, with its reg-id: it is the same flow of the same phone. So
+ * is who comes from the same address for the same user, where the connection is gone already.
  */
 void flow_bind(struct sip *s, uint64_t flow, const char *aor, const char *device);
 

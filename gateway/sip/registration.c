@@ -150,6 +150,18 @@ apply_star(struct registration *r, struct location_contacts *l)
     return true;
 }
 
+/* A phone's flows of other numbers are others (RFC 5626 section 6). */
+static void
+bind_flow(struct registration *r, const struct wanted *w)
+{
+    char device[PHONE_URI_BYTES + 16];
+
+    if (!w->flow)
+        return;
+    snprintf(device, sizeof(device), "%s;%u", w->instance[0] ? w->instance : w->uri, w->reg_id);
+    flow_bind(r->sip, w->flow, r->change.aor, device);
+}
+
 static bool
 apply_contacts(struct registration *r, struct location_contacts *l)
 {
@@ -161,8 +173,7 @@ apply_contacts(struct registration *r, struct location_contacts *l)
             k++;
         if (k < l->count && registration_is_late(r, &l->item[k]->binding))
             return refuse_late(r);
-        if (w->flow)
-            flow_bind(r->sip, w->flow, r->change.aor, w->instance[0] ? w->instance : w->uri);
+        bind_flow(r, w);
         if (w->expires_s == 0 && k < l->count)
             location_contacts_drop(l, k);
         if (w->expires_s > 0 && !put(r, l, w, k)) {

@@ -46,7 +46,7 @@ class Hole:
 
     def change(self, verb):
         for one, other in (self.ends, self.ends[::-1]):
-            ip("rule", verb, "pref", "5", "from", one, "to", other, "ipproto", "tcp", *self.kind.split())
+            ip("rule", verb, "pref", "5", "from", one, "to", other, "ipproto", "6", *self.kind.split())
 
     def begin(self):
         self.change("add")
