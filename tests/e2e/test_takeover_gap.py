@@ -31,9 +31,11 @@ class Call:
         self.caller.in_dialog(self.dialog, self.method, body=self.caller.sdp(4) if self.method == "INVITE" else "")
 
     def note(self, response):
-        """A hold that meets the new gateway's own re-INVITE is said once more (RFC 3261 14.1)."""
-        if response.status == 491:
-            self.caller.in_dialog(self.dialog, "ACK", sequence=response.sequence)
+        """A hold that meets the new gateway's own re-INVITE is said once more (RFC 3261 14.1), and so is what nobody could
+        handle just then (21.5.4)."""
+        if response.status in (491, 503):
+            if self.method == "INVITE":
+                self.caller.in_dialog(self.dialog, "ACK", sequence=response.sequence)
             self.next_try = time.monotonic() + AGAIN_S
         else:
             self.status = self.status or response.status
