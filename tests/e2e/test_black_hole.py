@@ -317,11 +317,17 @@ def main():
                               "import namespace; sys.argv[0] = sys.argv[1]; del sys.argv[1]; namespace.run_inside()",
                               os.path.dirname(sys.modules["namespace"].__file__), __file__, link, str(seconds)],
                              stdout=subprocess.PIPE, text=True) for link, seconds in wanted]
-    codes = []
+    passed = failed = 0
     for run in runs:
-        print(run.communicate()[0], end="", flush=True)
-        codes.append(run.returncode)
-    return SKIPPED if SKIPPED in codes else max(codes)
+        said = run.communicate()[0]
+        print(said, end="", flush=True)
+        counts = re.findall(r"^(\d+) passed, (\d+) failed$", said, re.M)
+        passed += sum(int(one) for one, _ in counts)
+        failed += sum(int(one) for _, one in counts) or run.returncode not in (0, SKIPPED)
+    if all(run.returncode == SKIPPED for run in runs):
+        return SKIPPED
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
 
 
 if __name__ == "__main__":
