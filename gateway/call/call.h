@@ -36,8 +36,8 @@
  *
  * Subscriptions and single requests (MESSAGE, OPTIONS, anything unknown) take the same way: a
  * SUBSCRIBE or REFER leaves a dialog behind, a single request ends with its answer.  A SUBSCRIBE
- * that was forked leaves several: the first 2xx is passed on, the other phones' NOTIFYs bring
- * theirs up.  The call lasts as long as one of them, and at least until none can come up any more.
+ * that was forked leaves several: the first 2xx is forwarded, the other phones' NOTIFYs bring
+ * theirs up.  The call lasts as long as one of them, and at least until no other can come up.
  *
  * Source: RFC 3261 sections 9, 12 to 16; RFC 3262; RFC 3311; RFC 4028; RFC 6665.
  * Left out on purpose: bodies (offers and answers pass untouched), tags and header fields.

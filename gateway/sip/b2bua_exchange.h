@@ -31,7 +31,7 @@ struct b2bua_exchange {
     bool is_sips_lost; /* it may not go the way it would have to */
     bool is_cancel_due;
     char *reason;   /* of that CANCEL; or NULL */
-    bool has_moved; /* sent again to the gateway that took over */
+    bool has_moved; /* sent to the gateway that took over, too */
     struct list_node silent_link;
     uint64_t doubt_ms;   /* when its silence is looked at next */
     uint64_t give_up_ms; /* when it is taken for an answer */

@@ -14,7 +14,7 @@ struct b2bua_invite {
     bool is_own;         /* the gateway's: nobody's ACK acknowledges it */
     uint32_t in_cseq;    /* as it came */
     uint32_t out_cseq;   /* as it was sent on */
-    nta_incoming_t *irq; /* until its ACK: repeated 2xx are passed on by it; NULL while pending */
+    nta_incoming_t *irq; /* until its ACK: repeated 2xx are forwarded by it; NULL while pending */
     msg_t *ack;          /* an ACK with a body (the answer to a late offer), for repeated 2xx */
 };
 

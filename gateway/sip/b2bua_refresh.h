@@ -39,7 +39,7 @@ NODISCARD enum status b2bua_refresh_new(struct b2bua *b);
 void b2bua_refresh_end(struct b2bua *b);
 
 /** b2bua_is_takeover - a far gateway tells that it has the call now; understood by the gateway
- *  itself, not passed on */
+ *  itself, not forwarded */
 bool b2bua_is_takeover(const sip_t *sip, const struct sip_sender *sender);
 
 #endif
