@@ -314,9 +314,17 @@ START_TEST(test_second_certificate_of_a_dead_node)
     struct raw dead = raw_join("b/cert.pem", "b/key.pem");
     struct raw r = raw_new(node[0].listen, "b-again/cert.pem", "b-again/key.pem", 0);
     WAIT_FOR(raw_handshake(&r));
-    WAIT_FOR(node[0].told.down == 1);
+    WAIT_FOR(raw_is_closed(&r)); /* nobody knows yet that it is dead */
+    ck_assert_uint_eq(node[0].told.rivals, 1);
+    ck_assert_uint_eq(node[0].told.down, 0);
+    WAIT_FOR(node[0].told.down == 1); /* it has not acknowledged what it was asked with */
+    ck_assert_ptr_nonnull(strstr(node[0].told.reason, "no acknowledgement"));
+    ck_assert_str_eq(links_user(node[0].links, &node[0].told.node), "");
     raw_free(&r);
     r = raw_join("b-again/cert.pem", "b-again/key.pem");
+    ck_assert_uint_eq(node[0].told.rivals, 1);
+    ck_assert_uint_eq(node[0].told.down, 1);
+    ck_assert_str_eq(links_user(node[0].links, &node[0].told.node), "b@pastry");
     raw_free(&r);
     raw_free(&dead);
 }
