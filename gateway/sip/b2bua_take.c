@@ -13,6 +13,13 @@ copy_text(struct slice text)
     return text.len > 0 ? strndup((const char *)text.data, text.len) : NULL;
 }
 
+/** The tag of a far end: it may have none (RFC 3261 section 12.1.2), and that is one, too. */
+static char *
+copy_tag(struct slice tag)
+{
+    return tag.len > 0 ? copy_text(tag) : strdup("");
+}
+
 /** Into one of the names of ours that have a fixed length. */
 static bool
 put_name(struct slice name, char *out, size_t out_bytes)
@@ -85,7 +92,7 @@ make_dialog(struct b2bua_call *c, const struct call_record *record, const struct
 
     if (!d)
         return false;
-    d->far_tag = strndup((const char *)callee->remote_tag.data, callee->remote_tag.len);
+    d->far_tag = copy_tag(callee->remote_tag);
     if (!d->far_tag || !put_name(caller->local_tag, d->our_tag, sizeof(d->our_tag)) ||
         !b2bua_dialog_put(c, d, true)) {
         free(d->far_tag);
@@ -112,7 +119,7 @@ fill(struct b2bua_call *c, const struct call_record *record, const struct former
     c->to_uri = copy_text(record->to_uri);
     c->far_overlay = copy_text(record->far_overlay);
     c->caller_call_id = copy_text(caller->call_id);
-    c->caller_tag = strndup((const char *)caller->remote_tag.data, caller->remote_tag.len);
+    c->caller_tag = copy_tag(caller->remote_tag);
     peer_of_leg(caller, f, &c->caller);
     if (!c->from_uri || !c->to_uri || !c->caller_call_id || !c->caller_tag || !c->caller.target)
         return false;

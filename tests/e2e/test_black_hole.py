@@ -7,6 +7,7 @@ every state when the hole begins.  Phones keep to RFC 3261: a 2xx is repeated un
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ FAR_PEER = "127.30.102.2"
 NODES = (f"pastry@{GATEWAY}=gateway", f"pastry@{PEER}", f"chord@{FAR}=gateway", f"chord@{FAR_PEER}")
 LINKS = {"gateways": (GATEWAY, FAR), "caller": (PEER, GATEWAY), "callee": (FAR, FAR_PEER)}
 HOLES_S = (1, 3, 10)
+ALL_S = 120  # of all holes, on a machine that does other work too
 T1, T2, TIMER_H = 0.5, 4.0, 32.0
 INTO_HOLE = 77  # a routing table that leads nowhere
 
@@ -306,7 +308,17 @@ def one_hole(tests, link, seconds):
     tests.run(f"{name}: the nodes end cleanly", nodes.end)
 
 
+def said_by(run, until):
+    """What a run has printed; one that does not end in time is ended, and has failed."""
+    try:
+        return run.communicate(timeout=max(1, until - time.monotonic()))[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)
+        return run.communicate()[0] + "FAIL it does not end\n"
+
+
 def main():
+    begun = time.monotonic()
     if os.environ.get(INSIDE):
         run_inside()
         tests = Tests()
@@ -316,10 +328,10 @@ def main():
     runs = [subprocess.Popen([sys.executable, "-c", "import sys; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0]);"
                               "import namespace; sys.argv[0] = sys.argv[1]; del sys.argv[1]; namespace.run_inside()",
                               os.path.dirname(sys.modules["namespace"].__file__), __file__, link, str(seconds)],
-                             stdout=subprocess.PIPE, text=True) for link, seconds in wanted]
+                             stdout=subprocess.PIPE, text=True, start_new_session=True) for link, seconds in wanted]
     passed = failed = 0
     for run in runs:
-        said = run.communicate()[0]
+        said = said_by(run, begun + ALL_S)
         print(said, end="", flush=True)
         counts = re.findall(r"^(\d+) passed, (\d+) failed$", said, re.M)
         passed += sum(int(one) for one, _ in counts)

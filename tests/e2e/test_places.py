@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Every pair of places that two phones may have: at the gateway's own node or at another, in one overlay or
-in two, over UDP, TCP and from behind a NAT, sending along the route set or all to the own node."""
+in two, over UDP, TCP and from behind a NAT, sending along the route set; test_places_proxied.py has those that send
+all to their own node, and overlays with two gateways."""
+import itertools
 import re
 import select
 import socket
@@ -155,25 +157,21 @@ def calls_of(places, is_proxied=False):
         raise LabError("; ".join(failed))
 
 
-def main():
+def run_places(tests, ways, places=PLACES, prefix="", is_second=False):
+    """Calls from and to each of the places; each of @ways: is all sent by the own node?"""
     wanted = sys.argv[1:]
-    tests = Tests()
-    nodes = Nodes((f"pastry@{GATEWAY}=gateway", f"pastry@{PEER}", f"pastry@{OTHER}", f"chord@{FAR}=gateway",
-                   f"chord@{FAR_PEER}"))
-    for is_proxied in (False, True):
-        for places in PLACES:
-            name = f"calls from {places[0]} to {places[1]}{', all by the own node' if is_proxied else ''}"
-            if not wanted or any(word in name for word in wanted):
-                tests.run(name, calls_of, places, is_proxied)
-    tests.run("all ends cleanly", lambda: nodes.end())
-    nodes = Nodes((f"pastry@{GATEWAY}=gateway", f"pastry@{PEER}=gateway", f"pastry@{OTHER}", f"chord@{FAR}=gateway",
-                   f"chord@{FAR_PEER}"))
-    for places in (("far", "gateway"), ("far peer", "peer"), ("gateway", "far"), ("other", "far peer"), ("far", "other"),
-                   ("gateway", "peer"), ("gateway", "other")):
-        name = f"two gateways: calls from {places[0]} to {places[1]}"
+    nodes = Nodes((f"pastry@{GATEWAY}=gateway", f"pastry@{PEER}{'=gateway' if is_second else ''}", f"pastry@{OTHER}",
+                   f"chord@{FAR}=gateway", f"chord@{FAR_PEER}"))
+    for is_proxied, pair in itertools.product(ways, places):
+        name = f"{prefix}calls from {pair[0]} to {pair[1]}{', all by the own node' if is_proxied else ''}"
         if not wanted or any(word in name for word in wanted):
-            tests.run(name, calls_of, places)
-    tests.run("all of two gateways ends cleanly", lambda: nodes.end())
+            tests.run(name, calls_of, pair, is_proxied)
+    tests.run(f"{prefix}all ends cleanly", lambda: nodes.end())
+
+
+def main():
+    tests = Tests()
+    run_places(tests, [False])
     return tests.end()
 
 

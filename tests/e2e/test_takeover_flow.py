@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Phones behind a NAT, whose Contact leads nowhere, in calls that change their gateway."""
+"""Phones behind a NAT, whose Contact leads nowhere, and phones without tags, in calls that change their gateway."""
 import sys
 import time
 
@@ -85,6 +85,37 @@ def twice(lab, far, island):
     near.close()
 
 
+class Untagged(Agent):
+    """A callee of RFC 2543: no tag in its responses, which is a tag, too (RFC 3261 section 12.1.2)."""
+
+    def answer(self, request, status, reason="X", tag="", **given):
+        super().answer(request, status, reason, **given)
+
+    def dialog_of_request(self, request, tag):
+        dialog = super().dialog_of_request(request, tag)
+        dialog.local = request.get("to")
+        return dialog
+
+
+@restored
+def without_tag(lab, far, island, spare):
+    """Its calls change their gateway as those of others do."""
+    near = Untagged(f"{PHONES}.6", "frank", island.domain, spare.sip)
+    near.island = island
+    near.register()
+    calls = make_calls(far, near, 2, UPDATE, [island])
+    old = gateway_of(island)
+    old.ctl_text("election", "handover")
+    wait_for("another gateway", lambda: other_gateway(island, old), 20)
+    for call, one in zip(calls, (far, near)):
+        take_update(near, call.dialog[near])
+        hold(call, far)
+        hang_up(call, one)
+    quiet(near, far)
+    no_calls(lab)
+    near.close()
+
+
 def main():
     tests = Tests()
     begin = time.monotonic()
@@ -100,6 +131,7 @@ def main():
         tests.run("a connection to the former gateway", at_former_gateway, lab, far, west, "tcp")
         tests.run("a flow by UDP to the former gateway", at_former_gateway, lab, far, west, "udp")
         tests.run("a connection to the gateway before that", twice, lab, far, west)
+        tests.run("a callee without a tag", without_tag, lab, far, west, spare)
         far.close()
     print(f"{time.monotonic() - begin:.0f} s")
     return tests.end()

@@ -324,7 +324,7 @@ START_TEST(test_second_certificate_of_a_dead_node)
     r = raw_join("b-again/cert.pem", "b-again/key.pem");
     ck_assert_uint_eq(node[0].told.rivals, 1);
     ck_assert_uint_eq(node[0].told.down, 1);
-    ck_assert_str_eq(links_user(node[0].links, &node[0].told.node), "b@pastry");
+    ck_assert_str_eq(links_user(node[0].links, &node[0].told.node), "b-again@pastry");
     raw_free(&r);
     raw_free(&dead);
 }

@@ -247,7 +247,11 @@ class Campaign:
     def keep_up(self):
         """Until the node answers an OPTIONS: what was sent before has been read."""
         for node in self.nodes:
-            wait_for(f"{node.name} answers", lambda n=node: n.ctl("status"), 30)
+            try:
+                wait_for(f"{node.name} answers", lambda n=node: n.ctl("status"), 30)
+            except LabError:
+                self.check()  # whether it is there at all
+                raise
         for _ in range(3):
             self.caller.waiting.clear()
             self.caller.request("OPTIONS", f"sip:{self.caller.proxy}")
