@@ -78,6 +78,8 @@ rank(int status)
         return 400;
     if (status == 408 || status == 480 || status == 503) /* says the least */
         return (status / 100) * 100 + 99;
+    if (status == 404 || status == 410 || status == 482) /* of one contact: a phone says more */
+        return status == 482 ? 402 : 403;
     return (status / 100) * 100 + 1;
 }
 

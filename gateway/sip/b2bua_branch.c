@@ -144,9 +144,10 @@ search_again(void *ctx)
 {
     struct b2bua_call *c = ctx;
 
-    c->initial->wants_search = true;
     if (c->is_inward)
-        ask_doubt(c->b2bua->sip, c->initial->aor);
+        b2bua_search_again(c);
+    else
+        c->initial->wants_search = true;
 }
 
 static void
@@ -380,7 +381,7 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
         r.status = 480;
         c->initial->unusable = 480;
     }
-    r.is_stale = c->initial && c->initial->is_from_cache && !is_ours &&
+    r.is_stale = c->initial && c->initial->search.is_cached && !is_ours &&
                  (r.status == 404 || r.status == 410 || r.status == 480 ||
                   (r.status == 500 && sip->sip_retry_after));
     if (is_dialog && call_kind(c->core) != CALL_SINGLE) {

@@ -41,7 +41,6 @@
                                 be dead: is there another in its place by now? */
 #define B2BUA_DOUBTS_MS   50 /* the same question again */
 #define B2BUA_SILENCE_MS  1000 /* it is not there, whatever the ring says */
-#define B2BUA_LOOKUPS_MAX 5    /* contacts that are users of this domain again */
 
 struct b2bua {
     struct sip *sip;

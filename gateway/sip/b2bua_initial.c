@@ -200,14 +200,6 @@ is_forwarded(const struct b2bua_call *c, const char *uri, char aor[AOR_BYTES])
            sip_domain_is_local(c->b2bua->sip, url->url_host) && sip_aor_of(url, aor) == ST_OK;
 }
 
-/** What the bindings of one AOR come to. */
-struct found {
-    size_t made;    /* branches */
-    bool is_known;  /* somebody was bound once */
-    bool is_looped; /* a contact is the user himself */
-    char forwarded[AOR_BYTES];
-};
-
 static bool
 was_tried(const struct b2bua_initial *in, const struct sip_target *to)
 {
@@ -232,11 +224,26 @@ phone_number(const struct b2bua_initial *in, const struct b2bua_branch *b)
     return 0;
 }
 
+/** A contact is a user again.  Each is looked up once: who is met a second time has led back to
+ *  himself. */
 static void
-add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t contact,
-            struct call_target *target, struct found *found)
+add_alias(struct b2bua_search *search, const char *aor)
+{
+    bool is_new = true;
+
+    for (unsigned i = 0; i < search->count; i++)
+        is_new = is_new && strcmp(search->aor[i], aor) != 0;
+    if (is_new && search->count < B2BUA_LOOKUPS_MAX && (search->aor[search->count] = strdup(aor)))
+        search->count++;
+    else
+        search->is_looped = true;
+}
+
+static void
+add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t contact)
 {
     const url_t *asked = sip_object(c->initial->request)->sip_request->rq_url;
+    struct b2bua_search *search = &c->initial->search;
     struct b2bua_branch *b;
     struct sip_target to;
     char aor[AOR_BYTES];
@@ -244,10 +251,8 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
     if (is_forwarded(c, binding->contact[contact].uri, aor)) {
         if (sip_is_sips(binding->contact[contact].uri) != (asked->url_type == url_sips))
             c->initial->is_sips_lost = true;
-        else if (strcmp(aor, c->initial->aor) == 0)
-            found->is_looped = true;
         else
-            memcpy(found->forwarded, aor, sizeof(aor));
+            add_alias(search, aor);
         return;
     }
     if (sip_target_of_contact(c->b2bua->sip, binding, contact, &to) != ST_OK ||
@@ -257,7 +262,7 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
         c->initial->is_sips_lost = true;
         return;
     }
-    b = add_branch(c);
+    b = search->made < CALL_BRANCHES_MAX ? add_branch(c) : NULL;
     if (!b)
         return;
     b->target = to;
@@ -266,57 +271,78 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
     if (to.tport)
         b->target.tport = tport_ref(to.tport);
     b->phone = binding_phone(&binding->contact[contact]);
-    target[found->made++] = (struct call_target){.is_hop = to.agent->side == SIP_PEERS,
-                                                 .phone = phone_number(c->initial, b)};
+    search->target[search->made++] = (struct call_target){
+        .is_hop = to.agent->side == SIP_PEERS, .phone = phone_number(c->initial, b)};
 }
 
 /** The contacts in force, of a phone's flows the newest first. */
 static void
-add_contacts(struct b2bua_call *c, const struct answer *answer, struct call_target *target,
-             struct found *found)
+add_contacts(struct b2bua_call *c, const struct answer *answer)
 {
     uint64_t wall_ms = sip_moment(c->b2bua->sip).wall_ms;
     struct binding_place place[BRIDGE_BINDINGS_MAX * BINDING_CONTACTS_MAX];
     size_t count = answer->count < BRIDGE_BINDINGS_MAX ? answer->count : BRIDGE_BINDINGS_MAX;
 
-    found->is_known = count > 0;
+    if (count > 0)
+        c->initial->search.is_known = true;
     count = binding_places(answer->binding, count, wall_ms, place);
-    for (size_t i = 0; i < count && found->made < CALL_BRANCHES_MAX; i++)
-        add_contact(c, answer->binding[place[i].record], place[i].contact, target, found);
+    for (size_t i = 0; i < count; i++)
+        add_contact(c, answer->binding[place[i].record], place[i].contact);
 }
 
-static void look_up(struct b2bua_call *c);
+void
+b2bua_search_again(struct b2bua_call *c)
+{
+    struct b2bua_search *search = &c->initial->search;
+
+    for (unsigned i = 0; i < search->done; i++)
+        ask_doubt(c->b2bua->sip, search->aor[i]);
+    while (search->count > 1)
+        free(search->aor[--search->count]);
+    search->done = 0;
+    search->made = 0;
+    search->is_known = search->is_looped = search->is_cached = false;
+    search->lost = ST_OK;
+    c->initial->wants_search = true;
+}
+
+/** All have been looked up. */
+static void
+end_search(struct b2bua_call *c)
+{
+    struct b2bua_search *search = &c->initial->search;
+    struct moment now = sip_moment(c->b2bua->sip);
+
+    if (search->made > 0)
+        call_on_targets(c->core, now, search->target, search->made);
+    else if (search->is_cached && !search->is_looped)
+        b2bua_search_again(c); /* old news: the phone may have moved */
+    else if (search->is_looped)
+        call_on_no_target(c->core, now, 482, "a contact leads back to its user");
+    else if (search->lost)
+        call_on_no_target(c->core, now, 500, status_text(search->lost));
+    else if (search->is_known)
+        call_on_no_target(c->core, now, 480, "no live contact");
+    else
+        call_on_no_target(c->core, now, 404, "no such user");
+}
 
 static void
 on_bindings(void *ctx, const struct answer *answer)
 {
     struct b2bua_call *c = ctx;
-    struct call_target target[CALL_BRANCHES_MAX];
-    struct found found = {0};
-    struct moment now = sip_moment(c->b2bua->sip);
+    struct b2bua_search *search = &c->initial->search;
 
     b2bua_call_hold(c);
-    c->initial->is_from_cache = answer->is_cached;
+    search->is_cached = search->is_cached || answer->is_cached;
     if (answer->status == ST_OK)
-        add_contacts(c, answer, target, &found);
-    if (found.made > 0) {
-        call_on_targets(c->core, now, target, found.made);
-    } else if (answer->is_cached && !found.is_looped && !found.forwarded[0]) {
-        ask_doubt(c->b2bua->sip, c->initial->aor); /* old news: the phone may have moved */
+        add_contacts(c, answer);
+    else if (answer->status != ST_NOT_FOUND)
+        search->lost = answer->status;
+    if (search->done < search->count)
         c->initial->wants_search = true;
-    } else if (found.is_looped ||
-               (found.forwarded[0] && ++c->initial->lookups >= B2BUA_LOOKUPS_MAX)) {
-        call_on_no_target(c->core, now, 482, "a contact leads back to its user");
-    } else if (found.forwarded[0]) {
-        memcpy(c->initial->aor, found.forwarded, sizeof(c->initial->aor));
-        c->initial->wants_search = true;
-    } else if (answer->status == ST_NOT_FOUND || (answer->status == ST_OK && !found.is_known)) {
-        call_on_no_target(c->core, now, 404, "no such user");
-    } else if (answer->status == ST_OK) {
-        call_on_no_target(c->core, now, 480, "no live contact");
-    } else {
-        call_on_no_target(c->core, now, 500, status_text(answer->status));
-    }
+    else
+        end_search(c);
     b2bua_call_release(c);
 }
 
@@ -364,10 +390,12 @@ to_place(struct b2bua_call *c)
 static void
 look_up(struct b2bua_call *c)
 {
+    struct b2bua_search *search = &c->initial->search;
+
     if (to_place(c))
         return;
     c->initial->ask.done = on_bindings;
-    ask_lookup(c->b2bua->sip, c->initial->aor, &c->initial->ask);
+    ask_lookup(c->b2bua->sip, search->aor[search->done++], &c->initial->ask);
 }
 
 /* ---- who is it from ---- */
@@ -468,6 +496,18 @@ name_user(struct b2bua_call *c, const url_t *url)
     return true;
 }
 
+static bool
+seek_user(struct b2bua_search *search, const url_t *url)
+{
+    char aor[AOR_BYTES];
+
+    if (sip_aor_of(url, aor) != ST_OK)
+        return false;
+    search->aor[0] = strdup(aor);
+    search->count = search->aor[0] ? 1 : 0;
+    return search->count > 0;
+}
+
 bool
 b2bua_initial_new(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
 {
@@ -484,7 +524,7 @@ b2bua_initial_new(struct b2bua_call *c, const sip_t *sip, const struct sip_sende
     in->ask.ctx = c;
     if (c->is_inward)
         memcpy(in->from_overlay, sender->overlay, sizeof(in->from_overlay));
-    return in->request && (!c->is_inward || sip_aor_of(sip->sip_request->rq_url, in->aor) == ST_OK);
+    return in->request && (!c->is_inward || seek_user(&in->search, sip->sip_request->rq_url));
 }
 
 static void
@@ -512,6 +552,8 @@ b2bua_initial_free(struct b2bua_call *c)
     ask_cancel(&in->ask);
     for (unsigned i = 0; i < in->count; i++)
         free_branch(in->branch[i]);
+    while (in->search.count > 0)
+        free(in->search.aor[--in->search.count]);
     msg_destroy(in->kept);
     msg_destroy(in->request);
     free(in);

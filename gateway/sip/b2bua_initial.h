@@ -26,6 +26,22 @@ struct b2bua_branch {
     uint64_t phone;    /* hash of the instance whose flow it is (RFC 5626); 0: of none */
 };
 
+#define B2BUA_LOOKUPS_MAX 8 /* AORs that lead to AORs */
+
+/** Whom a call from another overlay is for: the user that it names and, one after the other, those
+ *  that his contacts name in turn; all that are found are tried together. */
+struct b2bua_search {
+    char *aor[B2BUA_LOOKUPS_MAX];
+    unsigned count; /* of @aor */
+    unsigned done;  /* of them, looked up */
+    struct call_target target[CALL_BRANCHES_MAX];
+    size_t made; /* of @target */
+    bool is_cached;
+    bool is_known;    /* somebody was bound once */
+    bool is_looped;   /* a contact leads back to its user */
+    enum status lost; /* an AOR could not be looked up: why */
+};
+
 /** The initial request, until nothing of it is under way. */
 struct b2bua_initial {
     msg_t *request;
@@ -33,13 +49,11 @@ struct b2bua_initial {
     int kept_status; /* or, where that was a 2xx that cannot be used, what is said of it */
     int unusable;    /* the 2xx in hand is such a one: the status in its place */
     struct ask ask;
-    unsigned lookups;
     bool wants_search;
     bool is_to_place;                      /* it is for our Contact in another call */
     bool is_peer_lost;                     /* a serving peer did not answer: who is there? */
     bool is_sips_lost;                     /* a contact's way would leave TLS */
-    bool is_from_cache;                    /* inward: the bindings may be a little old */
-    char aor[AOR_BYTES];                   /* inward: whom we look for */
+    struct b2bua_search search;            /* inward */
     char overlay[OVERLAY_NAME_BYTES];      /* outward: whom the domain belongs to */
     char from_overlay[OVERLAY_NAME_BYTES]; /* inward: of the caller's gateway */
     uint8_t groups;                        /* outward: made so far */
@@ -54,6 +68,8 @@ void b2bua_initial_start(struct b2bua_call *c);
 /** b2bua_initial_doubt - the far gateways are silent: ask the ring whether they still are gateways,
  *  and if they are not, go on with those that are */
 void b2bua_initial_doubt(struct b2bua_call *c);
+/** b2bua_search_again - look for the callee from the start, past what is cached */
+void b2bua_search_again(struct b2bua_call *c);
 bool b2bua_initial_is_idle(const struct b2bua_call *c);
 
 /* ---- b2bua_branch.c: what the machine asks for, and what the branches answer ---- */

@@ -32,6 +32,11 @@ rank(int status)
     case 420:
     case 484:
         return 4000;
+    case 482: /* of one contact, where another has an answer of a phone */
+        return 4550;
+    case 404:
+    case 410:
+        return 4600;
     case 408: /* says less than what another branch has heard */
         return 4900;
     case 480:

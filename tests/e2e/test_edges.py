@@ -181,7 +181,7 @@ def flows_of_one_phone(caller, nodes, transport):
         for answers in ((486,), (430, 486), (408, 480), (430, 430)):
             sent = caller.request("INVITE", old.uri, body=caller.sdp())
             ringing = other.expect_request("INVITE")
-            other.answer(ringing, 404, "Not Found", "o")
+            other.answer(ringing, 403, "Forbidden", "o")
             invites = []
             for k, (phone, status) in enumerate(zip((new, old), answers)):
                 invites.append(phone.expect_request("INVITE"))
@@ -190,7 +190,7 @@ def flows_of_one_phone(caller, nodes, transport):
                 phone.answer(invites[-1], status, "X", f"f{k}")
             response = caller.expect("a final response", lambda m: m.is_response and m.status >= 200)
             caller.ack_failure(old.uri, sent, response)
-            assert response.status == 404, response.start
+            assert response.status == 403, response.start
             for phone in (old, new, other):
                 phone.expect_nothing("INVITE", lambda m: not m.is_response and m.method == "INVITE", 0.05)
                 phone.waiting.clear()

@@ -104,6 +104,27 @@ def a_forward_is_followed(north, south):
             rings(who, carol.uri, carol, [bob])
 
 
+def every_forward_is_followed(north, south):
+    """Contacts that are users again, and a phone beside them: all ring at once (16.6), and who is
+    unknown or leads back says less than a phone."""
+    with Phones() as phones:
+        carol, dora = (phones.at(node, user) for node, user in zip(north.nodes, ("carol4", "dora4")))
+        caller = phones.at(north.nodes[2], "caller4")
+        far = phones.at(south.nodes[0], "far4")
+        bob = phones.at(north.nodes[2], "bob4")
+        one = north.nodes[0]
+        phones.at(one, "bob4", register=False).register(contact=", ".join(
+            f"<sip:{user}@{north.domain}>" for user in ("nobody4", "bob4", "carol4", "dora4")))
+        for who in (caller, far):
+            sent = who.request("INVITE", bob.uri, body=who.sdp())
+            invites = [(phone, phone.expect_request("INVITE")) for phone in (carol, dora, bob)]
+            for phone, invite in invites:
+                phone.answer(invite, 486, "Busy Here", "t4")
+            who.ack_failure(bob.uri, sent, who.expect_status(486))
+            for phone, _ in invites:
+                phone.expect_request("ACK")
+
+
 def loops_of_forwards_end(north, south):
     with Phones() as phones:
         caller = phones.at(north.nodes[2], "caller3")
@@ -435,6 +456,7 @@ def main():
         north, south = lab.islands
         tests.run("a contact takes nobody's calls", a_contact_takes_nobodys_calls, north)
         tests.run("a forward is followed", a_forward_is_followed, north, south)
+        tests.run("every forward is followed", every_forward_is_followed, north, south)
         tests.run("loops of forwards end in 482", loops_of_forwards_end, north, south)
         for transport in ("udp", "tcp"):
             for has_true_via in (True, False):
