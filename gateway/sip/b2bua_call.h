@@ -37,10 +37,10 @@
 #define B2BUA_SLOTS       512
 #define B2BUA_SLOT_MS     50
 #define B2BUA_DOUBT_MS                                                                             \
-    250                      /* a far gateway says 100 within B2BUA_SLOT_MS; one that has not may  \
-                                be dead: is there another in its place by now? */
-#define B2BUA_DOUBTS_MS   50 /* the same question again */
-#define B2BUA_SILENCE_MS  1000 /* it is not there, whatever the ring says */
+    250                       /* a far gateway says 100 within B2BUA_SLOT_MS; one that has not may \
+                                 be dead: is there another in its place by now? */
+#define B2BUA_DOUBTS_MS  50   /* the same question again */
+#define B2BUA_SILENCE_MS 1000 /* it is not there, whatever the ring says */
 
 struct b2bua {
     struct sip *sip;

@@ -271,8 +271,8 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
     if (to.tport)
         b->target.tport = tport_ref(to.tport);
     b->phone = binding_phone(&binding->contact[contact]);
-    search->target[search->made++] = (struct call_target){
-        .is_hop = to.agent->side == SIP_PEERS, .phone = phone_number(c->initial, b)};
+    search->target[search->made++] = (struct call_target){.is_hop = to.agent->side == SIP_PEERS,
+                                                          .phone = phone_number(c->initial, b)};
 }
 
 /** The contacts in force, of a phone's flows the newest first. */

@@ -125,11 +125,14 @@ END_TEST
 
 START_TEST(fork_best_refusal)
 {
-    targets(3, false);
+    targets(5, false);
     response(0, 480, 0);
     response(1, 404, 1);
-    response(2, 486, 2);
-    expect("-> trying: sent on\nsend 0\nsend 1\nsend 2\nkeep 0\nkeep 1\nfinish 0\n"
+    response(2, 482, 2);
+    response(3, 486, 3);
+    response(4, 403, 4);
+    expect("-> trying: sent on\nsend 0\nsend 1\nsend 2\nsend 3\nsend 4\n"
+           "keep 0\nkeep 1\nkeep 2\nkeep 3\nfinish 0\n"
            "-> ending: refused\n-> ended: all is quiet\n");
 }
 END_TEST
