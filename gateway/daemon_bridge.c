@@ -102,11 +102,13 @@ static void
 on_bound(void *ctx, struct moment now, enum status st, const struct signer *from, struct slice body)
 {
     struct question *q = ctx;
+    struct bridge_message *m = bridge_new(BRIDGE_BOUND, q->token, 0, 0);
 
     (void)now;
-    (void)from;
     (void)body;
-    answer(q, bridge_new(BRIDGE_BOUND, q->token, 0, 0), st);
+    if (m && st == ST_OK && from)
+        m->node = from->node;
+    answer(q, m, st);
 }
 
 static void
@@ -360,6 +362,18 @@ daemon_on_bridge(evutil_socket_t fd, short what, void *ctx)
         bridge_free(m);
     }
     daemon_settle(d);
+}
+
+void
+daemon_on_lost(void *ctx, const struct id *node)
+{
+    struct daemon *d = ctx;
+    struct bridge_message *m = d->sip ? bridge_new(BRIDGE_LOST, 0, 0, 0) : NULL;
+
+    if (!m)
+        return; /* what is stored from time to time is stored all the same */
+    m->node = *node;
+    sip_post(d->sip, m);
 }
 
 void

@@ -79,6 +79,9 @@ void daemon_on_locate(evutil_socket_t fd, short what, void *ctx);
 /** daemon_on_gateways - the active set changed: tell the SIP thread. */
 void daemon_on_gateways(void *ctx, const struct election_gateway *gateway, size_t count);
 
+/** daemon_on_lost - a member of the local overlay went: tell the SIP thread. */
+void daemon_on_lost(void *ctx, const struct id *node);
+
 /** daemon_on_adopt, daemon_on_released - calls became ours, or another's: tell the SIP thread. */
 void daemon_on_adopt(void *ctx, const struct id *owner, bool is_moved,
                      const struct replica_call *call, size_t count);

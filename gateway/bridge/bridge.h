@@ -43,6 +43,7 @@ enum bridge_type {
     BRIDGE_REREAD,  /* the lists of revoked certificates were read again */
     BRIDGE_STOP,    /* drain or leave: refuse new calls and registrations with 503 */
     BRIDGE_CONFIRMED,
+    BRIDGE_LOST,    /* the local overlay lost this member, @node, as seen from here */
     BRIDGE_ADOPT,   /* these calls of another gateway, @node, are ours from now on */
     BRIDGE_RELEASE, /* these calls of ours are another gateway's: forget them without a word */
 };
@@ -105,11 +106,12 @@ struct bridge_message {
     char
         name[AOR_BYTES]; /* LOOKUP, BINDINGS: AOR; RESOLVE, ROUTES: domain asked; FORGET: overlay */
     char overlay[OVERLAY_NAME_BYTES]; /* ROUTES: the overlay that was found */
-    struct id node;                   /* FORGET: the gateway that failed; ADOPT: former owner */
-    uint32_t lifetime_ms;             /* BINDINGS, ROUTES: how long it may be cached */
-    bool is_past_cache;               /* LOOKUP, RESOLVE: do not answer from a cache */
-    bool is_moved;                    /* ADOPT: the owner lives and gave them away */
-    size_t count;                     /* of what @data holds */
+    struct id node; /* FORGET: the gateway that failed; ADOPT: former owner; BOUND: who stored it;
+                       LOST */
+    uint32_t lifetime_ms; /* BINDINGS, ROUTES: how long it may be cached */
+    bool is_past_cache;   /* LOOKUP, RESOLVE: do not answer from a cache */
+    bool is_moved;        /* ADOPT: the owner lives and gave them away */
+    size_t count;         /* of what @data holds */
     union {
         struct binding_record **binding;          /* BIND: 1; BINDINGS: count; the message's own */
         struct bridge_gateway *gateway;           /* ROUTES, GATEWAY: count */

@@ -134,6 +134,8 @@ on_report(struct node *n, struct moment now, const struct report *r)
         ev.link.node = r->id;
         ev.link.is_up = r->is_up;
         election_step(n->election, now, &ev);
+        if (!r->is_up && n->env.on_lost)
+            n->env.on_lost(n->env.ctx, &r->id);
     } else {
         ev = (struct election_event){.type = ELECTION_OVERLAY};
         ev.overlay.state = peer_state(n->peer[NODE_LOCAL]);

@@ -26,6 +26,7 @@ struct answer {
     struct binding_record *const *binding; /* of ask_lookup; borrowed */
     const struct bridge_gateway *gateway;  /* of ask_resolve and ask_locate */
     const char *overlay;                   /* of ask_resolve */
+    struct id node;                        /* of ask_bind: the peer that stored it */
     bool is_cached;                        /* it may be a little old */
 };
 

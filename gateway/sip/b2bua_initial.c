@@ -5,6 +5,8 @@
 #include "base/aor.h"
 #include "gateway/sip/b2bua_call.h"
 #include "gateway/sip/header_policy.h"
+#include "gateway/sip/location.h"
+#include "gateway/sip/send.h"
 
 /* ---- who is it for ---- */
 
@@ -275,19 +277,30 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
                                                           .phone = phone_number(c->initial, b)};
 }
 
-/** The contacts in force, of a phone's flows the newest first. */
+/** The contacts in force, of a phone's flows the newest first.  What is registered at this very
+ * node counts, whether the overlay has it or not. */
 static void
 add_contacts(struct b2bua_call *c, const struct answer *answer)
 {
-    uint64_t wall_ms = sip_moment(c->b2bua->sip).wall_ms;
-    struct binding_place place[BRIDGE_BINDINGS_MAX * BINDING_CONTACTS_MAX];
-    size_t count = answer->count < BRIDGE_BINDINGS_MAX ? answer->count : BRIDGE_BINDINGS_MAX;
+    struct sip *s = c->b2bua->sip;
+    struct binding_record *own =
+        location_record(s, c->initial->search.aor[c->initial->search.done - 1]);
+    struct binding_record *record[BRIDGE_BINDINGS_MAX + 1];
+    struct binding_place place[(BRIDGE_BINDINGS_MAX + 1) * BINDING_CONTACTS_MAX];
+    size_t records = 0;
+    size_t count;
 
-    if (count > 0)
+    if (own)
+        record[records++] = own;
+    for (size_t i = 0; answer->status == ST_OK && i < answer->count && i < BRIDGE_BINDINGS_MAX; i++)
+        if (!own || !sip_is_own_path(s, answer->binding[i]->path))
+            record[records++] = answer->binding[i];
+    if (records > 0)
         c->initial->search.is_known = true;
-    count = binding_places(answer->binding, count, wall_ms, place);
+    count = binding_places(record, records, sip_moment(s).wall_ms, place);
     for (size_t i = 0; i < count; i++)
-        add_contact(c, answer->binding[place[i].record], place[i].contact);
+        add_contact(c, record[place[i].record], place[i].contact);
+    binding_record_free(own);
 }
 
 void
@@ -335,9 +348,8 @@ on_bindings(void *ctx, const struct answer *answer)
 
     b2bua_call_hold(c);
     search->is_cached = search->is_cached || answer->is_cached;
-    if (answer->status == ST_OK)
-        add_contacts(c, answer);
-    else if (answer->status != ST_NOT_FOUND)
+    add_contacts(c, answer);
+    if (answer->status != ST_OK && answer->status != ST_NOT_FOUND)
         search->lost = answer->status;
     if (search->done < search->count)
         c->initial->wants_search = true;

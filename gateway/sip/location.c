@@ -1,47 +1,16 @@
-#include "gateway/sip/location.h"
+#include "gateway/sip/location_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "gateway/sip/ask.h"
 #include "gateway/sip/flow.h"
-#include "gateway/sip/origin.h"
-#include "gateway/sip/token.h"
 
 #define CREDENTIALS_BYTES_MAX 65536
 #define FORGOTTEN_MS          2000 /* a lifetime is in seconds, and begins where it arrives */
 
 enum token_flag { TOKEN_BY_URI = 1 };
-
-struct entry {
-    struct sip *sip;
-    struct location_contact **contact;
-    size_t count;
-    struct location_note *note;
-    size_t note_count;
-    struct list_node waiting; /* struct location_change; the first one is under way if is_busy */
-    bool is_busy;
-    bool is_unstored; /* contacts went away and the overlay does not know yet */
-    uint64_t retry_ms;
-    uint64_t known_until_wall_ms; /* nothing that was stored of it lives longer */
-    struct ask ask;
-    struct location_contacts *next; /* what there is once it is stored; or NULL */
-    char aor[];
-};
-
-struct location {
-    size_t removals;      /* being stored */
-    struct map *entries;  /* by AOR */
-    struct map *by_token; /* struct location_contact, those in force */
-    struct origins *origins;
-    struct token_key key;
-    uint32_t run; /* random: tokens of an earlier run of this node are known as such */
-    uint32_t last_number;
-};
-
-static void start_next(struct entry *e);
 
 /* Tokens of this node's earlier runs must be known again, and nobody else may make one: the key
  * comes from the private key of this node's certificate. */
@@ -74,6 +43,8 @@ location_new(struct sip *s)
 
     if (!l)
         return NULL;
+    list_init(&l->upkeep.urgent);
+    list_init(&l->upkeep.due);
     l->entries = map_new(s->seed, limit);
     l->by_token = map_new(s->seed, limit ? limit * BINDING_CONTACTS_MAX : 0);
     l->run = (uint32_t)sip_random();
@@ -183,7 +154,7 @@ location_token_read(struct sip *s, const char *token, const struct location_cont
 }
 
 static void
-index_change(struct entry *e, bool is_in)
+index_change(struct location_entry *e, bool is_in)
 {
     struct map *index = e->sip->location->by_token;
 
@@ -267,10 +238,10 @@ location_uri_equal(const char *a, const char *b)
 /* ---- entries
  * --------------------------------------------------------------------------------------- */
 
-static struct entry *
+static struct location_entry *
 entry_get(struct sip *s, const char *aor)
 {
-    struct entry *e = map_get(s->location->entries, slice_text(aor));
+    struct location_entry *e = map_get(s->location->entries, slice_text(aor));
 
     if (e)
         return e;
@@ -279,6 +250,7 @@ entry_get(struct sip *s, const char *aor)
         return NULL;
     e->sip = s;
     list_init(&e->waiting);
+    list_init(&e->due);
     memcpy(e->aor, aor, strlen(aor) + 1);
     if (map_put(s->location->entries, slice_text(aor), e, NULL)) {
         free(e);
@@ -288,9 +260,10 @@ entry_get(struct sip *s, const char *aor)
 }
 
 static void
-entry_free(struct entry *e)
+entry_free(struct location_entry *e)
 {
     ask_cancel(&e->ask);
+    list_remove(&e->due);
     contacts_free(e->next);
     for (size_t i = 0; i < e->count; i++)
         location_contact_release(e->contact[i]);
@@ -315,7 +288,7 @@ location_free(struct location *l)
 }
 
 static void
-entry_drop_if_idle(struct entry *e)
+entry_drop_if_idle(struct location_entry *e)
 {
     if (e->count > 0 || e->note_count > 0 || e->is_busy || e->is_unstored ||
         !list_is_empty(&e->waiting))
@@ -326,7 +299,7 @@ entry_drop_if_idle(struct entry *e)
 
 /* What there is now is this. */
 static enum status
-entry_set(struct entry *e, const struct location_contacts *l)
+entry_set(struct location_entry *e, const struct location_contacts *l)
 {
     struct location_contact **contact = NULL;
     struct location_note *note = NULL;
@@ -374,7 +347,7 @@ location_peer_uri(const struct sip *s)
 static void
 on_change_stored(void *ctx, const struct answer *answer)
 {
-    struct entry *e = ctx;
+    struct location_entry *e = ctx;
     struct location_change *change = list_entry(e->waiting.next, struct location_change, link);
     enum status st = answer->status;
 
@@ -382,14 +355,15 @@ on_change_stored(void *ctx, const struct answer *answer)
         st = entry_set(e, e->next);
     if (!st)
         e->is_unstored = false;
+    upkeep_stored(e, answer);
     list_remove(&change->link);
     change->done(change->ctx, st, e->contact, e->count);
     e->is_busy = false;
-    start_next(e);
+    location_entry_next(e);
 }
 
 static void
-note_stored(struct entry *e)
+note_stored(struct location_entry *e)
 {
     const struct location_contacts *l = e->next;
 
@@ -401,35 +375,47 @@ note_stored(struct entry *e)
             e->known_until_wall_ms = l->note[i].expires_at_wall_ms;
 }
 
-/* As it lies in the overlay: what there is once it is stored. */
-static void
-store(struct entry *e, void (*done)(void *ctx, const struct answer *answer))
-{
-    const struct location_contacts *l = e->next;
+/* A record of an entry, with room for all that it may say. */
+struct shown {
     struct binding_contact contact[BINDING_CONTACTS_MAX];
     struct binding_superseded superseded[BINDING_SUPERSEDED_MAX];
-    struct binding_record record = {.aor = e->aor,
-                                    .path = location_peer_uri(e->sip),
-                                    .contact_count = (uint8_t)l->count,
-                                    .superseded_count = (uint8_t)l->note_count,
-                                    .contact = contact,
-                                    .superseded = superseded};
+    struct binding_record record;
+};
 
+/* As it lies in the overlay; its texts are those of @l. */
+static void
+show(const struct location_entry *e, const struct location_contacts *l, struct shown *ret)
+{
+    ret->record = (struct binding_record){.aor = e->aor,
+                                          .path = location_peer_uri(e->sip),
+                                          .contact_count = (uint8_t)l->count,
+                                          .superseded_count = (uint8_t)l->note_count,
+                                          .contact = ret->contact,
+                                          .superseded = ret->superseded};
     for (size_t i = 0; i < l->count; i++)
-        contact[i] = l->item[i]->binding;
+        ret->contact[i] = l->item[i]->binding;
     for (size_t i = 0; i < l->note_count; i++)
-        superseded[i] =
+        ret->superseded[i] =
             (struct binding_superseded){l->note[i].token, l->note[i].call_id, l->note[i].cseq,
                                         l->note[i].at_wall_ms, l->note[i].expires_at_wall_ms};
+}
+
+/* What there is once it is stored. */
+void
+location_entry_store(struct location_entry *e, void (*done)(void *ctx, const struct answer *answer))
+{
+    struct shown shown;
+
+    show(e, e->next, &shown);
     note_stored(e);
     e->is_busy = true;
     e->ask.done = done;
     e->ask.ctx = e;
-    ask_bind(e->sip, &record, &e->ask);
+    ask_bind(e->sip, &shown.record, &e->ask);
 }
 
-static bool
-copy_live(struct entry *e)
+bool
+location_entry_copy(struct location_entry *e)
 {
     uint64_t wall_ms = sip_moment(e->sip).wall_ms;
 
@@ -446,18 +432,18 @@ copy_live(struct entry *e)
     return true;
 }
 
-static void
-start_next(struct entry *e)
+void
+location_entry_next(struct location_entry *e)
 {
     while (!e->is_busy && !list_is_empty(&e->waiting)) {
         struct location_change *change = list_entry(e->waiting.next, struct location_change, link);
 
         list_remove(&change->link);
-        if (!copy_live(e)) {
+        if (!location_entry_copy(e)) {
             change->done(change->ctx, ST_NOMEM, e->contact, e->count);
         } else if (change->apply(change->ctx, e->next)) { /* else it is gone */
             list_prepend(&e->waiting, &change->link);
-            store(e, on_change_stored); /* may be answered, and e freed, by now */
+            location_entry_store(e, on_change_stored); /* may be answered, and e freed, by now */
             return;
         }
     }
@@ -471,7 +457,7 @@ start_next(struct entry *e)
 void
 location_change(struct sip *s, struct location_change *change)
 {
-    struct entry *e = entry_get(s, change->aor);
+    struct location_entry *e = entry_get(s, change->aor);
 
     list_init(&change->link);
     if (!e) {
@@ -480,16 +466,33 @@ location_change(struct sip *s, struct location_change *change)
     }
     list_append(&e->waiting, &change->link);
     if (!e->is_busy)
-        start_next(e);
+        location_entry_next(e);
 }
 
 struct location_contact *const *
 location_find(struct sip *s, const char *aor, size_t *ret_count)
 {
-    struct entry *e = map_get(s->location->entries, slice_text(aor));
+    struct location_entry *e = map_get(s->location->entries, slice_text(aor));
 
     *ret_count = e ? e->count : 0;
     return e ? e->contact : NULL;
+}
+
+struct binding_record *
+location_record(struct sip *s, const char *aor)
+{
+    const struct location_entry *e = map_get(s->location->entries, slice_text(aor));
+    struct location_contacts l = {.count = 0};
+    uint64_t wall_ms = sip_moment(s).wall_ms;
+    struct shown shown;
+
+    for (size_t i = 0; e && i < e->count; i++)
+        if (is_live(s, e->contact[i], wall_ms))
+            l.item[l.count++] = e->contact[i]; /* borrowed: it is not kept */
+    if (l.count == 0)
+        return NULL;
+    show(e, &l, &shown);
+    return binding_record_copy(&shown.record);
 }
 
 const char *
@@ -498,7 +501,7 @@ location_user_at(struct sip *s, const struct sip_sender *sender)
     uint64_t origin = origin_of(s, sender);
     uint64_t wall_ms = sip_moment(s).wall_ms;
     const char *aor;
-    const struct entry *e;
+    const struct location_entry *e;
 
     if (!origin || origins_find(s->location->origins, origin, &aor))
         return NULL;
@@ -527,7 +530,7 @@ location_count(const struct sip *s)
  * ------------------------------------------------------------------------------------- */
 
 static size_t
-report_bytes(const struct entry *e)
+report_bytes(const struct location_entry *e)
 {
     size_t bytes = strlen(e->aor) + 1;
 
@@ -538,7 +541,8 @@ report_bytes(const struct entry *e)
 
 /* The texts of an entry go behind @at; returns where they end. */
 static char *
-report_entry(const struct entry *e, uint64_t wall_ms, struct bridge_registration *r, char *at)
+report_entry(const struct location_entry *e, uint64_t wall_ms, struct bridge_registration *r,
+             char *at)
 {
     const char *aor = keep_text(&at, e->aor);
 
@@ -569,7 +573,7 @@ location_report(struct sip *s, uint64_t token)
     char *at;
 
     while (map_next(s->location->entries, &c)) {
-        count += ((struct entry *)c.value)->count;
+        count += ((struct location_entry *)c.value)->count;
         bytes += report_bytes(c.value);
     }
     m = bridge_new(BRIDGE_REPORT, token, count, sizeof(struct bridge_registration));
@@ -583,7 +587,7 @@ location_report(struct sip *s, uint64_t token)
     c = (struct map_cursor){0};
     count = 0;
     while (map_next(s->location->entries, &c)) {
-        struct entry *e = c.value;
+        struct location_entry *e = c.value;
 
         at = report_entry(e, wall_ms, &m->registration[count], at);
         count += e->count;
@@ -597,18 +601,19 @@ location_report(struct sip *s, uint64_t token)
 static void
 on_removal_stored(void *ctx, const struct answer *answer)
 {
-    struct entry *e = ctx;
+    struct location_entry *e = ctx;
 
     e->sip->location->removals--;
     e->is_busy = false;
     e->is_unstored = answer->status != ST_OK;
+    upkeep_stored(e, answer);
     e->retry_ms = sip_moment(e->sip).mono_ms + LOCATION_RETRY_MS;
-    start_next(e);
+    location_entry_next(e);
 }
 
 /* Whatever the overlay holds of it ends by itself, now or within a moment: it need not be told. */
 static bool
-is_forgotten(const struct entry *e, struct moment now)
+is_forgotten(const struct location_entry *e, struct moment now)
 {
     for (size_t i = 0; i < e->count; i++)
         if (is_live(e->sip, e->contact[i], now.wall_ms))
@@ -620,7 +625,7 @@ is_forgotten(const struct entry *e, struct moment now)
 }
 
 static void
-entry_tick(struct entry *e, struct moment now)
+entry_tick(struct location_entry *e, struct moment now)
 {
     bool is_all_live = true;
     bool is_over = is_forgotten(e, now);
@@ -634,7 +639,7 @@ entry_tick(struct entry *e, struct moment now)
     }
     if (is_over && e->known_until_wall_ms + FORGOTTEN_MS > now.wall_ms)
         return;
-    if (!copy_live(e) || entry_set(e, e->next))
+    if (!location_entry_copy(e) || entry_set(e, e->next))
         return; /* without memory: the next tick */
     if (is_over) {
         entry_drop_if_idle(e);
@@ -644,7 +649,7 @@ entry_tick(struct entry *e, struct moment now)
     if (e->sip->location->removals >= LOCATION_REMOVALS_MAX)
         return; /* at a later tick */
     e->sip->location->removals++;
-    store(e, on_removal_stored);
+    location_entry_store(e, on_removal_stored);
 }
 
 void
@@ -654,9 +659,11 @@ location_tick(struct sip *s)
     struct map_cursor c = {0};
 
     while (map_next(s->location->entries, &c)) {
-        struct entry *e = c.value;
+        struct location_entry *e = c.value;
 
+        upkeep_tick(e, now);
         if (!e->is_busy)
             entry_tick(e, now);
     }
+    upkeep_begin_second(s->location);
 }

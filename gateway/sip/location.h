@@ -6,6 +6,9 @@
  *   a contact expires, or its connection ends -> removed -> BRIDGE_BIND of what is left, tried
  * again until it is stored; nothing is left and all has expired -> the record expires by itself
  *
+ * What was stored is stored again when a member of the overlay goes, and from time to time: when
+ * all who kept a record die at once, nobody else can bring it back.
+ *
  * Changes of one AOR go one after the other.  Bindings of other nodes are not kept here but asked
  * for (ask.h).
  *
@@ -85,6 +88,10 @@ void location_change(struct sip *s, struct location_change *change);
  * the next call into this module. */
 struct location_contact *const *location_find(struct sip *s, const char *aor, size_t *ret_count);
 
+/** location_record - the live contacts of an AOR as the overlay should have them; NULL if there are
+ *  none here, or without memory.  binding_record_free() frees it. */
+struct binding_record *location_record(struct sip *s, const char *aor);
+
 /** What a token says that came in a Route of ours, or lies in a record of ours. */
 enum location_token {
     LOCATION_TOKEN_NONE,  /* none of ours */
@@ -120,6 +127,10 @@ struct bridge_message *location_report(struct sip *s, uint64_t token);
 /** location_tick - once a second: what expired, whose connection ended, what is still to be stored.
  */
 void location_tick(struct sip *s);
+
+/** location_on_lost - the overlay lost a member: what it kept of this node's bindings is stored
+ *  again, at once; the rest, of which it may have held a copy, within seconds. */
+void location_on_lost(struct sip *s, const struct id *node);
 
 /** location_url_equal - RFC 3261 section 19.1.4. */
 bool location_url_equal(const url_t *a, const url_t *b);

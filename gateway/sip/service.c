@@ -188,6 +188,9 @@ on_mail(struct sip *s, struct bridge_message *m)
     case BRIDGE_RELEASE:
         b2bua_on_bridge(s, m);
         break;
+    case BRIDGE_LOST:
+        location_on_lost(s, &m->node);
+        break;
     case BRIDGE_CONFIRMED:
         fence_on_confirmed(s, m->token);
         break;

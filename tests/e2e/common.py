@@ -36,11 +36,11 @@ class Tests:
 
 @contextlib.contextmanager
 def lab_of(tests, islands, **options):
-    """A lab with [(name, net, count)] islands, joined.  At its end every daemon must leave with exit
+    """A lab with [(name, net, count[, algorithm])] islands, joined.  At its end every daemon must leave with exit
     code 0 and without a word of the sanitizers; KEEP=1 leaves its folder."""
     lab = Lab(**options)
-    for name, net, count in islands:
-        lab.island(name, net, count)
+    for island in islands:
+        lab.island(*island)
     try:
         lab.prepare()
         lab.start()
