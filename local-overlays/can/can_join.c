@@ -234,7 +234,7 @@ can_become_in(struct can *c, struct moment now)
     c->is_changed = true;
     for (unsigned i = 0; i < c->contact_count; i++)
         if (!c->contact[i].has_told) /* the zone we were admitted to is the one we begin with */
-            c->ghost_until_ms[c->contact[i].level] = now.mono_ms + CAN_GHOST_MS;
+            can_keep_plane(c, now, c->contact[i].level);
     c->in_since_ms = now.mono_ms;
     c->update_due_ms = c->contact_count ? now.mono_ms : MOMENT_NEVER;
     c->stabilise_due_ms = now.mono_ms + c->env.random(c->env.ctx) % c->conf.update_ms;

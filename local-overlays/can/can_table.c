@@ -169,6 +169,37 @@ look_anew(struct can *c, struct can_contact *at, uint32_t edition)
         c->edition = at->named_in = edition;
 }
 
+void
+can_keep_plane(struct can *c, struct moment now, unsigned level)
+{
+    c->ghost_until_ms[level] = now.mono_ms + CAN_GHOST_MS;
+    c->ghost_most_ms[level] = now.mono_ms + CAN_GHOST_MOST_MS;
+}
+
+/* Is an Attach under way to somebody who is named behind that plane? */
+static bool
+is_looked_for(const struct can *c, unsigned level)
+{
+    for (unsigned i = 0; i < c->task_count; i++)
+        if (c->task[i].kind == CAN_TASK_NEIGHBOUR &&
+            id_common_bits(&c->task[i].about.node, &c->conf.self) == level)
+            return true;
+    return false;
+}
+
+/* Is the time over for whom is awaited behind that plane? */
+static bool
+is_given_up(struct can *c, struct moment now, unsigned level)
+{
+    if (c->ghost_until_ms[level] == 0 || now.mono_ms < c->ghost_until_ms[level])
+        return false;
+    if (now.mono_ms >= c->ghost_most_ms[level] || !is_looked_for(c, level))
+        return true;
+    c->ghost_until_ms[level] =
+        moment_earlier_ms(now.mono_ms + CAN_REMIND_MS, c->ghost_most_ms[level]);
+    return false;
+}
+
 bool
 can_refresh(struct can *c, struct moment now)
 {
@@ -176,7 +207,7 @@ can_refresh(struct can *c, struct moment now)
     struct can_levels levels;
 
     for (unsigned level = 0; level < CAN_LEVELS; level++) {
-        if (c->ghost_until_ms[level] == 0 || now.mono_ms < c->ghost_until_ms[level])
+        if (!is_given_up(c, now, level))
             continue;
         c->ghost_until_ms[level] = 0;
         c->is_changed = true;

@@ -134,7 +134,7 @@ can_drop(struct can *c, struct moment now, const struct id *node, bool is_missed
     can_remove(c, contact, &list);
     keep_list(c, now, list);
     if (is_followed && c->state == CAN_IN)
-        c->ghost_until_ms[level] = now.mono_ms + CAN_GHOST_MS;
+        can_keep_plane(c, now, level);
     c->is_scan_due = true;
     can_refresh(c, now);
 }

@@ -44,7 +44,8 @@
 #define CAN_GATHER_MS     300u   /* the same, changes of the contacts */
 #define CAN_LOST_MS       3000u  /* hearsay does not bring a lost node back before */
 #define CAN_ORPHAN_MS     20000u /* how long a lost node's list is kept */
-#define CAN_GHOST_MS      5000u  /* how long somebody is looked for behind a plane */
+#define CAN_GHOST_MS      1500u  /* how long somebody behind a plane has to show up */
+#define CAN_GHOST_MOST_MS 5000u  /* the same, while somebody named there is being looked for */
 #define CAN_FRESH_MS      2000u  /* how long a contact may turn out to be of use */
 #define CAN_REMIND_MS     200u   /* between two Updates that tell a contact that we are there */
 #define CAN_RTT_MS        100u   /* taken for a round trip that was not measured yet */
@@ -154,6 +155,7 @@ struct can {
     struct can_orphan orphan[CAN_ORPHANS_MAX];
     unsigned orphan_next;
     uint64_t ghost_until_ms[CAN_LEVELS]; /* the last contact there went, and was not alone */
+    uint64_t ghost_most_ms[CAN_LEVELS];  /* at the latest */
     uint32_t next_token;
     uint32_t edition;   /* of what there is to tell: counts changes of it */
     uint32_t levels_in; /* the edition in which our levels changed last */
@@ -194,6 +196,10 @@ void can_set_levels(struct can *c, struct can_contact *contact, const struct can
 /** can_remove - take a contact out; its list goes to @ret_list, or is freed if that is NULL. */
 void can_remove(struct can *c, struct can_contact *contact, struct can_list *ret_list);
 void can_remove_all(struct can *c);
+
+/** can_keep_plane - a plane stands though nobody is known behind it, until somebody shows up or the
+ *  time for that is over. */
+void can_keep_plane(struct can *c, struct moment now, unsigned level);
 
 /** can_refresh - levels, zone and who is needed anew from the contacts; false if all is as before.
  */
