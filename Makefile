@@ -118,6 +118,12 @@ survive: deps-bench
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
 	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/survive.py $(SURVIVE)
 
+# Calls for ten minutes, and a fault every 15 s: SOAK="--seconds N --rate N --faults kill,cut,... --seed N"
+.PHONY: soak
+soak: deps-bench
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
+	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/soak/soak.py $(SOAK)
+
 # Attacks by phones and members, and what becomes of honest calls meanwhile: ATTACK="NAME ... --keep"
 .PHONY: attack
 attack: deps-test
