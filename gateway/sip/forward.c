@@ -136,15 +136,20 @@ forward_end(struct forward *f)
 
 static void look_up_next(struct forward *f);
 
-/* Nobody was there, by bindings that may have been old: ask the overlay once, and try whoever is
- * new.  True if that is under way. */
+/* Nobody was there, by bindings that may have been old. */
+static bool
+is_perhaps_stale(const struct forward *f)
+{
+    return f->is_from_cache && (f->best_status == 404 || f->best_status == 408 ||
+                                f->best_status == 410 || f->best_status == 480 ||
+                                (f->best_status == 500 && !f->best));
+}
+
+/* Ask the overlay once, and try whoever is new.  True if that is under way. */
 static bool
 try_fresh(struct forward *f)
 {
-    bool is_nobody = f->best_status == 404 || f->best_status == 408 || f->best_status == 410 ||
-                     f->best_status == 480 || (f->best_status == 500 && !f->best);
-
-    if (!f->is_from_cache || !is_nobody || f->is_cancelled || f->is_answered)
+    if (!is_perhaps_stale(f) || f->is_cancelled || f->is_answered)
         return false;
     f->is_from_cache = false;
     f->is_next_flow = false;
@@ -172,6 +177,12 @@ forward_finish(struct forward *f)
 {
     if (f->is_answered || f->is_asking || forward_is_waiting(f) || try_fresh(f))
         return;
+    if (f->is_cancelled && (!f->best || is_perhaps_stale(f))) {
+        /* that nobody was there, or that we have failed, says less than that he gave up */
+        msg_destroy(f->best);
+        f->best = NULL;
+        f->best_status = 487;
+    }
     send_best(f);
     forward_end(f);
 }

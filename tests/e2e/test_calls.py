@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Calls inside an island and between islands, every scenario, UDP and TCP, both directions."""
+import signal
 import sys
 
 from common import Tests, lab_of
@@ -48,9 +49,32 @@ def moved(caller_node, first, second):
         a.close()
 
 
+def cancelled(caller_node, node, is_back):
+    """The callee is no longer where it was when it was called last: its node is stopped, and @is_back in time to say so, or is
+    not.  Whoever has cancelled hears 487."""
+    a = phone_at(caller_node, f"{PHONES}.111", "hasty", "udp")
+    b = phone_at(node, f"{PHONES}.112", f"gone{is_back:d}", "udp")
+    scenarios.basic(a, b)
+    b.register(0)
+    node.process.send_signal(signal.SIGSTOP)
+    try:
+        sent = a.request("INVITE", b.uri, body=a.sdp())
+        a.expect_status(100)
+        a.cancel(b.uri, sent)
+        a.expect_status(200, "CANCEL")
+        if is_back:
+            node.process.send_signal(signal.SIGCONT)
+        a.ack_failure(b.uri, sent, a.expect_status(487))
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+        a.register(0)
+        for phone in (a, b):
+            phone.close()
+
+
 def main():
     tests = Tests()
-    with lab_of(tests, ISLANDS) as lab:
+    with lab_of(tests, ISLANDS, hello_ms=500) as lab:
         east, west = lab.islands
         far = scenarios.ALL + scenarios.BETWEEN_ISLANDS
         for node in (east.gateway(), west.gateway()):
@@ -68,6 +92,9 @@ def main():
             for transport in ("udp", "tcp"):
                 number += 1
                 run_pair(tests, number, f"{title}, {transport}", from_node, to_node, transport, wanted)
+        for is_back in (True, False):
+            tests.run(f"cancelled, by a binding that is old, to a node that says {'so' if is_back else 'nothing'}", cancelled,
+                      east.gateway(), east.others()[0], is_back)
     return tests.end()
 
 
