@@ -114,6 +114,12 @@ call_is_initial_over(const struct call *c)
     return !c->branches;
 }
 
+bool
+call_is_parted(const struct call *c)
+{
+    return c->is_parted;
+}
+
 uint8_t
 call_winner(const struct call *c)
 {
@@ -230,8 +236,10 @@ on_bye(struct call *c, struct moment now, enum call_leg leg)
     bool is_crossing = (c->byes & (1U << call_other(leg))) != 0;
 
     c->byes |= (uint8_t)(1U << leg);
-    if (is_crossing && c->state == CALL_CONFIRMED)
+    if (is_crossing && c->state == CALL_CONFIRMED) {
+        c->is_parted = true;
         call_become(c, now, CALL_ENDING, "both hung up");
+    }
     return is_crossing ? 200 : CALL_PASS;
 }
 
@@ -334,6 +342,7 @@ on_bye_answered(struct call *c, struct moment now, enum call_leg leg,
         return CALL_PASS;
     if (is_gone) {
         c->byes = 1U << CALL_CALLER | 1U << CALL_CALLEE;
+        c->is_parted = !response->is_ours;
         call_become(c, now, CALL_ENDING, leg == CALL_CALLER ? "caller hung up" : "callee hung up");
         return response->is_ours ? 408 : CALL_PASS;
     }

@@ -171,6 +171,10 @@ enum call_invite call_invite_state(const struct call *c, unsigned invite);
 /** call_is_initial_over - is nothing of the initial request under way any more? */
 bool call_is_initial_over(const struct call *c);
 
+/** call_is_parted - it is over, and both ends know: one has hung up, and the other has responded to
+ * that or has hung up, too. */
+bool call_is_parted(const struct call *c);
+
 /** call_winner - the dialog that was confirmed, CALL_NO_DIALOG before that. */
 uint8_t call_winner(const struct call *c);
 
@@ -204,6 +208,7 @@ struct call_response {
     bool is_ours;       /* made by our own transaction layer: transport failure, timeout */
     bool is_flow_lost;  /* 430, or 408: the phone may hear another flow of it */
     bool is_stale;      /* "nobody here", by news that may be old: another search may find him */
+    bool is_void;       /* made of a 2xx that is of no use: no refusal says more than that */
     uint32_t expires_s; /* 2xx: Session-Expires, or Expires of a subscription; 0 without */
 };
 

@@ -187,6 +187,15 @@ search_again(struct call *c, struct moment now)
         c->out->search_again(c->ctx);
 }
 
+/** Does this status say more to the caller than the best so far (section 16.7 step 6)? */
+static bool
+is_better(const struct branches *b, int status)
+{
+    if (b->best == 0)
+        return true;
+    return rank(status) < rank(b->best) && (!b->is_best_void || status >= 600);
+}
+
 /** A 503 from downstream would say that we are out of order (section 16.7 step 6). */
 static int
 best_of(const struct branches *b)
@@ -325,7 +334,8 @@ on_final(struct call *c, struct moment now, unsigned index, const struct call_re
     } else {
         branch->is_reached = !response->is_stale || b->searches > 0;
     }
-    if (!is_silent && (b->best == 0 || rank(response->status) < rank(b->best))) {
+    if (!is_silent && (response->is_void || is_better(b, response->status))) {
+        b->is_best_void = response->is_void;
         b->best = response->status;
         b->is_best_ours = false;
         c->out->keep(c->ctx, index);
@@ -352,7 +362,7 @@ on_lost(struct call *c, struct moment now, unsigned index, int status)
         return;
     b->branch[index].is_reached = true;
     forget_flows(b, b->branch[index].phone);
-    if (b->best == 0 || rank(status) < rank(b->best)) {
+    if (is_better(b, status)) {
         b->best = status;
         b->is_best_ours = true;
     }
@@ -512,7 +522,7 @@ call_off(struct call *c, struct moment now)
         forget_flows(b, branch->phone);
         branch->is_reached = true;
         is_news = true;
-        if (b->best == 0 || rank(408) < rank(b->best)) {
+        if (is_better(b, 408)) {
             b->best = 408;
             b->is_best_ours = true;
         }

@@ -28,6 +28,7 @@ struct branches {
     size_t count;
     int best;          /* status of the response kept, 0 for none */
     bool is_best_ours; /* no response is kept: the status is our own */
+    bool is_best_void; /* somebody has picked up in vain: but for a 6xx there is no better one */
     uint8_t group;
     unsigned searches;     /* after the first */
     uint64_t search_at_ms; /* the next; MOMENT_NEVER while none is waited for */
@@ -65,6 +66,7 @@ struct call {
     uint8_t winner;
     bool is_unsubscribed;  /* no subscription of it is left */
     uint8_t byes;          /* bit for each leg that said BYE, or was sent one by us */
+    bool is_parted;        /* call_is_parted() */
     uint8_t subscriptions; /* REFERs accepted inside the dialog; they outlive the session */
     struct exchange exchange[CALL_EXCHANGES_MAX];
     struct invite invite[CALL_INVITES_MAX];

@@ -256,7 +256,8 @@ changed(void *ctx, enum call_state was, enum call_state state, const char *reaso
 
     if (state == CALL_CONFIRMED && c->in_hand)
         on_confirmed(c);
-
+    if (state == CALL_ENDING && call_is_parted(c->core))
+        b2bua_over(c);
     if (log_is_written(LOG_LEVEL_DEBUG))
         log_write(LOG_LEVEL_DEBUG, "call", "%s: %s -> %s, reason: %s", c->token,
                   call_state_name(was), call_state_name(state), reason);
@@ -347,7 +348,7 @@ static void
 refuse_success(struct b2bua_branch *b, const sip_t *sip, int status)
 {
     struct b2bua_call *c = b->call;
-    struct call_response r = {.status = status, .dialog = CALL_NO_DIALOG};
+    struct call_response r = {.status = status, .dialog = CALL_NO_DIALOG, .is_void = true};
     uint8_t dialog = b2bua_dialog_of(c, sip->sip_to->a_tag, true);
 
     if (call_kind(c->core) == CALL_SESSION && dialog != CALL_NO_DIALOG) {

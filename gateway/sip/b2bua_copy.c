@@ -169,6 +169,7 @@ b2bua_over(struct b2bua_call *c)
     c->is_too_large = false;
     if (c->is_copied && !c->is_released)
         b2bua_tag_over(c->b2bua, c->our_tag);
+    c->is_copied = false;
 }
 
 size_t

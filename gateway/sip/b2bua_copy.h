@@ -38,7 +38,8 @@ void b2bua_learn_timer(struct b2bua_call *c, enum call_leg asked_by, const sip_t
  */
 void b2bua_changed(struct b2bua_call *c);
 
-/** b2bua_over - a call is freed: its copies are no longer of use */
+/** b2bua_over - a call is freed, or both its ends know that it is over while a request of it is
+ * still without response: its copies are no longer of use */
 void b2bua_over(struct b2bua_call *c);
 /** b2bua_tag_over - the same for a call that could not be taken over, by our tag in it */
 void b2bua_tag_over(struct b2bua *b, const char *tag);

@@ -140,9 +140,9 @@ static void look_up_next(struct forward *f);
 static bool
 is_perhaps_stale(const struct forward *f)
 {
-    return f->is_from_cache && (f->best_status == 404 || f->best_status == 408 ||
-                                f->best_status == 410 || f->best_status == 480 ||
-                                (f->best_status == 500 && !f->best));
+    return f->is_from_cache &&
+           (f->best_status == 404 || f->best_status == 408 || f->best_status == 410 ||
+            f->best_status == 480 || (f->best_status == 500 && !f->best));
 }
 
 /* Ask the overlay once, and try whoever is new.  True if that is under way. */

@@ -4,8 +4,9 @@ import sys
 import time
 
 from common import Tests, lab_of
-from survive import (NO_UPDATE, UPDATE, gateway_of, hang_up, hold, make_calls, no_calls, phones_at, quiet, restored,
-                     spare_nodes, take_invite, take_update)
+from lab import LabError, wait_for
+from survive import (NO_UPDATE, UPDATE, copied, gateway_of, hang_up, hold, make_calls, no_calls, phones_at, quiet,
+                     restored, spare_nodes, take_invite, take_update)
 import scenarios
 
 ISLANDS = [("east", "127.57.0", 3), ("west", "127.58.0", 3)]
@@ -29,6 +30,28 @@ def killed(lab, a, b, island, allow, take):
     no_calls(lab)
 
 
+@restored
+def parted(lab, a, b, island):
+    """Both ends know that it is over, and a request of it has no response yet: whoever takes over leaves them alone."""
+    call = make_calls(a, b, 1, UPDATE, lab.islands)[0]
+    old = gateway_of(island)
+    a.in_dialog(call.dialog[a], "INFO")
+    info = b.expect_request("INFO")
+    hang_up(call, b)
+    if not old.ctl("calls"):
+        raise LabError("nothing of it is left")
+    wait_for("the stand-bys have no copy", lambda: copied(island, 0), 10)
+    old.kill()
+    gateway_of(island)
+    for phone in (a, b):
+        phone.expect_nothing("a refresh", lambda m: not m.is_response and m.method != "INFO", 1)
+    a.expect("a refusal", lambda m: m.is_response and m.method == "INFO" and m.status >= 400, 40)
+    b.answer(info, 200, "OK")  # the other gateway still has it
+    for phone in (a, b):
+        phone.waiting.clear()
+    no_calls(lab)
+
+
 def by_update(phone, call):
     take_update(phone, call.dialog[phone])
 
@@ -47,6 +70,7 @@ def main():
         tests.run("a call before", scenarios.basic, a, b)
         tests.run("the caller's gateway dies", killed, lab, a, b, east, UPDATE, by_update)
         tests.run("the callee's gateway dies", killed, lab, a, b, west, UPDATE, by_update)
+        tests.run("a call that is over", parted, lab, a, b, east)
         tests.run("phones without UPDATE", killed, lab, a, b, east, NO_UPDATE, by_invite)
         tests.run("a callee without UPDATE", killed, lab, a, b, west, NO_UPDATE, by_invite)
     print(f"{time.monotonic() - begin:.0f} s")

@@ -265,7 +265,7 @@ class Lab:
         for island in self.islands:
             for other in self.islands:
                 if other is not island:
-                    self.wait_resolves(island.gateway(), f"sip:overlay@{other.name}", timeout)
+                    self.wait_resolves(self.wait_gateway(island, timeout), f"sip:overlay@{other.name}", timeout)
 
     def wait_gateway(self, island, timeout=30):
         gateway = wait_for(f"{island.name} elects a gateway", island.gateway, timeout)

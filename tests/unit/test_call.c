@@ -339,6 +339,7 @@ START_TEST(byes_cross)
     ck_assert_int_eq(refused(CALL_CALLEE, CALL_OTHER), 481);
     ck_assert_int_eq(answer(x, 481, 0, false), 200);
     expect("-> ending: both hung up\n-> ended: all is quiet\n");
+    ck_assert(call_is_parted(call));
 }
 END_TEST
 
@@ -377,12 +378,14 @@ START_TEST(a_bye_that_nobody_knows_ends_the_call)
         talk();
         ck_assert_int_eq(answer(request(CALL_CALLEE, CALL_BYE), gone[i], 0, false), CALL_PASS);
         expect("-> ending: callee hung up\n-> ended: all is quiet\n");
+        ck_assert(call_is_parted(call));
     }
     begin(CALL_SESSION);
     talk();
     unsigned x = request(CALL_CALLER, CALL_BYE);
     ck_assert_int_eq(call_on_answer(call, now, x, &lost, false), 408);
     expect("-> ending: caller hung up\n-> ended: all is quiet\n");
+    ck_assert(!call_is_parted(call)); /* the other end may not know */
 }
 END_TEST
 
@@ -597,6 +600,19 @@ START_TEST(old_news_of_a_phone_are_worth_another_search)
 }
 END_TEST
 
+START_TEST(an_answer_of_no_use_says_more_than_refusals)
+{
+    struct call_response of_no_use = {.status = 500, .dialog = CALL_NO_DIALOG, .is_void = true};
+
+    targets(3, false);
+    response(0, 480, CALL_NO_DIALOG);
+    trace[0] = '\0';
+    call_on_response(call, now, 1, &of_no_use);
+    response(2, 404, CALL_NO_DIALOG);
+    expect("keep 1\nfinish 0\n-> ending: refused\n-> ended: all is quiet\n");
+}
+END_TEST
+
 START_TEST(shutdown_ends_calls)
 {
     talk();
@@ -769,6 +785,7 @@ main(void)
     tcase_add_test(tc, single_request);
     tcase_add_test(tc, a_message_is_sent_elsewhere_when_a_hop_is_silent);
     tcase_add_test(tc, old_news_of_a_phone_are_worth_another_search);
+    tcase_add_test(tc, an_answer_of_no_use_says_more_than_refusals);
     tcase_add_test(tc, shutdown_ends_calls);
     suite_add_tcase(suite, tc);
 

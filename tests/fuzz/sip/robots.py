@@ -45,6 +45,7 @@ class Robot(threading.Thread):
         self.is_ending = False
         self.turn = 0
         self.calls = {}  # Call-ID: [when to hang up, BYE]
+        self.over = collections.deque(maxlen=10000)  # Call-IDs of those it has hung up
         self.ringing = []  # (when to give up, arguments of respond())
         self.rung = self.answered = self.hung_up = 0
         self.registered_at = 0
@@ -73,6 +74,7 @@ class Robot(threading.Thread):
         for call_id, (at, bye) in list(self.calls.items()):
             if at <= now:
                 del self.calls[call_id]
+                self.over.append(call_id)
                 self.socket.sendto(bye, self.far)
                 self.hung_up += 1
         while self.ringing and self.ringing[0][0] <= now:
@@ -89,9 +91,10 @@ class Robot(threading.Thread):
             self.rung += 1
             self.answer_invite(fields, call_id, source, "clean" not in target)
         else:
+            is_refresh = method in ("UPDATE", "INVITE")  # of a call that it knows to be over (RFC 3261 section 12.2.2)
             if method == "BYE":
                 self.calls.pop(call_id, None)
-            self.respond(fields, "200 OK", "Event: presence\r\n" if method == "SUBSCRIBE" else "", b"", source, True)
+            self.respond(fields, "481 Call Does Not Exist" if is_refresh and call_id in self.over else "200 OK", "Event: presence\r\n" if method == "SUBSCRIBE" else "", b"", source, True)
 
     def answer_invite(self, fields, call_id, source, is_harm):
         names = sorted(corpus.RESPONSES)

@@ -159,6 +159,11 @@ class Campaign:
         if self.decoy_dialog and phone is self.decoys[1] and message.get("call-id") == self.decoy_dialog.call_id:
             self.decoy_dialog.target = uri_of(message.get("contact"))
 
+    def is_over(self, message):
+        """Is it about a call that the decoys had before (section 12.2.2)?"""
+        return message.method in ("UPDATE", "INVITE") and bool(message.tag("to")) and \
+            not (self.decoy_dialog and message.get("call-id") in (self.decoy_dialog.call_id, (self.dialog or {}).get("call")))
+
     def settle(self, phones, is_last=None):
         """Answer what waits, and what comes until @is_last has, for two seconds at most."""
         end = time.monotonic() + (2 if is_last else 0)
@@ -173,7 +178,7 @@ class Campaign:
                         print(f"a decoy's BYE: {message.start}", flush=True)
                     self.refresh(phone, message)
                     if not message.is_response and message.method != "ACK":
-                        phone.answer(message, 200, "OK")
+                        phone.answer(message, 481 if self.is_over(message) else 200, "X")
                 phone.waiting.clear()
             if is_over or time.monotonic() > end:
                 return
