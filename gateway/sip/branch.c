@@ -177,7 +177,7 @@ status_of_failure(const struct branch *b, int status)
     if (b->forward->is_cancelled)
         return 487;
     if (b->to == BRANCH_TO_GATEWAY)
-        return 503;
+        return 500;
     return status == 408 && b->has_answer ? 408 : branch_lost_status(b);
 }
 
@@ -185,7 +185,7 @@ static bool
 is_other_gateway_worth_trying(const struct branch *b, int status, bool is_ours)
 {
     return b->to == BRANCH_TO_GATEWAY && !b->forward->is_cancelled && (is_ours || status == 503) &&
-           b->forward->gateway_tries < 2;
+           forward_may_wait(b->forward);
 }
 
 /* It rang, and now it cannot be reached: whoever rings there is told that it is over, by another
@@ -234,7 +234,7 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     if (is_other_gateway_worth_trying(b, status, is_ours)) {
         msg_destroy(msg);
         branch_drop(b);
-        forward_to_gateway(f, false);
+        forward_to_gateway(f);
         return;
     }
     if (!is_ours && status >= 600)

@@ -98,6 +98,7 @@ forward_free(struct forward *f)
     ask_cancel(&f->ask);
     list_remove(&f->link);
     list_remove(&f->trying);
+    list_remove(&f->again);
     nta_incoming_destroy(f->irq);
     msg_destroy(f->best);
     msg_destroy(f->msg);
@@ -127,6 +128,7 @@ forward_end(struct forward *f)
     ask_cancel(&f->ask);
     f->is_asking = false;
     list_remove(&f->trying);
+    list_remove(&f->again);
     if (f->irq) {
         nta_incoming_bind(f->irq, NULL, NULL);
         nta_incoming_destroy(f->irq);
@@ -429,158 +431,6 @@ look_up_next(struct forward *f)
     ask_lookup(f->proxy->sip, f->aor[f->aor_done++], &f->ask);
 }
 
-/* ---- the gateway
- * ----------------------------------------------------------------------------------- */
-
-/* RFC 2782: the lowest priority; among those by weight. The one that failed comes last. */
-static const struct bridge_gateway *
-choose_gateway(const struct sip *s, const struct id *failed)
-{
-    const struct bridge_gateway *best = NULL;
-    uint64_t draw = sip_random();
-    uint32_t total = 0;
-
-    for (size_t i = 0; i < s->gateway_count; i++) {
-        const struct bridge_gateway *g = &s->gateway[i];
-
-        if (id_equal(&g->node, failed) || (best && g->priority > best->priority))
-            continue;
-        if (best && g->priority < best->priority)
-            total = 0;
-        total += g->weight + 1u;
-        if (!best || total == g->weight + 1u || draw % total < g->weight + 1u)
-            best = g;
-    }
-    if (!best && s->gateway_count > 0)
-        best = &s->gateway[0];
-    return best;
-}
-
-static void
-take_as_gateway(struct forward *f)
-{
-    struct sip *s = f->proxy->sip;
-    struct sip_sender sender = {.side = f->side, .nta = s->agent[f->side].nta};
-    nta_incoming_t *irq = f->irq;
-
-    sender.tport = nta_incoming_transport(sender.nta, irq, f->msg);
-    f->irq = NULL;
-    f->is_failed = true; /* what was given up is no answer to the caller any more */
-    if (!b2bua_on_request(s, irq, f->request, &sender)) {
-        sip_reply(irq, f->is_dialog ? 481 : 404, NULL, 0);
-        nta_incoming_destroy(irq);
-    }
-    tport_unref(sender.tport);
-    forward_end(f);
-}
-
-/* ":HOST:PORT;" of the Request-URI: in a dialog the Contact of the gateway that has the call. */
-static void
-address_of(const sip_t *sip, char out[DESTINATION_BYTES])
-{
-    const url_t *url = sip->sip_request->rq_url;
-
-    snprintf(out, DESTINATION_BYTES, ":%s:%s;", url->url_host ? url->url_host : "",
-             url->url_port ? url->url_port : "5061");
-}
-
-static const struct bridge_gateway *
-addressed_gateway(const struct sip *s, const sip_t *sip)
-{
-    char address[DESTINATION_BYTES];
-
-    address_of(sip, address);
-    for (size_t i = 0; i < s->gateway_count; i++)
-        if (strcasestr(s->gateway[i].uri, address))
-            return &s->gateway[i];
-    return NULL;
-}
-
-const struct bridge_gateway *
-forward_gateway_of(const struct sip *s, const sip_t *sip)
-{
-    const struct bridge_gateway *addressed = addressed_gateway(s, sip);
-    char address[DESTINATION_BYTES];
-
-    if (addressed)
-        return addressed;
-    address_of(sip, address);
-    if (sip->sip_to
-            ->a_tag) { /* it may be alive and have the call; if not, the active one is next */
-        const struct bridge_gateway *former = sip_former_gateway(s, NULL, address);
-        if (former && !former->is_self)
-            return former;
-    }
-    return s->gateway_count > 0 ? &s->gateway[0] : NULL;
-}
-
-static void
-send_to_gateway(struct forward *f)
-{
-    struct sip *s = f->proxy->sip;
-    const struct bridge_gateway *g = f->is_dialog && f->gateway_tries == 0
-                                         ? forward_gateway_of(s, f->request)
-                                         : choose_gateway(s, &f->gateway_tried);
-    struct sip_target target;
-    bool is_elsewhere = false;
-    bool is_former = g && g == sip_former_gateway(s, &g->node, NULL);
-
-    /* Of several gateways another may have the call of a phone that this one serves. */
-    if (f->is_dialog && f->gateway_tries == 0 && g && !g->is_self &&
-        g == addressed_gateway(s, f->request))
-        is_elsewhere = true;
-    if (s->is_gateway && !forward_is_waiting(f) && !is_former && !is_elsewhere) {
-        take_as_gateway(f); /* it has become ours */
-        return;
-    }
-    if (!g || g->is_self || sip_target_of_uri(s, g->uri, &target)) {
-        forward_note(f, 503, NULL);
-        forward_finish(f);
-        return;
-    }
-    target.request_uri = NULL; /* unchanged (design, Routes) */
-    f->gateway_tries++;
-    f->gateway_tried = g->node;
-    branch_start(f, &target, BRANCH_TO_GATEWAY, 0, &g->node);
-    forward_finish(f);
-}
-
-static void
-on_located(void *ctx, const struct answer *answer)
-{
-    struct forward *f = ctx;
-
-    (void)answer; /* BRIDGE_GATEWAY has set s->gateway; without news the same is tried once more */
-    f->is_asking = false;
-    send_to_gateway(f);
-}
-
-static bool
-has_untried_gateway(const struct forward *f)
-{
-    const struct sip *s = f->proxy->sip;
-
-    for (size_t i = 0; i < s->gateway_count; i++)
-        if (f->gateway_tries == 0 || !id_equal(&s->gateway[i].node, &f->gateway_tried))
-            return true;
-    return false;
-}
-
-void
-forward_to_gateway(struct forward *f, bool is_news_fresh)
-{
-    struct sip *s = f->proxy->sip;
-
-    if (has_untried_gateway(f) || (is_news_fresh && s->gateway_count > 0)) {
-        send_to_gateway(f);
-        return;
-    }
-    f->is_asking = true;
-    f->ask.done = on_located;
-    f->ask.ctx = f;
-    ask_locate(s, &f->ask);
-}
-
 /* ---- beginning
  * ------------------------------------------------------------------------------------- */
 
@@ -597,6 +447,7 @@ on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
     list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
     if (!forward_is_waiting(f)) { /* still asking: nobody else will answer */
         f->is_asking = false;
+        list_remove(&f->again);
         forward_note(f, 487, NULL);
         forward_finish(f);
     }
@@ -636,6 +487,7 @@ forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_s
     f->is_contact = route->is_contact;
     list_init(&f->branches);
     list_init(&f->trying);
+    list_init(&f->again);
     list_append(&p->forwards, &f->link);
     snprintf(f->caller_protocol, sizeof(f->caller_protocol), "%s",
              tport_name(sender->tport)->tpn_proto);
@@ -681,7 +533,7 @@ proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const struct si
         memcpy(f->aor[f->aor_count++], route->aor, sizeof(route->aor));
         look_up_next(f);
     } else if (route->kind == ROUTE_GATEWAY) {
-        forward_to_gateway(f, false);
+        forward_to_gateway(f);
     } else {
         direct(f, route);
     }

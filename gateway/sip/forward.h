@@ -10,6 +10,9 @@
 
 #define FORWARD_BRANCHES_MAX 32 /* contacts of one AOR that are tried */
 #define FORWARD_ALIASES_MAX  8  /* AORs that lead to AORs */
+#define FORWARD_TRIES_MAX    8 /* gateways that are not tried again as long as others are there */
+#define FORWARD_PATIENCE_MS  4000
+#define FORWARD_AGAIN_MS     250 /* and then the same gateway is tried once more */
 #define DESTINATION_BYTES    SIP_HOP_ADDRESS_BYTES
 
 struct proxy {
@@ -18,6 +21,7 @@ struct proxy {
     struct list_node gateway_watch; /* struct branch, in order of their due_ms */
     struct list_node former_watch;  /* sent to one that is a gateway no more */
     struct list_node peer_watch;
+    struct list_node again_watch; /* struct forward, by again: they wait for a gateway */
     struct list_node cancel_watch;
     struct list_node trying_watch;                     /* struct forward, by trying */
     struct list_node ring_watch[SIP_RING_GATEWAY + 1]; /* struct branch, by ring: timer C */
@@ -49,6 +53,12 @@ struct branch {
     bool is_severed;                     /* given up, and its transaction ended: no way there */
     bool is_overdue;                     /* BRANCH_TO_GATEWAY: silent once already */
     char destination[DESTINATION_BYTES]; /* counted by limits.h; "" if not */
+};
+
+/** A claim that a request was sent to. */
+struct gateway_try {
+    struct id node;
+    uint32_t term;
 };
 
 struct forward {
@@ -83,8 +93,11 @@ struct forward {
     unsigned phone_count;
     bool is_next_flow; /* the look-up is for another flow of a phone */
     bool wants_flow;   /* such a look-up follows the one that is under way */
+    struct list_node again; /* it waits for a gateway, and is_asking */
+    uint64_t again_ms;
+    uint64_t gateway_until_ms; /* most that it waits; 0: no gateway was looked for */
     unsigned gateway_tries;
-    struct id gateway_tried;
+    struct gateway_try gateway_tried[FORWARD_TRIES_MAX]; /* the last so many */
     struct ask ask;
     char aor[FORWARD_ALIASES_MAX][AOR_BYTES]; /* looked up, or to be */
     unsigned aor_count;
@@ -115,9 +128,18 @@ void forward_finish(struct forward *f);
  *  forward_finish() */
 void forward_next_flow(struct forward *f, uint64_t phone);
 
-/** forward_to_gateway - send it to a gateway; without one, 503.
- *  @is_news_fresh: who that is need not be asked again, though one has been tried */
-void forward_to_gateway(struct forward *f, bool is_news_fresh);
+/** forward_to_gateway - send it to a gateway, or be it.  Each try goes to another (node, term); where
+ *  no other is known it waits for one, FORWARD_PATIENCE_MS in all, then 500. */
+void forward_to_gateway(struct forward *f);
+
+/** forward_to_gateway_again - the same, to those that were tried as well. */
+void forward_to_gateway_again(struct forward *f);
+
+/** forward_has_other_gateway - is one known that was not tried? */
+bool forward_has_other_gateway(const struct forward *f);
+
+/** forward_may_wait - is there time left for another gateway? */
+bool forward_may_wait(const struct forward *f);
 
 /** forward_gateway_of - the active gateway an in-dialog request is addressed to; where that one is
  * gone the first; NULL without any. */
@@ -161,6 +183,9 @@ msg_t *request_copy(struct forward *f, const struct sip_target *target, bool is_
 
 /** request_pop_routes - take the @popped Routes on top away, which named this node. */
 void request_pop_routes(msg_t *msg, sip_t *sip, unsigned popped);
+
+/** proxy_locate - ask who the gateway is now: the news come to proxy_on_gateways(). */
+void proxy_locate(struct proxy *p);
 
 /** proxy_arm - a list has a new entry: see that the timer runs. */
 void proxy_arm(struct proxy *p);

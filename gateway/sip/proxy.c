@@ -36,6 +36,7 @@ proxy_new(struct sip *s)
     list_init(&p->peer_watch);
     list_init(&p->cancel_watch);
     list_init(&p->trying_watch);
+    list_init(&p->again_watch);
     for (unsigned i = 0; i <= SIP_RING_GATEWAY; i++)
         list_init(&p->ring_watch[i]);
     p->locate.done = on_located;
@@ -86,31 +87,43 @@ proxy_watch_gateway(struct proxy *p, struct branch *b, bool is_former)
     proxy_arm(p);
 }
 
-/* The gateway has said nothing: ask again who it is; if it is another one, send there. */
-static void
-on_gateway_silent(struct branch *b)
+void
+proxy_locate(struct proxy *p)
 {
-    struct proxy *p = b->forward->proxy;
-
-    if (b->is_overdue) { /* and the whole time of a branch is over */
-        branch_give_up(b, 503);
-        return;
-    }
-    b->is_overdue = true;
-    b->due_ms = sip_moment(p->sip).mono_ms + p->sip->conf.branch_timeout_ms;
-    list_append(&p->peer_watch, &b->watch);
     if (!p->locate.link.next || list_is_empty(&p->locate.link))
-        ask_locate(p->sip, &p->locate); /* BRIDGE_GATEWAY then comes to proxy_on_gateways() */
+        ask_locate(p->sip, &p->locate);
 }
 
-/* To the gateway that is one now, with a new branch. */
+/* To another gateway, with a new branch. */
 static void
 move_on(struct branch *b)
 {
     struct forward *f = b->forward;
 
     branch_give_up(b, 0);
-    forward_to_gateway(f, true);
+    forward_to_gateway(f);
+}
+
+/* The gateway has said nothing: ask again who it is; if it is another one, send there. */
+static void
+on_gateway_silent(struct branch *b)
+{
+    struct forward *f = b->forward;
+    struct proxy *p = f->proxy;
+    bool may_move = !f->is_dialog || !sip_gateway_of(p->sip, &b->gateway); /* who has the call */
+
+    if (b->is_overdue && may_move && forward_has_other_gateway(f)) {
+        move_on(b);
+        return;
+    }
+    if (b->is_overdue && !forward_may_wait(f)) {
+        branch_give_up(b, 500);
+        return;
+    }
+    b->is_overdue = true;
+    b->due_ms = sip_moment(p->sip).mono_ms + p->sip->conf.branch_timeout_ms;
+    list_append(&p->peer_watch, &b->watch);
+    proxy_locate(p);
 }
 
 static void
@@ -118,7 +131,7 @@ on_former_silent(struct branch *b)
 {
     struct proxy *p = b->forward->proxy;
 
-    if (b->forward->gateway_tries < 2 && !sip_gateway_of(p->sip, &b->gateway))
+    if (forward_may_wait(b->forward) && !sip_gateway_of(p->sip, &b->gateway))
         move_on(b);
     else
         proxy_watch_gateway(p, b, false);
@@ -174,6 +187,19 @@ due(struct list_node *head, uint64_t now_ms)
     return first;
 }
 
+/* Those that wait for a gateway: the same once more, if there is no other. */
+static void
+try_again(struct proxy *p, uint64_t now_ms)
+{
+    while (!list_is_empty(&p->again_watch)) {
+        struct forward *f = list_entry(p->again_watch.next, struct forward, again);
+
+        if (f->again_ms > now_ms)
+            return;
+        forward_to_gateway_again(f);
+    }
+}
+
 /* Timer C (section 16.8). */
 static void
 end_ringing(struct proxy *p, uint64_t now_ms)
@@ -193,7 +219,7 @@ is_watching(const struct proxy *p)
     for (unsigned i = 0; i <= SIP_RING_GATEWAY; i++)
         if (!list_is_empty(&p->ring_watch[i]))
             return true;
-    return !list_is_empty(&p->trying_watch) || !list_is_empty(&p->gateway_watch) ||
+    return !list_is_empty(&p->trying_watch) || !list_is_empty(&p->again_watch) || !list_is_empty(&p->gateway_watch) ||
            !list_is_empty(&p->former_watch) || !list_is_empty(&p->peer_watch) ||
            !list_is_empty(&p->cancel_watch);
 }
@@ -217,6 +243,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         on_peer_silent(b);
     while ((b = due(&p->cancel_watch, now_ms)))
         on_cancel_silent(b);
+    try_again(p, now_ms);
     end_ringing(p, now_ms);
     if (is_watching(p))
         proxy_arm(p);
@@ -230,7 +257,7 @@ wait_for_former(struct branch *b, uint64_t now_ms)
     struct proxy *p = f->proxy;
 
     if (b->to != BRANCH_TO_GATEWAY || b->has_answer || b->is_given_up || f->is_cancelled ||
-        f->gateway_tries >= 2 || sip_gateway_of(p->sip, &b->gateway))
+        !forward_may_wait(f) || sip_gateway_of(p->sip, &b->gateway))
         return;
     if (now_ms - b->sent_ms >= PROXY_FORMER_MS) {
         move_on(b);
@@ -250,7 +277,9 @@ proxy_on_gateways(struct sip *s)
     {
         struct forward *f = list_entry(at, struct forward, link);
 
-        if (!f->is_answered && !list_is_empty(&f->branches))
+        if (!list_is_empty(&f->again) && forward_has_other_gateway(f))
+            forward_to_gateway(f);
+        else if (!f->is_answered && !list_is_empty(&f->branches))
             wait_for_former(list_entry(f->branches.prev, struct branch, link), now_ms);
     }
 }

@@ -1,0 +1,198 @@
+/* A request on its way to our overlay's gateway: which one, and how long it waits for another. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "gateway/sip/b2bua.h"
+#include "gateway/sip/clock.h"
+#include "gateway/sip/forward.h"
+
+static bool
+was_tried(const struct forward *f, const struct bridge_gateway *g)
+{
+    unsigned count = f->gateway_tries < FORWARD_TRIES_MAX ? f->gateway_tries : FORWARD_TRIES_MAX;
+
+    for (unsigned i = 0; i < count; i++)
+        if (f->gateway_tried[i].term == g->term && id_equal(&f->gateway_tried[i].node, &g->node))
+            return true;
+    return false;
+}
+
+static void
+note_try(struct forward *f, const struct bridge_gateway *g)
+{
+    unsigned slot = f->gateway_tries++ % FORWARD_TRIES_MAX; /* the oldest goes */
+
+    f->gateway_tried[slot].node = g->node;
+    f->gateway_tried[slot].term = g->term;
+}
+
+/* RFC 2782: the lowest priority; among those by weight.  None that was tried; NULL for none. */
+static const struct bridge_gateway *
+choose_gateway(const struct forward *f)
+{
+    const struct sip *s = f->proxy->sip;
+    const struct bridge_gateway *best = NULL;
+    uint64_t draw = sip_random();
+    uint32_t total = 0;
+
+    for (size_t i = 0; i < s->gateway_count; i++) {
+        const struct bridge_gateway *g = &s->gateway[i];
+
+        if (was_tried(f, g) || (best && g->priority > best->priority))
+            continue;
+        if (best && g->priority < best->priority)
+            total = 0;
+        total += g->weight + 1u;
+        if (!best || total == g->weight + 1u || draw % total < g->weight + 1u)
+            best = g;
+    }
+    return best;
+}
+
+static void
+take_as_gateway(struct forward *f)
+{
+    struct sip *s = f->proxy->sip;
+    struct sip_sender sender = {.side = f->side, .nta = s->agent[f->side].nta};
+    nta_incoming_t *irq = f->irq;
+
+    sender.tport = nta_incoming_transport(sender.nta, irq, f->msg);
+    f->irq = NULL;
+    f->is_failed = true; /* what was given up is no answer to the caller any more */
+    if (!b2bua_on_request(s, irq, f->request, &sender)) {
+        sip_reply(irq, f->is_dialog ? 481 : 404, NULL, 0);
+        nta_incoming_destroy(irq);
+    }
+    tport_unref(sender.tport);
+    forward_end(f);
+}
+
+/* ":HOST:PORT;" of the Request-URI: in a dialog the Contact of the gateway that has the call. */
+static void
+address_of(const sip_t *sip, char out[DESTINATION_BYTES])
+{
+    const url_t *url = sip->sip_request->rq_url;
+
+    snprintf(out, DESTINATION_BYTES, ":%s:%s;", url->url_host ? url->url_host : "",
+             url->url_port ? url->url_port : "5061");
+}
+
+static const struct bridge_gateway *
+addressed_gateway(const struct sip *s, const sip_t *sip)
+{
+    char address[DESTINATION_BYTES];
+
+    address_of(sip, address);
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (strcasestr(s->gateway[i].uri, address))
+            return &s->gateway[i];
+    return NULL;
+}
+
+const struct bridge_gateway *
+forward_gateway_of(const struct sip *s, const sip_t *sip)
+{
+    const struct bridge_gateway *addressed = addressed_gateway(s, sip);
+    char address[DESTINATION_BYTES];
+
+    if (addressed)
+        return addressed;
+    address_of(sip, address);
+    if (sip->sip_to
+            ->a_tag) { /* it may be alive and have the call; if not, the active one is next */
+        const struct bridge_gateway *former = sip_former_gateway(s, NULL, address);
+        if (former && !former->is_self)
+            return former;
+    }
+    return s->gateway_count > 0 ? &s->gateway[0] : NULL;
+}
+
+/* Is it @g's to handle, and @g this node? */
+static bool
+is_ours(const struct forward *f, const struct bridge_gateway *g)
+{
+    const struct sip *s = f->proxy->sip;
+    bool is_first_in_dialog = f->is_dialog && f->gateway_tries == 0;
+
+    if (!s->is_gateway || forward_is_waiting(f) ||
+        (g && g == sip_former_gateway(s, &g->node, NULL)))
+        return false;
+    /* Of several gateways another may have the call of a phone that this one serves. */
+    return !is_first_in_dialog || !g || g->is_self || g != addressed_gateway(s, f->request);
+}
+
+/* No gateway is known that was not tried: the news of another, or the time to try the same once
+ * more, are waited for. */
+static void
+wait_for_gateway(struct forward *f)
+{
+    struct proxy *p = f->proxy;
+
+    f->is_asking = true;
+    f->again_ms = sip_moment(p->sip).mono_ms + FORWARD_AGAIN_MS;
+    list_remove(&f->again);
+    list_append(&p->again_watch, &f->again);
+    proxy_arm(p);
+    proxy_locate(p);
+}
+
+static void
+send_to_gateway(struct forward *f, const struct bridge_gateway *g)
+{
+    struct sip_target target;
+
+    note_try(f, g);
+    if (sip_target_of_uri(f->proxy->sip, g->uri, &target)) {
+        wait_for_gateway(f);
+        return;
+    }
+    target.request_uri = NULL; /* unchanged (design, Routes) */
+    branch_start(f, &target, BRANCH_TO_GATEWAY, 0, &g->node);
+    forward_finish(f);
+}
+
+void
+forward_to_gateway(struct forward *f)
+{
+    struct sip *s = f->proxy->sip;
+    uint64_t now_ms = sip_moment(s).mono_ms;
+    const struct bridge_gateway *g = f->is_dialog && f->gateway_tries == 0
+                                         ? forward_gateway_of(s, f->request)
+                                         : choose_gateway(f);
+
+    if (f->gateway_until_ms == 0)
+        f->gateway_until_ms = now_ms + FORWARD_PATIENCE_MS;
+    list_remove(&f->again);
+    f->is_asking = false;
+    if (is_ours(f, g)) {
+        take_as_gateway(f); /* it has become ours */
+    } else if (g && !g->is_self) {
+        send_to_gateway(f, g);
+    } else if (now_ms < f->gateway_until_ms) {
+        wait_for_gateway(f);
+    } else {
+        forward_note(f, 500, NULL);
+        forward_finish(f);
+    }
+}
+
+void
+forward_to_gateway_again(struct forward *f)
+{
+    f->gateway_tries = f->gateway_tries > 0; /* all but what a dialog names may be tried anew */
+    f->gateway_tried[0] = (struct gateway_try){0};
+    forward_to_gateway(f);
+}
+
+bool
+forward_has_other_gateway(const struct forward *f)
+{
+    return f->proxy->sip->is_gateway || choose_gateway(f) != NULL;
+}
+
+bool
+forward_may_wait(const struct forward *f)
+{
+    return sip_moment(f->proxy->sip).mono_ms < f->gateway_until_ms;
+}
