@@ -203,8 +203,9 @@ struct election_env {
      *  the claim publishes.  May be NULL. */
     void (*gone)(void *ctx, const struct id *node);
 
-    /** watch - keep a direct link with @node and report it by LINK events; unwatch lets it go. */
-    void (*watch)(void *ctx, const struct id *node);
+    /** watch - keep a direct link with @node, at @address if that is not "", and report it by LINK
+     *  events, a refused connection as a link that went; unwatch lets it go. */
+    void (*watch)(void *ctx, const struct id *node, const char *address);
     void (*unwatch)(void *ctx, const struct id *node);
 
     /** gateways_changed - the active set, best first, as election_gateways() gives it from now on.

@@ -99,13 +99,14 @@ watched_for(struct election *e, const struct id *node)
     };
 }
 
+/* When it claimed is no news: a CLAIM does not say so, and the record that follows it does. */
 static bool
 is_same(const struct election_gateway *a, const struct election_gateway *b)
 {
     return id_equal(&a->ref.node, &b->ref.node) && a->term == b->term && a->score == b->score &&
            a->priority == b->priority && a->weight == b->weight &&
-           a->since_wall_ms == b->since_wall_ms && strcmp(a->sip_uri, b->sip_uri) == 0 &&
-           strcmp(a->ref.name, b->ref.name) == 0 && strcmp(a->ref.address, b->ref.address) == 0;
+           strcmp(a->sip_uri, b->sip_uri) == 0 && strcmp(a->ref.name, b->ref.name) == 0 &&
+           strcmp(a->ref.address, b->ref.address) == 0;
 }
 
 static bool

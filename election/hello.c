@@ -143,7 +143,7 @@ run_link(struct election *e, struct watched *w)
         return;
     w->is_linked = wants;
     if (wants)
-        e->env.watch(e->env.ctx, &w->node);
+        e->env.watch(e->env.ctx, &w->node, e->gateway[w - e->watched].ref.address);
     else
         e->env.unwatch(e->env.ctx, &w->node);
 }

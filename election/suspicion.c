@@ -73,12 +73,20 @@ suspect_at_ms(const struct election *e, const struct watched *w)
     return w->is_reset ? moment_earlier_ms(at_ms - lead_ms, w->reset_ms) : at_ms - lead_ms;
 }
 
+/* A gateway that was never heard may be far: its first answer has the time of a HELLO. */
+static uint32_t
+answer_wait_ms(const struct election *e, const struct watched *w)
+{
+    return w->is_heard ? clamp(4 * w->srtt_ms, RESET_WAIT_MIN_MS, e->conf.hello_ms)
+                       : e->conf.hello_ms;
+}
+
 /* No verdict before: the HELLO that asks the gateway itself may still have its answer. */
 static uint64_t
 verdict_from_ms(const struct election *e, const struct watched *w)
 {
     uint64_t at_ms = silent_from_ms(e, w);
-    uint32_t wait_ms = clamp(4 * w->srtt_ms, RESET_WAIT_MIN_MS, e->conf.hello_ms);
+    uint32_t wait_ms = answer_wait_ms(e, w);
 
     /* Ours went late: it is that many HELLOs that have to be unanswered. */
     if (w->unanswered < e->conf.hello_misses && at_ms < w->hello_at_ms + RESET_WAIT_MIN_MS)

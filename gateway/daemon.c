@@ -11,7 +11,13 @@
 #include "base/log.h"
 #include "gateway/heap.h"
 
-enum { LEAVE_MS = 11000, FLUSH_MS = 500, SECOND_MS = 1000, ONLINE_KEPT_S = 60 };
+enum {
+    LEAVE_MS = 11000,
+    FLUSH_MS = 500,
+    SECOND_MS = 1000,
+    FIRST_LOOK_MS = 250,
+    ONLINE_KEPT_S = 60
+};
 
 static uint64_t
 clock_ms(clockid_t clock)
@@ -241,20 +247,41 @@ on_timer(evutil_socket_t fd, short what, void *ctx)
 }
 
 static void
-on_second(evutil_socket_t fd, short what, void *ctx)
+measure(struct daemon *d)
 {
-    struct daemon *d = ctx;
     struct election_load load;
 
-    (void)fd;
-    (void)what;
     measure_take(d->measure, &load);
     load.online_s += history_online_before_s(d->history);
-    if (d->seconds++ % ONLINE_KEPT_S == 0)
+    if (d->seconds % ONLINE_KEPT_S == 1)
         history_online(d->history, load.online_s, daemon_now().wall_ms);
     load.calls = d->load.calls;
     load.registrations = d->load.registrations;
     node_measure(d->node, daemon_now(), &load);
+}
+
+/* Soon after the start: who was restarted is to be a candidate again as soon as it may claim. */
+static void
+on_first_look(evutil_socket_t fd, short what, void *ctx)
+{
+    struct daemon *d = ctx;
+
+    (void)fd;
+    (void)what;
+    if (d->seconds == 0)
+        measure(d);
+    daemon_settle(d);
+}
+
+static void
+on_second(evutil_socket_t fd, short what, void *ctx)
+{
+    struct daemon *d = ctx;
+
+    (void)fd;
+    (void)what;
+    d->seconds++;
+    measure(d);
     sd_notify(0, "WATCHDOG=1");
     daemon_settle(d);
 }
@@ -528,12 +555,14 @@ void
 daemon_run(struct daemon *d)
 {
     const struct timeval second = {.tv_sec = SECOND_MS / 1000};
+    const struct timeval first_look = {.tv_usec = FIRST_LOOK_MS * 1000};
     char node_id[ID_TEXT_BYTES];
 
     signal(SIGTERM,
            SIG_IGN); /* what is in force again once the events are gone: it is being done */
     signal(SIGINT, SIG_IGN);
     event_add(d->second, &second);
+    event_base_once(d->base, -1, EV_TIMEOUT, on_first_look, d, &first_look);
     event_add(d->sigterm, NULL);
     event_add(d->sigint, NULL);
     event_add(d->sighup, NULL);

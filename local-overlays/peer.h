@@ -175,8 +175,9 @@ void peer_answer(struct peer *p, struct moment now, uint64_t handle, enum status
                  struct slice body);
 
 /** peer_watch - keep a direct link with @node (HELLO, failure detection); peer_unwatch lets it go.
- *  on_link reports it. */
-void peer_watch(struct peer *p, struct moment now, const struct id *node);
+ *  on_link reports it, a connection that fails as a link that went.
+ *  @address: where it is tried first; "": only by way of the overlay */
+void peer_watch(struct peer *p, struct moment now, const struct id *node, const char *address);
 void peer_unwatch(struct peer *p, struct moment now, const struct id *node);
 
 /** peer_declare_gone - the election knows that @node, of our own user, is dead: the link with it

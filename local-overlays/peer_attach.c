@@ -249,12 +249,7 @@ accept_attach(struct peer *p, struct incoming *in, const char *address, bool is_
         l->wants_update = l->wants_update || wants_update;
         l->is_announced = true;
     }
-    if (!l->is_up && !l->is_connecting) {
-        l->is_connecting = true;
-        p->links_connecting++;
-        l->used_ms = p->now.mono_ms;
-        p->env.connect(p->env.ctx, address, node);
-    }
+    peer_link_connect(p, node, address);
     peer_note_version(p, node, in->message->contents.extensions);
     answer_attach(p, in);
     l = peer_link_find(p, node);

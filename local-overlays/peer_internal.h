@@ -119,6 +119,8 @@ struct entry {
 struct watch {
     struct list_node at;
     struct id node;
+    char address[NODE_ADDRESS_BYTES]; /* "": not known */
+    bool is_tried;                    /* at its address, since the link was last up */
     bool is_attaching;
     uint64_t next_ms;
     uint32_t backoff_ms;
@@ -357,6 +359,8 @@ bool peer_is_address_of(const struct peer *p, const struct id *node, const char 
 
 /* ---- peer_link.c ---- */
 struct link *peer_link_find(const struct peer *p, const struct id *node);
+/** peer_link_connect - open a link with @node at @address, unless it is up or under way. */
+void peer_link_connect(struct peer *p, const struct id *node, const char *address);
 struct link *peer_link_make(struct peer *p, const struct id *node);
 void peer_link_drop(struct peer *p, struct link *l);
 bool peer_link_is_up(const struct peer *p, const struct id *node);

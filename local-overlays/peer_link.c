@@ -37,6 +37,19 @@ peer_link_make(struct peer *p, const struct id *node)
 }
 
 void
+peer_link_connect(struct peer *p, const struct id *node, const char *address)
+{
+    struct link *l = peer_link_make(p, node);
+
+    if (!l || l->is_up || l->is_connecting)
+        return;
+    l->is_connecting = true;
+    p->links_connecting++;
+    l->used_ms = p->now.mono_ms;
+    p->env.connect(p->env.ctx, address, node);
+}
+
+void
 peer_link_drop(struct peer *p, struct link *l)
 {
     if (l->is_up) /* what it holds may change now without our knowledge */
@@ -366,6 +379,8 @@ peer_on_connect_failed(struct peer *p, struct moment now, const char *address,
     log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: no link with %s: %s", p->conf.overlay, address,
            reason);
     l = expected ? peer_link_find(p, expected) : NULL;
+    if (expected && peer_is_watched(p, expected) && !(l && l->is_up))
+        tell_link(p, expected, false);
     if (l && !l->is_up)
         peer_link_drop(p, l);
     peer_bootstrap_connect_failed(p, address);

@@ -32,8 +32,10 @@ peer_watch_link_up(struct peer *p, const struct id *node)
 {
     struct watch *w = find_watch(p, node);
 
-    if (w)
-        w->backoff_ms = PEER_BACKOFF_MIN_MS;
+    if (!w)
+        return;
+    w->backoff_ms = PEER_BACKOFF_MIN_MS;
+    w->is_tried = false;
 }
 
 void
@@ -52,7 +54,7 @@ peer_is_watched(const struct peer *p, const struct id *node)
 }
 
 void
-peer_watch(struct peer *p, struct moment now, const struct id *node)
+peer_watch(struct peer *p, struct moment now, const struct id *node, const char *address)
 {
     struct watch *w;
 
@@ -62,6 +64,7 @@ peer_watch(struct peer *p, struct moment now, const struct id *node)
         if (w) {
             *w = (struct watch){
                 .node = *node, .next_ms = now.mono_ms, .backoff_ms = PEER_BACKOFF_MIN_MS};
+            peer_copy_text(w->address, sizeof(w->address), address);
             list_append(&p->watches, &w->at);
             peer_watch_tick(p);
         }
@@ -88,6 +91,12 @@ run_watch(struct peer *p, struct watch *w)
 {
     struct topology_target to = {.count = 1, .to = {destination_node(&w->node)}};
 
+    if (w->address[0] && !w->is_tried) { /* straight: who refuses it is not there */
+        w->is_tried = true;
+        w->next_ms = p->now.mono_ms + w->backoff_ms;
+        peer_link_connect(p, &w->node, w->address);
+        return;
+    }
     w->is_attaching = true;
     peer_attach(p, &to, false, 0, false);
 }

@@ -413,7 +413,7 @@ on_state_deadline(struct call *c, struct moment now)
 {
     c->deadline_ms = MOMENT_NEVER;
     if (c->state == CALL_SEARCHING) {
-        call_finish(c, now, 503, "the overlay gave no answer");
+        call_finish(c, now, 500, "the overlay gave no answer");
     } else if (c->state == CALL_CONFIRMED) {
         call_end(c, now, c->kind == CALL_SESSION ? "session expired" : "subscription expired");
     } else if (c->state == CALL_ENDING) {

@@ -94,7 +94,7 @@ struct call_conf {
                            was sent, or after its last 101 to 199, is called off: 408 */
     uint32_t ack_ms;    /* a 2xx waits this long for its ACK: 64*T1 */
     uint32_t ending_ms; /* cancelled branches and open exchanges may take this long */
-    int unreachable_status; /* when no target could be reached: 503 or 480 */
+    int unreachable_status; /* when no target could be reached: 500 or 480 */
     unsigned searches;      /* how often the overlay is asked once more, past its cache, when none
                                could: at once, then each time search_pause_ms later, for a gateway
                                that has just changed may not be known yet */

@@ -574,11 +574,11 @@ on_withdraw_ring(void *ctx)
 }
 
 static void
-on_watch(void *ctx, const struct id *node)
+on_watch(void *ctx, const struct id *node, const char *address)
 {
     struct node *n = ctx;
 
-    peer_watch(n->peer[NODE_LOCAL], n->now, node);
+    peer_watch(n->peer[NODE_LOCAL], n->now, node, address);
 }
 
 static void

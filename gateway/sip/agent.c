@@ -91,11 +91,14 @@ bind_address(struct sip_agent *agent, const struct sip_address *a, struct why *w
         snprintf(agent->host, sizeof(agent->host), "%s", a->host);
     }
     tls_judge_begin(&s->conf.tls, agent->side == SIP_GATEWAYS);
-    failed = nta_agent_add_tport(agent->nta, URL_STRING_MAKE(url),
-                                 TPTAG_CERTIFICATE(credentials_of(s, agent->side)),
-                                 TPTAG_TLS_VERIFY_POLICY(verify), TPTAG_TLS_VERIFY_DEPTH(4),
-                                 TPTAG_QUEUESIZE(QUEUE_MESSAGES), TPTAG_UDP_RMEM(UDP_BUFFER_BYTES),
-                                 TPTAG_UDP_WMEM(UDP_BUFFER_BYTES), TAG_END()) < 0;
+    failed = nta_agent_add_tport(
+                 agent->nta, URL_STRING_MAKE(url),
+                 TPTAG_CERTIFICATE(credentials_of(s, agent->side)), TPTAG_TLS_VERIFY_POLICY(verify),
+                 TPTAG_TLS_VERIFY_DEPTH(4), TPTAG_QUEUESIZE(QUEUE_MESSAGES),
+                 TPTAG_UDP_RMEM(UDP_BUFFER_BYTES), TPTAG_UDP_WMEM(UDP_BUFFER_BYTES),
+                 /* requests that wait hear of a connection between nodes that ends
+                    in order, or before its TLS is up (resend.h) */
+                 TAG_IF(agent->side != SIP_PHONES, TPTAG_SDWN_ERROR(1)), TAG_END()) < 0;
     tls_judge_end();
     if (failed)
         return why_set(why, ST_IO, "sip: %s:%s:%s: %s", a->protocol, a->host, a->port,

@@ -445,7 +445,7 @@ set_conf(struct b2bua *b, const struct sip_conf *conf)
                                     .answer_ms = sip_ring_ms(conf, SIP_RING_FAR),
                                     .ack_ms = ACK_MS,
                                     .ending_ms = ENDING_MS,
-                                    .unreachable_status = 503,
+                                    .unreachable_status = 500,
                                     .searches = 2,
                                     .search_pause_ms = SEARCH_PAUSE_MS};
     b->inward = b->outward;

@@ -10,7 +10,7 @@
 
 #define FORWARD_BRANCHES_MAX 32 /* contacts of one AOR that are tried */
 #define FORWARD_ALIASES_MAX  8  /* AORs that lead to AORs */
-#define FORWARD_TRIES_MAX    8 /* gateways that are not tried again as long as others are there */
+#define FORWARD_TRIES_MAX    8  /* gateways that are not tried again as long as others are there */
 #define FORWARD_PATIENCE_MS  4000
 #define FORWARD_AGAIN_MS     250 /* and then the same gateway is tried once more */
 #define DESTINATION_BYTES    SIP_HOP_ADDRESS_BYTES
@@ -91,8 +91,8 @@ struct forward {
     bool is_contact;                      /* of the contacts the one that the Request-URI names */
     uint64_t phone[FORWARD_BRANCHES_MAX]; /* one flow of each is being tried, or has answered */
     unsigned phone_count;
-    bool is_next_flow; /* the look-up is for another flow of a phone */
-    bool wants_flow;   /* such a look-up follows the one that is under way */
+    bool is_next_flow;      /* the look-up is for another flow of a phone */
+    bool wants_flow;        /* such a look-up follows the one that is under way */
     struct list_node again; /* it waits for a gateway, and is_asking */
     uint64_t again_ms;
     uint64_t gateway_until_ms; /* most that it waits; 0: no gateway was looked for */
@@ -128,8 +128,8 @@ void forward_finish(struct forward *f);
  *  forward_finish() */
 void forward_next_flow(struct forward *f, uint64_t phone);
 
-/** forward_to_gateway - send it to a gateway, or be it.  Each try goes to another (node, term); where
- *  no other is known it waits for one, FORWARD_PATIENCE_MS in all, then 500. */
+/** forward_to_gateway - send it to a gateway, or be it.  Each try goes to another (node, term);
+ * where no other is known it waits for one, FORWARD_PATIENCE_MS in all, then 500. */
 void forward_to_gateway(struct forward *f);
 
 /** forward_to_gateway_again - the same, to those that were tried as well. */

@@ -219,9 +219,9 @@ is_watching(const struct proxy *p)
     for (unsigned i = 0; i <= SIP_RING_GATEWAY; i++)
         if (!list_is_empty(&p->ring_watch[i]))
             return true;
-    return !list_is_empty(&p->trying_watch) || !list_is_empty(&p->again_watch) || !list_is_empty(&p->gateway_watch) ||
-           !list_is_empty(&p->former_watch) || !list_is_empty(&p->peer_watch) ||
-           !list_is_empty(&p->cancel_watch);
+    return !list_is_empty(&p->trying_watch) || !list_is_empty(&p->again_watch) ||
+           !list_is_empty(&p->gateway_watch) || !list_is_empty(&p->former_watch) ||
+           !list_is_empty(&p->peer_watch) || !list_is_empty(&p->cancel_watch);
 }
 
 static void

@@ -8,8 +8,9 @@
  * the request once more, by another connection and with the same branch, which is a retransmission
  * to whoever has it (section 17.2.3) and arrives at all where it had not.  resend.c defines
  * tport_pend(), which the dynamic linker finds before the library's: each way in which a connection
- * that was up ends is told as EPIPE.  One that could not be made fails its requests as before
- * (section 17.1.4), and so does a second loss under one request.  What was given up (silence.h) is
+ * that was up ends is told as EPIPE, between nodes its end in order, too (agent.c), and one that
+ * ends before its TLS is up.  One that could not be made fails its requests as before (section
+ * 17.1.4), and so does a second loss under one request.  What was given up (silence.h) is
  * not sent again.
  */
 #ifndef GATEWAY_SIP_RESEND_H

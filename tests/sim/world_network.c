@@ -341,10 +341,16 @@ on_withdraw_ring(void *ctx)
     n->world->ring_term[n->name - 'a'] = 0;
 }
 
+/* Who is not there refuses the connection. */
 static void
-on_watch(void *ctx, const struct id *node)
+on_watch(void *ctx, const struct id *node, const char *address)
 {
-    ((struct world_node *)ctx)->watches[world_index(node)] = true;
+    struct world_node *n = ctx;
+    int at = world_index(node);
+
+    n->watches[at] = true;
+    if (address[0] && !n->world->node[at].is_up)
+        world_later(n->world, 1, n->name - 'a', ELECTION_LINK)->ev.link.node = *node;
 }
 
 static void

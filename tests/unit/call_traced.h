@@ -139,7 +139,7 @@ static const struct call_conf conf = {.search_ms = 5000,
                                       .answer_ms = 60000,
                                       .ack_ms = 32000,
                                       .ending_ms = 40000,
-                                      .unreachable_status = 503,
+                                      .unreachable_status = 500,
                                       .searches = 1};
 
 static inline void

@@ -40,7 +40,7 @@ START_TEST(all_gateways_dead_then_search_past_the_cache)
            "-> searching: nobody could be reached\nsearch again\n");
     targets(1, true);
     failure(1, 503);
-    expect("-> trying: sent on\nsend 1\nforget 1\nfinish 503\n"
+    expect("-> trying: sent on\nsend 1\nforget 1\nfinish 500\n"
            "-> ending: nobody could be reached\n-> ended: all is quiet\n");
 }
 END_TEST
@@ -51,7 +51,7 @@ START_TEST(the_second_search_comes_after_a_pause)
     static const struct call_conf patient = {.search_ms = 5000,
                                              .hop_ms = 2000,
                                              .answer_ms = 60000,
-                                             .unreachable_status = 503,
+                                             .unreachable_status = 500,
                                              .searches = 2,
                                              .search_pause_ms = 400};
 
@@ -69,7 +69,7 @@ START_TEST(the_second_search_comes_after_a_pause)
     expect("search again\n");
     targets(1, true);
     failure(2, 503);
-    expect("-> trying: sent on\nsend 2\nforget 2\nfinish 503\n"
+    expect("-> trying: sent on\nsend 2\nforget 2\nfinish 500\n"
            "-> ending: nobody could be reached\n-> ended: all is quiet\n");
 }
 END_TEST
@@ -100,7 +100,7 @@ END_TEST
 START_TEST(overlay_says_nothing)
 {
     wait_until(6000);
-    expect("finish 503\n-> ending: the overlay gave no answer\n-> ended: all is quiet\n");
+    expect("finish 500\n-> ending: the overlay gave no answer\n-> ended: all is quiet\n");
 }
 END_TEST
 

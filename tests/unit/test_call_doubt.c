@@ -6,7 +6,7 @@ static const struct call_conf doubtful = {.search_ms = 5000,
                                           .doubt_again_ms = 100,
                                           .answer_ms = 60000,
                                           .ending_ms = 40000,
-                                          .unreachable_status = 503};
+                                          .unreachable_status = 500};
 
 /* A silent gateway is asked after; who has its place gets the call, and the old one's word counts
  * no more. */
@@ -54,7 +54,7 @@ START_TEST(who_has_gone_without_a_successor_is_given_up)
     expect("-> trying: sent on\nsend 0\ndoubt\ncancel 0\nforget 0\nsend 1\n");
     ck_assert_uint_eq(call_deadline_ms(call), 1500);
     call_on_successors(call, now, NULL, 0);
-    expect("cancel 1\nforget 1\nfinish 503\n-> ending: nobody could be reached\n");
+    expect("cancel 1\nforget 1\nfinish 500\n-> ending: nobody could be reached\n");
     failure(0, 408);
     response(1, 200, 1); /* it had only been slow, and nobody waits for it any more */
     expect("refuse dialog 1\n-> ended: all is quiet\n");
@@ -119,7 +119,7 @@ START_TEST(who_is_asked_again_and_stays_silent_is_given_up)
     call_on_targets(call, now, &again, 1);
     trace[0] = '\0';
     wait_until(5000);
-    expect("cancel 0\nforget 0\nfinish 503\n-> ending: nobody could be reached\n");
+    expect("cancel 0\nforget 0\nfinish 500\n-> ending: nobody could be reached\n");
     response(0, 200, 0);
     expect("refuse dialog 0\n-> ended: all is quiet\n");
 }

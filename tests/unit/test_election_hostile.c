@@ -160,10 +160,17 @@ on_publish_ring(void *ctx, uint32_t term, uint16_t priority, uint16_t weight)
 }
 
 static void
-on_watch(void *ctx, const struct id *node)
+on_unwatch(void *ctx, const struct id *node)
 {
     (void)ctx;
     ck_assert_uint_ne(node->bytes[1], 1);
+}
+
+static void
+on_watch(void *ctx, const struct id *node, const char *address)
+{
+    (void)address;
+    on_unwatch(ctx, node);
 }
 
 static void
@@ -369,7 +376,7 @@ start(uint32_t gateways, struct moment now)
         .publish_ring = on_publish_ring,
         .withdraw_ring = on_nothing,
         .watch = on_watch,
-        .unwatch = on_watch,
+        .unwatch = on_unwatch,
         .gateways_changed = on_gateways_changed,
         .role_changed = on_role_changed,
         .left = on_nothing,

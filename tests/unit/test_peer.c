@@ -76,7 +76,7 @@ START_TEST(test_no_completion_in_a_call)
     lan_members(1);
     lan_run_ms(100);
     peer_fetch(lan_peer(0), lan_now(), "alice@test", KIND_BINDING, &done);
-    peer_watch(lan_peer(0), lan_now(), &other.node);
+    peer_watch(lan_peer(0), lan_now(), &other.node, "");
     peer_unwatch(lan_peer(0), lan_now(), &other.node);
     peer_learn(lan_peer(0), lan_now(), &other);
     peer_answer(lan_peer(0), lan_now(), 4711, ST_OK, slice_of(NULL, 0));
@@ -278,7 +278,7 @@ START_TEST(test_watch)
     peer_aim(lan_peer(b), lan_now(), PEER_AIM_CLIENT);
     lan_run_ms(1000);
     ck_assert(!lan.host[a].is_linked[b]);
-    peer_watch(lan_peer(a), lan_now(), lan_id(b));
+    peer_watch(lan_peer(a), lan_now(), lan_id(b), "");
     lan_run_ms(1000);
     ck_assert(lan.host[a].is_linked[b]);
     unsigned up = lan.host[a].links_up, down = lan.host[a].links_down;
