@@ -243,7 +243,6 @@ sip_sender_of(struct sip_agent *agent, const msg_t *msg, struct sip_sender *ret)
     if (!ret->tport)
         return ST_FORBIDDEN;
     st = sender_of_certificate(agent, msg, ret);
-    ret->is_active_gateway =
-        !st && agent->side == SIP_PEERS && sip_gateway_of(s, &ret->node) != NULL;
+    ret->is_active_gateway = !st && agent->side == SIP_PEERS && sip_is_gateway(s, &ret->node);
     return st;
 }

@@ -189,6 +189,8 @@ finish(void *ctx, int status)
         return;
     if (status == 480 && c->is_inward && c->initial->is_peer_lost && !c->initial->is_sips_lost)
         status = 500;
+    if (status == 500 && c->is_inward && c->initial->is_outdated)
+        status = 503; /* the far gateway tries another of ours (design, What a refusal says) */
     if (status == CALL_PASS && c->initial->kept_status)
         status = c->initial->kept_status;
     if (status == CALL_PASS && c->initial->kept)
@@ -427,6 +429,8 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
     if (!is_ours) {
         connections_on_response(b->target.agent, msg);
         headers_accept_response(b->target.agent, msg);
+        if (c->initial && sip->sip_status->st_status == 503)
+            c->initial->is_outdated |= header_find(sip, HEADER_ACTIVE_GATEWAY) != NULL;
     }
     if (!sip) {
         call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);

@@ -51,6 +51,7 @@ struct b2bua_initial {
     struct ask ask;
     bool wants_search;
     bool is_to_place;                      /* it is for our Contact in another call */
+    bool is_outdated;                      /* a serving peer says that another is the gateway */
     bool is_peer_lost;                     /* a serving peer did not answer: who is there? */
     bool is_sips_lost;                     /* a contact's way would leave TLS */
     struct b2bua_search search;            /* inward */

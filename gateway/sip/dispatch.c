@@ -175,8 +175,13 @@ refuse(struct sip_agent *agent, msg_t *msg, const sip_t *sip, const struct sip_s
 {
     bool is_ack = sip->sip_request->rq_method == sip_method_ack;
     bool is_busy = why->status == 503;
+    bool is_known = why->is_stranger && agent->sip->gateway_count > 0;
+    char gateway[SIP_URI_BYTES + 32];
 
-    if (why->status == 403)
+    if (is_known)
+        snprintf(gateway, sizeof(gateway), HEADER_ACTIVE_GATEWAY ": <%s>",
+                 agent->sip->gateway[0].uri);
+    if (why->status == 403 || why->is_stranger)
         log_write(LOG_LEVEL_REMOTE, "sip", "%s: %s from %s@%s refused: %s", sender->address,
                   sip->sip_request->rq_method_name, sip_text(sip->sip_from->a_url->url_user),
                   sip_text(sip->sip_from->a_url->url_host), why->phrase);
@@ -188,7 +193,8 @@ refuse(struct sip_agent *agent, msg_t *msg, const sip_t *sip, const struct sip_s
      * would find none, or another (RFC 3261 section 18.2.2). */
     nta_msg_treply(agent->nta, msg, why->status, why->phrase, NTATAG_TPORT(sender->tport),
                    TAG_IF(why->status == 420, SIPTAG_UNSUPPORTED(sip->sip_proxy_require)),
-                   TAG_IF(is_busy, SIPTAG_RETRY_AFTER_STR("5")), TAG_END());
+                   TAG_IF(is_busy && !why->is_stranger, SIPTAG_RETRY_AFTER_STR("5")),
+                   TAG_IF(is_known, SIPTAG_HEADER_STR(gateway)), TAG_END());
 }
 
 /* ---- requests
@@ -412,6 +418,8 @@ dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *send
         why = check_request(s, sip, sender);
     if (why.is_stranger && stranger_hold(s, agent, msg, sender))
         return;
+    if (why.is_stranger)
+        why.status = 503; /* it may be one that we shall hear of: another gateway is to try */
     if (why.status)
         refuse(agent, msg, sip, sender, &why);
     else if (sip->sip_request->rq_method == sip_method_ack)

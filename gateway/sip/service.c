@@ -123,6 +123,18 @@ sip_former_gateway(const struct sip *s, const struct id *node, const char *in_ur
     return NULL;
 }
 
+bool
+sip_is_gateway(const struct sip *s, const struct id *node)
+{
+    uint64_t now_ms = sip_moment(s).mono_ms;
+
+    for (size_t i = 0; i < SIP_FORMER_MAX; i++)
+        if (s->former_ms[i] > 0 && now_ms - s->former_ms[i] < SIP_BELIEVED_MS &&
+            id_equal(&s->former[i].node, node))
+            return true;
+    return sip_gateway_of(s, node) != NULL;
+}
+
 /* Those of the old set that are not in the new one. */
 static void
 note_former(struct sip *s, const struct bridge_message *m)

@@ -80,6 +80,7 @@ struct sip_address {
 
 #define SIP_FORMER_MAX    8
 #define SIP_FORMER_AGE_MS 3600000 /* for so long a former gateway may end the calls it has */
+#define SIP_BELIEVED_MS   10000   /* and for so long it may bring new ones: two are for a moment */
 
 struct sip {
     struct sip_conf conf;
@@ -287,6 +288,10 @@ void sip_reply_sips(struct sip *s, nta_incoming_t *irq);
 
 /** sip_gateway_of - a gateway of the active set by its Node-ID; NULL if it is none. */
 const struct bridge_gateway *sip_gateway_of(const struct sip *s, const struct id *node);
+
+/** sip_is_gateway - is it in the active set, or was it less than SIP_BELIEVED_MS ago?  It may not
+ *  have heard of its successor yet, nor others of both. */
+bool sip_is_gateway(const struct sip *s, const struct id *node);
 
 /** sip_former_gateway - a gateway that stepped down less than SIP_FORMER_AGE_MS ago, by its
  * Node-ID, or (@node NULL) by a piece of its URI; NULL if there is none. */

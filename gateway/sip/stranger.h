@@ -12,7 +12,9 @@
  *      |  remembered, or no room     +-----------------------> refused
  *      +-----------------------------------------------------> refused
  *
- * Bounded in what is held; somebody who is no gateway costs one question in STRANGER_REFUSED_MS.
+ * Who is refused hears 503, which between nodes means "try another", and who the gateway is: two
+ * may be for a moment.  Bounded in what is held; somebody who is no gateway costs one question in
+ * STRANGER_REFUSED_MS.
  */
 #ifndef GATEWAY_SIP_STRANGER_H
 #define GATEWAY_SIP_STRANGER_H

@@ -7,7 +7,8 @@
  * makes authorities and credentials in FOLDER, opens each node's ports (5060 phones, 5061 gateways,
  * 5062 peers) and runs until standard input ends.  "ready" on standard output says that they are
  * open. Lines on standard input: "gateway IP" makes that node its overlay's gateway, "quietly IP"
- * too, but the others hear of it when they ask; "drop IP" stops a node; "calls" is answered with
+ * too, but the others hear of it when they ask; "drop IP" stops a node; "deaf IP" lets it
+ * hear of no gateway until "hears IP"; "calls" is answered with
  * how many calls each node has, in their order, as of the last second.
  */
 #include <poll.h>
@@ -35,6 +36,7 @@ struct node {
     char ip[40];
     bool is_gateway;
     bool is_down;
+    bool is_deaf;
     const struct node *told; /* the gateway it knows */
     uint64_t locate_token;   /* 0: it does not ask */
     uint64_t locate_until_ms;
@@ -170,7 +172,7 @@ news_for(struct node *n)
 {
     const struct node *gateway = gateway_of(n->conf.overlay);
 
-    if (n->told == gateway || n->is_down)
+    if (n->told == gateway || n->is_down || n->is_deaf)
         return NULL;
     n->told = gateway;
     if (gateway)
@@ -373,8 +375,10 @@ obey(char *line)
         n->is_down = true;
         sip_stop(n->sip, true);
     }
+    if (strcmp(what, "deaf") == 0 || strcmp(what, "hears") == 0)
+        n->is_deaf = strcmp(what, "deaf") == 0;
     for (size_t i = 0; i < node_count; i++)
-        if (strcmp(what, "drop") != 0 && strcmp(nodes[i].conf.overlay, n->conf.overlay) == 0)
+        if (strstr("gateway quietly", what) && strcmp(nodes[i].conf.overlay, n->conf.overlay) == 0)
             nodes[i].is_gateway = &nodes[i] == n;
     if (strcmp(what, "quietly") == 0)
         tell(n);

@@ -503,6 +503,36 @@ def a_gateway_nobody_told_of_may_call(nodes):
     callee.close()
 
 
+def two_gateways_for_a_moment(nodes):
+    """One that has not heard of its successor is served; one that nobody knows hears who is, not 403."""
+    caller, callee = Phone("ute", 1, domain=FAR_DOMAIN), Phone("vera", 2)
+    caller.register(FAR)
+    callee.register(PEER)
+
+    def answered():
+        caller.invite(callee.aor, FAR)
+        callee.answer(callee.incoming("INVITE"), 486)
+        assert caller.final().status == 486
+
+    answered()  # the far gateway knows the way for a moment
+    nodes.tell(f"deaf {GATEWAY}")
+    nodes.tell(f"gateway {PEER}")
+    answered()
+    nodes.tell(f"hears {GATEWAY}")
+    nodes.tell("advance 12000")
+    nodes.tell(f"gateway {PEER}")
+    nodes.tell(f"deaf {PEER}")
+    nodes.tell(f"quietly {GATEWAY}")
+    caller.invite(callee.aor, FAR)
+    reply = caller.final(timeout=8)
+    assert reply.status == 500 and reply.one("Retry-After"), reply.start
+    nodes.tell(f"hears {PEER}")
+    nodes.tell(f"gateway {GATEWAY}")
+    answered()
+    caller.close()
+    callee.close()
+
+
 def silent_connections_are_closed(nodes):
     silent, talking = Phone("mia", 1, stream_to=PEER), Phone("nils", 2, stream_to=PEER)
     assert talking.ask("OPTIONS", f"sip:{DOMAIN}", PEER) == 200
@@ -561,7 +591,7 @@ CHECKS = (contacts_are_kept_and_listed, rules_of_register_hold, a_binding_expire
           cancel_reaches_the_callee, a_phone_behind_a_connection, nobody_answers,
           a_foreign_call_goes_through_the_gateway, a_request_finds_the_new_gateway,
           a_gateway_that_hands_over_answers_what_it_has, a_gateway_nobody_told_of_may_call,
-          silent_connections_are_closed,
+          two_gateways_for_a_moment, silent_connections_are_closed,
           many_connections_come_and_go, a_node_that_is_gone)
 
 

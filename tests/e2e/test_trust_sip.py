@@ -228,7 +228,7 @@ def forged_by_node(tests, island, spies):
         nobody = f"sip:nobody@{island.domain}"
         for method in ("INVITE", "MESSAGE"):
             for forged in ("sip:x@site.west", "sip:x@example.org", "tel:+15551234"):
-                tests.run(f"node: {method} from {forged}", expect, agent, (403,), method, nobody,
+                tests.run(f"node: {method} from {forged}", expect, agent, (503,), method, nobody,
                           from_uri=forged)
             tests.run(f"node: {method} from a local user", expect, agent, (404,), method, nobody,
                       from_uri=f"sip:x@{island.domain}")
