@@ -21,14 +21,20 @@ import sys
 import time
 
 from measure import version
+from after import BEFORE_S, After
 from control import Resolver, ask
 from cost import copies_table, hello_table
-from lab import ROOT, Lab, LabError, wait_for
+from lab import GLOBAL_PORT, ROOT, Lab, LabError, wait_for
 from netns import Network, alone
 from stream import Stream
 from vrrp import LogTail, Vrrp
 
-FAULTS = {"kill": "SIGKILL", "stop": "SIGSTOP", "cut": "link cut"}
+FAULTS = {"kill": "SIGKILL", "stop": "SIGSTOP", "cut": "link cut", "ring": "the ring's port is cut",
+          "kill-two": "SIGKILL of two, 0.3 s apart", "kill-restart": "SIGKILL, and a start at once"}
+ROUTERS_FAULTS = ("kill", "stop", "cut")  # what keepalived has, too
+HEALED_FAULTS = ("stop", "cut")
+SECOND_S = 0.3  # after the first
+RING_S = 10.0   # calls of so long show what a gateway does that is cut off from the ring alone
 BUILD = os.environ.get("RINGWAY_BUILD") or os.path.join(ROOT, "build/release")
 GAVE_UP_S = 15
 OVERLAY = "east"  # whose gateway fails
@@ -93,13 +99,15 @@ class Islands:
         for node in self.plain.values():  # where the phones are: never a gateway, never touched
             node.configure(candidate="false")
         self.candidates = self.east.nodes[:-1]
-        phones = network.space("phones", *(f"10.77.250.{n}" for n in (1, 2, 3, 4)))
+        phones = network.space("phones", *(f"10.77.250.{n}" for n in range(1, 9)))
         end = {"east": (self.east, self.plain[self.east]), "west": (self.west, self.plain[self.west])}
         every, hold = options.call_interval / 1000, options.hold / 1000
         self.streams = {"from": Stream(phones, ("10.77.250.1", "ann", *end["east"]),
                                        ("10.77.250.2", "bob", *end["west"]), every, hold),
                         "to": Stream(phones, ("10.77.250.3", "cid", *end["west"]),
                                      ("10.77.250.4", "dan", *end["east"]), every, hold)}
+        self.after = After(phones, [(*end["east"], "10.77.250.5", "10.77.250.6"),
+                                    (*end["west"], "10.77.250.7", "10.77.250.8")])
         self.resolver = None
 
     def start(self, node):
@@ -119,7 +127,7 @@ class Islands:
             self.start(node)
         self.lab.wait_joined()
         self.settle()
-        for stream in self.streams.values():
+        for stream in (*self.streams.values(), self.after):
             stream.register()
 
     def close(self):
@@ -127,7 +135,7 @@ class Islands:
             if node.is_running():
                 node.process.send_signal(signal.SIGCONT)
         self.lab.stop()
-        for stream in self.streams.values():
+        for stream in (*self.streams.values(), self.after):
             stream.close()
 
     # ---- settled --------------------------------------------------------------------------------------
@@ -222,15 +230,38 @@ class Islands:
     def strike(self, node, fault):
         if fault == "cut":
             self.space[node].set_link(False)
+        elif fault == "ring":
+            self.filter_ring(node)
         else:
-            node.process.send_signal(signal.SIGKILL if fault == "kill" else signal.SIGSTOP)
+            node.process.send_signal(signal.SIGSTOP if fault == "stop" else signal.SIGKILL)
+        if fault == "kill-restart":
+            node.kill()
+            self.start(node)
+
+    def strike_second(self, fault):
+        """The one that took over, a moment later; or nothing."""
+        second = self.gateway() if fault == "kill-two" else None
+        if second:
+            second.kill()
+        return second
+
+    def filter_ring(self, node):
+        hooks = "".join(f"add chain inet ring {hook} {{ type filter hook {hook} priority 0; }}\n"
+                        f"add rule inet ring {hook} tcp dport {GLOBAL_PORT} drop\n"
+                        f"add rule inet ring {hook} tcp sport {GLOBAL_PORT} drop\n" for hook in ("input", "output"))
+        self.nft(node, "add table inet ring\n" + hooks)
+
+    def nft(self, node, rules):
+        subprocess.run([*self.space[node].wrap, "nft", "-f", "-"], input=rules.encode(), check=True)
 
     def mend(self, node, fault):
         if fault == "cut":
             self.space[node].set_link(True)
         elif fault == "stop":
             node.process.send_signal(signal.SIGCONT)
-        else:
+        elif fault == "ring":
+            self.nft(node, "delete table inet ring\n")
+        elif fault != "kill-restart":
             node.kill()
             self.start(node)
 
@@ -248,16 +279,21 @@ class Islands:
         watch = Watch(self, gateway)
         is_mended = False
         try:
-            Clock.run(streams, lambda: False, random.uniform(0, self.options.hello / 1000))
+            self.after.begin()
+            Clock.run([*streams, self.after], lambda: False, BEFORE_S + random.uniform(0, self.options.hello / 1000))
             watch.watch(fault)
+            Clock.run([*streams, self.after], self.after.is_over, GAVE_UP_S)
+            watch.seen["after"] = self.after.account()
             self.mend(gateway, fault)
             is_mended = True
-            if fault != "kill":
+            if fault in HEALED_FAULTS:
                 watch.wait_healed()
             return watch.seen
         finally:
             if not is_mended:
                 self.mend(gateway, fault)
+            if watch.second:
+                self.start(watch.second)
             watch.close()
             for stream in streams:
                 stream.is_running = False
@@ -274,6 +310,7 @@ class Watch:
         self.former = LogTail(gateway.log_path)
         self.resolver = Resolver(islands.west.nodes[0].socket, f"sip:overlay@{OVERLAY}")
         self.seen = {"is_holder": islands.is_holder(gateway)}
+        self.second = None
         self.begin = 0.0
 
     def close(self):
@@ -313,9 +350,14 @@ class Watch:
         streams = self.islands.streams
         gc.disable()
         try:
+            self.islands.after.struck(*((RING_S,) if fault == "ring" else ()))
             self.begin = time.monotonic()
             self.islands.strike(self.gateway, fault)
-            Clock.run([self, *streams.values()], self.is_done, GAVE_UP_S)
+            parts = [self, *streams.values(), self.islands.after]
+            if fault == "kill-two":
+                Clock.run(parts, lambda: "active" in self.seen and time.monotonic() > self.begin + SECOND_S, GAVE_UP_S)
+                self.second = self.islands.strike_second(fault)
+            Clock.run(parts, self.is_done, GAVE_UP_S)
         finally:
             gc.enable()
         for name, stream in streams.items():
@@ -422,12 +464,26 @@ def print_row(name, values, count, beside=None):
     print(text)
 
 
+def print_after(runs):
+    """The calls of the worst moment."""
+    runs = [run["after"] for run in runs if "after" in run]
+    refused = {}
+    for run in runs:
+        for status, count in run["refused"].items():
+            refused[status] = refused.get(status, 0) + count
+    told = ", ".join(f"{count} with {status or 'no response'}" for status, count in sorted(refused.items()))
+    print(f"  Ringway: calls from {BEFORE_S:g} s before, 1 ms after and every 100 ms: {sum(run['calls'] for run in runs)}; refused "
+          f"{sum(refused.values())}{' (' + told + ')' if told else ''}, lost {sum(run['lost'] for run in runs)}, "
+          f"phones orphaned {sum(run['orphaned'] for run in runs)}, rang twice {sum(run['rang_twice'] for run in runs)}")
+
+
 def print_fault(fault, ours, theirs, problems):
     print(f"\n{FAULTS[fault]}: ms, least / median / most of {len(ours)} failovers of Ringway and "
           f"{len(theirs)} of keepalived; x: ours by theirs")
     master, answers = figures(theirs, "master"), figures(theirs, "answers")
-    print_row("keepalived: the backup is master", master, len(theirs))
-    print_row("keepalived: the shared address answers from it", answers, len(theirs))
+    if fault in ROUTERS_FAULTS:
+        print_row("keepalived: the backup is master", master, len(theirs))
+        print_row("keepalived: the shared address answers from it", answers, len(theirs))
     print_row("Ringway: another gateway is active", figures(ours, "active"), len(ours), master)
     print_row("Ringway: the ring's other members resolve to it", figures(ours, "record"), len(ours), answers)
     for is_holder in (False, True):
@@ -437,7 +493,8 @@ def print_fault(fault, ours, theirs, problems):
             print_row(f"    {which} ({len(some)} runs)", figures(some, "record"), len(some), answers)
     print_row("Ringway: first new call from the island is answered", figures(ours, "from"), len(ours), answers)
     print_row("Ringway: first new call to the island is answered", figures(ours, "to"), len(ours), answers)
-    if fault != "kill":
+    print_after(ours)
+    if fault in HEALED_FAULTS:
         healed = figures(theirs, "healed")
         print_row("keepalived: one master again, from the fault's end", healed, len(theirs))
         print_row("Ringway: one gateway again, from the fault's end", figures(ours, "healed"), len(ours))
@@ -493,7 +550,7 @@ def measure(islands, routers, fault, options):
     for n in range(options.runs):
         for name, runs, one in (("Ringway", ours, lambda n=n: islands.run(fault, n % 2 == 1)),
                                 ("keepalived", theirs, lambda: routers.run(fault))):
-            if name == "keepalived" and not routers:
+            if name == "keepalived" and (not routers or fault not in ROUTERS_FAULTS):
                 continue
             begin = time.monotonic()
             try:

@@ -124,7 +124,7 @@ class SoakPhone(Agent):
         super().__init__(*arguments, **options)
         self.timers, self.calls = timers, calls  # @calls: of all phones, by number
         self.called, self.calling = {}, {}       # Call-ID: Ring or Call
-        self.byes, self.answered_byes = {}, {}   # (Call-ID, CSeq): what to do; finals sent, by branch
+        self.byes = {}                           # (Call-ID, CSeq): what its final response means
         self.strays = 0                          # requests for calls that this phone does not know
 
     # ---- the caller ------------------------------------------------------------------------------------
@@ -278,6 +278,12 @@ class SoakPhone(Agent):
         call.rings.append(ring)
         ring.respond(180, "Ringing")
         self.timers.after(call.plan["ring_s"], ring.pick_up)
+
+    def forget_all(self):
+        """What is still under way is nobody's: later messages of it are strays."""
+        self.calling.clear()
+        self.called.clear()
+        self.byes.clear()
 
     def forget(self, call):
         """The call is over at both ends, and its transactions are."""
