@@ -16,7 +16,8 @@ enum {
     FLUSH_MS = 500,
     SECOND_MS = 1000,
     FIRST_LOOK_MS = 250,
-    ONLINE_KEPT_S = 60
+    ONLINE_KEPT_S = 60,
+    YOUNG_MS = 10000
 };
 
 static uint64_t
@@ -119,13 +120,31 @@ on_node_check_gateway(void *ctx, struct slice der, uint64_t at_wall_ms, struct s
     return identity_check(d->identity[NODE_GLOBAL], der, at_wall_ms, ret, why);
 }
 
+/* Where nodes come up together after a power cut, each stores what it has kept: until all have, a
+ * user whom nobody has bound may be one of theirs. */
+static void
+on_joined(struct daemon *d)
+{
+    struct bridge_message *m = d->sip ? bridge_new(BRIDGE_JOINED, 0, 0, 0) : NULL;
+
+    if (d->young_until_ms == 0)
+        d->young_until_ms =
+            daemon_now().mono_ms + (registrations_had_run(d->registrations) ? YOUNG_MS : 0);
+    if (m)
+        sip_post(d->sip, m);
+}
+
 static void
 on_node_state(void *ctx)
 {
     struct daemon *d = ctx;
     enum peer_state state = peer_state(node_peer(d->node, NODE_LOCAL));
+    bool is_in = state == PEER_JOINED || state == PEER_ALONE;
 
-    if (!d->is_ready && (state == PEER_JOINED || state == PEER_ALONE)) {
+    if (is_in && !d->is_in)
+        on_joined(d);
+    d->is_in = is_in;
+    if (!d->is_ready && is_in) {
         d->is_ready = true;
         sd_notify(0, "READY=1");
     }
@@ -425,6 +444,18 @@ reread_sip(void *ctx)
             log_write(LOG_LEVEL_ERROR, "sip", "%s", why.text);
 }
 
+static void
+each_kept(void *ctx, void (*visit)(void *to, const char *aor, struct slice value), void *to)
+{
+    registrations_each(ctx, visit, to);
+}
+
+static void
+put_kept(void *ctx, const char *aor, struct slice value, uint64_t expires_at_wall_ms)
+{
+    registrations_put(ctx, aor, value, expires_at_wall_ms);
+}
+
 static enum status
 start_sip(struct daemon *d, struct why *why)
 {
@@ -435,6 +466,8 @@ start_sip(struct daemon *d, struct why *why)
         return ST_NOMEM;
     settings_sip(&d->config, d->identity, conf);
     conf->tls = (struct sip_tls){d, judge_sip, reread_sip};
+    conf->kept = (struct sip_kept){d->registrations, registrations_key(d->registrations), each_kept,
+                                   put_kept};
     enum status st = sip_start(conf, &upward, &d->sip, why);
     free(conf);
     return st;
@@ -457,6 +490,19 @@ open_all(struct daemon *d, struct why *why)
     if (st == ST_OK)
         st = daemon_open_control(d, why);
     return st;
+}
+
+static enum status
+open_registrations(struct daemon *d)
+{
+    uint64_t key[REGISTRATIONS_KEY_BYTES / sizeof(uint64_t)];
+    uint8_t bytes[REGISTRATIONS_KEY_BYTES];
+
+    for (size_t i = 0; i < sizeof(key) / sizeof(key[0]); i++)
+        key[i] = identity_random();
+    memcpy(bytes, key, sizeof(bytes));
+    return registrations_new(d->config.node.state_dir, d->config.sip.max_registrations,
+                             daemon_now().wall_ms, bytes, &d->registrations);
 }
 
 enum status
@@ -482,6 +528,8 @@ daemon_new(const struct config *c, struct daemon **ret_daemon, struct why *why)
         st = measure_new(c, &d->measure);
     if (st == ST_OK)
         st = history_new(c->node.state_dir, daemon_now().wall_ms, &d->history);
+    if (st == ST_OK)
+        st = open_registrations(d);
     if (st == ST_OK)
         st = open_all(d, why);
     if (st != ST_OK)
@@ -524,6 +572,7 @@ daemon_free(struct daemon *d)
     bridge_queue_free(d->queue);
     measure_free(d->measure);
     history_free(d->history);
+    registrations_free(d->registrations);
     if (d->base)
         event_base_free(d->base);
     for (int which = 0; which < NODE_OVERLAYS; which++)

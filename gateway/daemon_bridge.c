@@ -92,6 +92,7 @@ on_bindings(void *ctx, struct moment now, enum status st, const struct peer_datu
     }
     if (m) {
         m->count = kept;
+        m->is_young = daemon_now().mono_ms < q->daemon->young_until_ms;
         m->lifetime_ms =
             is_live ? BINDINGS_LIFETIME_MS : 0; /* nobody is told "gone" from a cache */
     }

@@ -13,6 +13,7 @@
 #include "gateway/control/control.h"
 #include "gateway/daemon.h"
 #include "gateway/history/history.h"
+#include "gateway/history/registrations.h"
 #include "gateway/measure.h"
 #include "gateway/settings.h"
 
@@ -41,7 +42,10 @@ struct daemon {
     } locate;
     struct measure *measure;
     struct history *history;
-    unsigned seconds; /* since the start, for what is done once a minute */
+    struct registrations *registrations;
+    uint64_t
+        young_until_ms; /* the overlay may not have all its bindings again; 0: not joined yet */
+    unsigned seconds;   /* since the start, for what is done once a minute */
     struct event_base *base;
     struct event *timer; /* the node's next deadline */
     struct event *second;
@@ -53,7 +57,8 @@ struct daemon {
     struct {
         uint32_t calls;
         uint32_t registrations;
-    } load; /* as the SIP thread said last */
+    } load;     /* as the SIP thread said last */
+    bool is_in; /* a member of the local overlay */
     bool is_ready;
     bool is_leaving;
     bool has_left;

@@ -43,6 +43,7 @@ enum bridge_type {
     BRIDGE_REREAD,  /* the lists of revoked certificates were read again */
     BRIDGE_STOP,    /* drain or leave: refuse new calls and registrations with 503 */
     BRIDGE_CONFIRMED,
+    BRIDGE_JOINED,  /* the node became a member of its overlay: it can store */
     BRIDGE_LOST,    /* the local overlay lost this member, @node, as seen from here */
     BRIDGE_ADOPT,   /* these calls of another gateway, @node, are ours from now on */
     BRIDGE_RELEASE, /* these calls of ours are another gateway's: forget them without a word */
@@ -110,8 +111,9 @@ struct bridge_message {
                        LOST */
     uint32_t lifetime_ms; /* BINDINGS, ROUTES: how long it may be cached */
     bool is_past_cache;   /* LOOKUP, RESOLVE: do not answer from a cache */
-    bool is_moved;        /* ADOPT: the owner lives and gave them away */
-    size_t count;         /* of what @data holds */
+    bool is_young; /* BINDINGS: the overlay came up moments ago, and may not have all again */
+    bool is_moved; /* ADOPT: the owner lives and gave them away */
+    size_t count;  /* of what @data holds */
     union {
         struct binding_record **binding;          /* BIND: 1; BINDINGS: count; the message's own */
         struct bridge_gateway *gateway;           /* ROUTES, GATEWAY: count */

@@ -130,21 +130,6 @@ read_file(struct history *h, uint64_t now_wall_ms)
     h->online_before_s = online_s > away_s ? online_s - away_s : 0;
 }
 
-/* What this node knows of calls and of others is nobody else's: an earlier version was open. */
-static int
-keep_private(const char *path, const char *dir)
-{
-    static const char *const suffix[] = {"", "-wal", "-shm"};
-    char file[sizeof(((struct history *)0)->path) + 8];
-
-    for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
-        snprintf(file, sizeof(file), "%s%s", path, suffix[i]);
-        if (chmod(file, 0600) != 0 && errno != ENOENT)
-            return -1;
-    }
-    return chmod(dir, 0700);
-}
-
 enum status
 history_new(const char *dir, uint64_t now_wall_ms, struct history **ret_history)
 {
@@ -155,7 +140,7 @@ history_new(const char *dir, uint64_t now_wall_ms, struct history **ret_history)
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->wake, NULL);
     snprintf(h->path, sizeof(h->path), "%s/%s", dir, HISTORY_FILE);
-    if ((mkdir(dir, 0700) != 0 && errno != EEXIST) || keep_private(h->path, dir) != 0)
+    if ((mkdir(dir, 0700) != 0 && errno != EEXIST) || chmod(dir, 0700) != 0)
         complain(h, strerror(errno));
     else
         read_file(h, now_wall_ms);

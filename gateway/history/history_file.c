@@ -1,11 +1,12 @@
 #include "gateway/history/history_file.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCHEMA_VERSION = 1, BUSY_MS = 2000 };
+#include "gateway/history/database.h"
+
+enum { SCHEMA_VERSION = 1 };
 
 struct history_file {
     sqlite3 *db;
@@ -27,7 +28,7 @@ static const char schema_text[] =
     "CREATE TABLE IF NOT EXISTS online ("
     " one INTEGER PRIMARY KEY CHECK (one = 1), online_s INTEGER NOT NULL,"
     " at_wall_ms INTEGER NOT NULL);"
-    "PRAGMA user_version = 1;";
+    "PRAGMA synchronous = NORMAL;";
 
 static const char put_text[] =
     "INSERT INTO transitions (run, serial, at_wall_ms, term, role_from, role_to, reason, gateway,"
@@ -44,39 +45,13 @@ static const char read_text[] =
     " (SELECT * FROM transitions ORDER BY id DESC LIMIT ?1) ORDER BY id";
 
 static enum status
-failed(const struct history_file *f, struct why *why)
-{
-    return why_set(why, ST_IO, "%s", f->db ? sqlite3_errmsg(f->db) : "out of memory");
-}
-
-static int64_t
-number(struct history_file *f, const char *text, int64_t otherwise)
-{
-    sqlite3_stmt *s = NULL;
-    int64_t value = otherwise;
-
-    if (sqlite3_prepare_v2(f->db, text, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
-        value = sqlite3_column_int64(s, 0);
-    sqlite3_finalize(s);
-    return value;
-}
-
-static enum status
 prepare(struct history_file *f, struct why *why)
 {
-    int64_t version = number(f, "PRAGMA user_version", -1);
-
-    if (version > SCHEMA_VERSION)
-        return why_set(why, ST_IO, "it was written by a later version of Ringway");
-    if (version < 0 ||
-        sqlite3_exec(f->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", NULL, NULL,
-                     NULL) != SQLITE_OK ||
-        sqlite3_exec(f->db, schema_text, NULL, NULL, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(f->db, put_text, -1, &f->put, NULL) != SQLITE_OK ||
+    if (sqlite3_prepare_v2(f->db, put_text, -1, &f->put, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(f->db, prune_text, -1, &f->prune, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(f->db, online_text, -1, &f->online, NULL) != SQLITE_OK)
-        return failed(f, why);
-    f->run = number(f, "SELECT coalesce(max(run), 0) + 1 FROM transitions", 1);
+        return database_failed(f->db, why);
+    f->run = database_number(f->db, "SELECT coalesce(max(run), 0) + 1 FROM transitions", 1);
     return ST_OK;
 }
 
@@ -88,14 +63,9 @@ history_file_open(const char *path, struct history_file **ret_file, struct why *
 
     if (!f)
         return why_set(why, ST_NOMEM, "out of memory");
-    if (sqlite3_open_v2(path, &f->db,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                        NULL) != SQLITE_OK) {
-        st = failed(f, why);
-    } else {
-        sqlite3_busy_timeout(f->db, BUSY_MS);
+    st = database_open(path, SCHEMA_VERSION, schema_text, &f->db, why);
+    if (st == ST_OK)
         st = prepare(f, why);
-    }
     if (st == ST_OK)
         *ret_file = f;
     else
@@ -178,16 +148,17 @@ history_file_read(struct history_file *f, struct election_transition *ret, size_
     int result;
 
     if (sqlite3_prepare_v2(f->db, read_text, -1, &s, NULL) != SQLITE_OK)
-        return failed(f, why);
+        return database_failed(f->db, why);
     sqlite3_bind_int64(s, 1, (sqlite3_int64)cap);
     while ((result = sqlite3_step(s)) == SQLITE_ROW && count < cap)
         read_row(s, &ret[count++]);
     sqlite3_finalize(s);
     if (result != SQLITE_DONE)
-        return failed(f, why);
+        return database_failed(f->db, why);
     *ret_count = count;
-    *ret_online_s = (uint64_t)number(f, "SELECT max(online_s, 0) FROM online", 0);
-    *ret_online_wall_ms = (uint64_t)number(f, "SELECT max(at_wall_ms, 0) FROM online", 0);
+    *ret_online_s = (uint64_t)database_number(f->db, "SELECT max(online_s, 0) FROM online", 0);
+    *ret_online_wall_ms =
+        (uint64_t)database_number(f->db, "SELECT max(at_wall_ms, 0) FROM online", 0);
     return ST_OK;
 }
 
@@ -201,14 +172,6 @@ bind_step(sqlite3_stmt *s, int index, uint32_t ms)
         sqlite3_bind_null(s, index);
     else
         sqlite3_bind_int64(s, index, ms);
-}
-
-static bool
-run(sqlite3_stmt *s)
-{
-    bool is_done = sqlite3_step(s) == SQLITE_DONE;
-
-    return sqlite3_reset(s) == SQLITE_OK && is_done;
 }
 
 static bool
@@ -233,7 +196,7 @@ write_transition(struct history_file *f, const struct election_transition *t)
     bind_step(f->put, 15, steps->answered_ms);
     bind_step(f->put, 16, steps->stored_ms);
     bind_step(f->put, 17, steps->ring_ms);
-    return run(f->put);
+    return database_run(f->put);
 }
 
 static bool
@@ -243,7 +206,7 @@ write_job(struct history_file *f, const struct history_job *job)
         return write_transition(f, &job->transition);
     sqlite3_bind_int64(f->online, 1, (sqlite3_int64)job->online_s);
     sqlite3_bind_int64(f->online, 2, (sqlite3_int64)job->wall_ms);
-    return run(f->online);
+    return database_run(f->online);
 }
 
 enum status
@@ -256,11 +219,12 @@ history_file_write(struct history_file *f, const struct history_job *job, size_t
         is_good = write_job(f, &job[i]);
     if (is_good) {
         sqlite3_bind_int64(f->prune, 1, HISTORY_ROWS_MAX);
-        is_good = run(f->prune) && sqlite3_exec(f->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+        is_good =
+            database_run(f->prune) && sqlite3_exec(f->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
     }
     if (is_good)
         return ST_OK;
-    failed(f, why); /* before the rollback, which has its own words */
+    database_failed(f->db, why); /* before the rollback, which has its own words */
     sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
     return ST_IO;
 }

@@ -221,7 +221,8 @@ ask_overlay(struct sip *s, enum bridge_type type, const char *name,
 static struct answer
 answer_of(const struct bridge_message *m)
 {
-    struct answer a = {.status = m->status, .count = m->count, .node = m->node};
+    struct answer a = {
+        .status = m->status, .count = m->count, .node = m->node, .is_young = m->is_young};
 
     if (m->type == BRIDGE_BINDINGS)
         a.binding = m->binding;

@@ -27,6 +27,7 @@ struct answer {
     const struct bridge_gateway *gateway;  /* of ask_resolve and ask_locate */
     const char *overlay;                   /* of ask_resolve */
     struct id node;                        /* of ask_bind: the peer that stored it */
+    bool is_young;                         /* of ask_lookup: ST_NOT_FOUND may be too early */
     bool is_cached;                        /* it may be a little old */
 };
 

@@ -351,6 +351,8 @@ on_bindings(void *ctx, const struct answer *answer)
     add_contacts(c, answer);
     if (answer->status != ST_OK && answer->status != ST_NOT_FOUND)
         search->lost = answer->status;
+    else if (answer->status == ST_NOT_FOUND && answer->is_young && !search->is_known)
+        search->lost = ST_IN_PROGRESS;
     if (search->done < search->count)
         c->initial->wants_search = true;
     else

@@ -39,7 +39,9 @@ flow_table_new(struct sip *s)
     t->by_source = map_new(s->seed, FLOWS_MAX);
     t->by_phone = map_new(s->seed, 2 * FLOWS_MAX);
     t->last_number = sip_random() >> 8; /* numbers of an earlier run mean nothing now */
-    for (unsigned i = 0; i < 4; i++)
+    if (s->conf.kept.key)
+        token_key_of(slice_of(s->conf.kept.key, SIP_KEY_BYTES), 0x666c6f77u, &t->key);
+    for (unsigned i = 0; i < 4 && !s->conf.kept.key; i++)
         t->key.part[i] = sip_random();
     if (t->by_number && t->by_source && t->by_phone) {
         ours = t;

@@ -380,7 +380,7 @@ try_contacts(struct forward *f, const char *aor, const struct answer *answer)
     if (answer->status == ST_OK || own_count > 0)
         forward_note(f, f->is_contact ? 404 : 480, NULL);
     else
-        forward_note(f, answer->status == ST_NOT_FOUND ? 404 : 500, NULL);
+        forward_note(f, answer->status == ST_NOT_FOUND && !answer->is_young ? 404 : 500, NULL);
 }
 
 /* From the start: what was tried is not tried again. */

@@ -8,17 +8,18 @@
 #include "gateway/sip/flow.h"
 
 #define CREDENTIALS_BYTES_MAX 65536
+#define TOKEN_USE             0x70617468u
 #define FORGOTTEN_MS          2000 /* a lifetime is in seconds, and begins where it arrives */
 
 enum token_flag { TOKEN_BY_URI = 1 };
 
 /* Tokens of this node's earlier runs must be known again, and nobody else may make one: the key
- * comes from the private key of this node's certificate. */
+ * comes from the secret that is kept, else from the private key of this node's certificate. */
 static void
 key_init(const struct sip *s, struct token_key *key)
 {
     char path[sizeof(s->conf.local_credentials) + 16];
-    char *text = malloc(CREDENTIALS_BYTES_MAX);
+    char *text = s->conf.kept.key ? NULL : malloc(CREDENTIALS_BYTES_MAX);
     size_t len = 0;
     FILE *f;
 
@@ -28,8 +29,12 @@ key_init(const struct sip *s, struct token_key *key)
         len = fread(text, 1, CREDENTIALS_BYTES_MAX, f);
         fclose(f);
     }
-    for (unsigned i = 0; i < 4; i++)
-        key->part[i] = len > 0 ? map_hash(0x70617468u + i, slice_of(text, len)) : sip_random();
+    if (s->conf.kept.key)
+        token_key_of(slice_of(s->conf.kept.key, SIP_KEY_BYTES), TOKEN_USE, key);
+    else if (len > 0)
+        token_key_of(slice_of(text, len), TOKEN_USE, key);
+    for (unsigned i = 0; i < 4 && !s->conf.kept.key && len == 0; i++)
+        key->part[i] = sip_random();
     if (text)
         explicit_bzero(text, CREDENTIALS_BYTES_MAX);
     free(text);
@@ -238,8 +243,8 @@ location_uri_equal(const char *a, const char *b)
 /* ---- entries
  * --------------------------------------------------------------------------------------- */
 
-static struct location_entry *
-entry_get(struct sip *s, const char *aor)
+struct location_entry *
+location_entry_get(struct sip *s, const char *aor)
 {
     struct location_entry *e = map_get(s->location->entries, slice_text(aor));
 
@@ -298,8 +303,8 @@ entry_drop_if_idle(struct location_entry *e)
 }
 
 /* What there is now is this. */
-static enum status
-entry_set(struct location_entry *e, const struct location_contacts *l)
+enum status
+location_entry_set(struct location_entry *e, const struct location_contacts *l)
 {
     struct location_contact **contact = NULL;
     struct location_note *note = NULL;
@@ -352,9 +357,11 @@ on_change_stored(void *ctx, const struct answer *answer)
     enum status st = answer->status;
 
     if (!st)
-        st = entry_set(e, e->next);
-    if (!st)
+        st = location_entry_set(e, e->next);
+    if (!st) {
         e->is_unstored = false;
+        location_keep(e);
+    }
     upkeep_stored(e, answer);
     list_remove(&change->link);
     change->done(change->ctx, st, e->contact, e->count);
@@ -375,16 +382,9 @@ note_stored(struct location_entry *e)
             e->known_until_wall_ms = l->note[i].expires_at_wall_ms;
 }
 
-/* A record of an entry, with room for all that it may say. */
-struct shown {
-    struct binding_contact contact[BINDING_CONTACTS_MAX];
-    struct binding_superseded superseded[BINDING_SUPERSEDED_MAX];
-    struct binding_record record;
-};
-
-/* As it lies in the overlay; its texts are those of @l. */
-static void
-show(const struct location_entry *e, const struct location_contacts *l, struct shown *ret)
+void
+location_show(const struct location_entry *e, const struct location_contacts *l,
+              struct location_shown *ret)
 {
     ret->record = (struct binding_record){.aor = e->aor,
                                           .path = location_peer_uri(e->sip),
@@ -404,9 +404,9 @@ show(const struct location_entry *e, const struct location_contacts *l, struct s
 void
 location_entry_store(struct location_entry *e, void (*done)(void *ctx, const struct answer *answer))
 {
-    struct shown shown;
+    struct location_shown shown;
 
-    show(e, e->next, &shown);
+    location_show(e, e->next, &shown);
     note_stored(e);
     e->is_busy = true;
     e->ask.done = done;
@@ -457,7 +457,7 @@ location_entry_next(struct location_entry *e)
 void
 location_change(struct sip *s, struct location_change *change)
 {
-    struct location_entry *e = entry_get(s, change->aor);
+    struct location_entry *e = location_entry_get(s, change->aor);
 
     list_init(&change->link);
     if (!e) {
@@ -484,14 +484,14 @@ location_record(struct sip *s, const char *aor)
     const struct location_entry *e = map_get(s->location->entries, slice_text(aor));
     struct location_contacts l = {.count = 0};
     uint64_t wall_ms = sip_moment(s).wall_ms;
-    struct shown shown;
+    struct location_shown shown;
 
     for (size_t i = 0; e && i < e->count; i++)
         if (is_live(s, e->contact[i], wall_ms))
             l.item[l.count++] = e->contact[i]; /* borrowed: it is not kept */
     if (l.count == 0)
         return NULL;
-    show(e, &l, &shown);
+    location_show(e, &l, &shown);
     return binding_record_copy(&shown.record);
 }
 
@@ -639,14 +639,16 @@ entry_tick(struct location_entry *e, struct moment now)
     }
     if (is_over && e->known_until_wall_ms + FORGOTTEN_MS > now.wall_ms)
         return;
-    if (!location_entry_copy(e) || entry_set(e, e->next))
+    if (!location_entry_copy(e) || location_entry_set(e, e->next))
         return; /* without memory: the next tick */
+    if (!is_all_live)
+        location_keep(e);
     if (is_over) {
         entry_drop_if_idle(e);
         return;
     }
     e->is_unstored = true;
-    if (e->sip->location->removals >= LOCATION_REMOVALS_MAX)
+    if (!e->sip->location->is_joined || e->sip->location->removals >= LOCATION_REMOVALS_MAX)
         return; /* at a later tick */
     e->sip->location->removals++;
     location_entry_store(e, on_removal_stored);

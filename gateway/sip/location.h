@@ -128,6 +128,14 @@ struct bridge_message *location_report(struct sip *s, uint64_t token);
  */
 void location_tick(struct sip *s);
 
+/** location_restore - what was kept of earlier runs: contacts that can be reached without a flow
+ *  are in force again; the others are gone, and the overlay is told so. */
+void location_restore(struct sip *s);
+
+/** location_on_joined - the node is a member of the overlay, of another one perhaps: all is stored.
+ */
+void location_on_joined(struct sip *s);
+
 /** location_on_lost - the overlay lost a member: what it kept of this node's bindings is stored
  *  again, at once; the rest, of which it may have held a copy, within seconds. */
 void location_on_lost(struct sip *s, const struct id *node);

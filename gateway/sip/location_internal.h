@@ -3,6 +3,7 @@
  *
  *   location.c          contacts, and their changes one after the other
  *   location_upkeep.c   what was stored once is stored again
+ *   location_kept.c     what outlives this run of the node
  */
 #ifndef GATEWAY_SIP_LOCATION_INTERNAL_H
 #define GATEWAY_SIP_LOCATION_INTERNAL_H
@@ -48,7 +49,29 @@ struct location {
     struct token_key key;
     uint32_t run; /* random: tokens of an earlier run of this node are known as such */
     uint32_t last_number;
+    bool is_joined; /* the overlay can be asked to store */
 };
+
+/** location_entry_get - the entry of an AOR, made if there is none; NULL without memory or room. */
+struct location_entry *location_entry_get(struct sip *s, const char *aor);
+
+/** location_entry_set - what there is now is this. */
+NODISCARD enum status location_entry_set(struct location_entry *e,
+                                         const struct location_contacts *l);
+
+/** A record of an entry, with room for all that it may say. */
+struct location_shown {
+    struct binding_contact contact[BINDING_CONTACTS_MAX];
+    struct binding_superseded superseded[BINDING_SUPERSEDED_MAX];
+    struct binding_record record;
+};
+
+/** location_show - as it lies in the overlay; its texts are those of @l. */
+void location_show(const struct location_entry *e, const struct location_contacts *l,
+                   struct location_shown *ret);
+
+/** location_keep - what there is now outlives this run. */
+void location_keep(struct location_entry *e);
 
 /** location_entry_copy - what is live of it becomes e->next.  False without memory. */
 bool location_entry_copy(struct location_entry *e);

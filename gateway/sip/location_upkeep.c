@@ -58,6 +58,8 @@ upkeep_pump(struct location *l)
 {
     struct upkeep *u = &l->upkeep;
 
+    if (!l->is_joined)
+        return;
     while (u->open < OPEN_MAX && !list_is_empty(&u->urgent))
         keep(l, list_entry(u->urgent.next, struct location_entry, due));
     for (; u->open < OPEN_MAX && u->budget > 0 && !list_is_empty(&u->due); u->budget--)
@@ -79,6 +81,22 @@ void
 upkeep_begin_second(struct location *l)
 {
     l->upkeep.budget = BUDGET_S;
+    upkeep_pump(l);
+}
+
+void
+location_on_joined(struct sip *s)
+{
+    struct location *l = s->location;
+    struct map_cursor c = {0};
+
+    l->is_joined = true;
+    while (map_next(l->entries, &c)) {
+        struct location_entry *e = c.value;
+
+        list_remove(&e->due);
+        list_append(&l->upkeep.urgent, &e->due);
+    }
     upkeep_pump(l);
 }
 

@@ -200,6 +200,9 @@ on_mail(struct sip *s, struct bridge_message *m)
     case BRIDGE_RELEASE:
         b2bua_on_bridge(s, m);
         break;
+    case BRIDGE_JOINED:
+        location_on_joined(s);
+        break;
     case BRIDGE_LOST:
         location_on_lost(s, &m->node);
         break;
@@ -354,6 +357,7 @@ open_parts(struct sip *s)
         !s->location || !s->noted || !s->proxy || !s->fence || !s->strangers || !s->second ||
         !s->linger)
         return ST_NOMEM;
+    location_restore(s);
     return b2bua_new(s, &s->b2bua);
 }
 

@@ -40,8 +40,21 @@ struct sip_tls {
     void (*reread)(void *ctx);
 };
 
+/** What outlives this run; used by the SIP thread alone, and by sip_start().  Without @put nothing
+ *  does. */
+#define SIP_KEY_BYTES 32
+struct sip_kept {
+    void *ctx;
+    const uint8_t *key; /* SIP_KEY_BYTES, secret, of which those of tokens are made; or NULL */
+    /** each - what was kept of earlier runs, once. */
+    void (*each)(void *ctx, void (*visit)(void *to, const char *aor, struct slice value), void *to);
+    /** put - what there is of an AOR from now on; without @value, nothing. */
+    void (*put)(void *ctx, const char *aor, struct slice value, uint64_t expires_at_wall_ms);
+};
+
 struct sip_conf {
     struct sip_tls tls;
+    struct sip_kept kept;
     char node_name[NODE_NAME_BYTES];
     char address[NODE_ADDRESS_BYTES]; /* node.address */
     struct id node;

@@ -8,6 +8,13 @@
 
 static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
 
+void
+token_key_of(struct slice secret, uint64_t use, struct token_key *ret)
+{
+    for (unsigned i = 0; i < 4; i++)
+        ret->part[i] = map_hash(use + i, secret);
+}
+
 static void
 sign(const struct token_key *key, const uint8_t *body, uint8_t out[16])
 {

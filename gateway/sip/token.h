@@ -12,12 +12,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
+
 #define TOKEN_BODY_BYTES 9
 #define TOKEN_TEXT_BYTES 41
 
 struct token_key {
     uint64_t part[4];
 };
+
+/** token_key_of - a key of one's own out of a secret; @use tells it from others of the same one. */
+void token_key_of(struct slice secret, uint64_t use, struct token_key *ret);
 
 void token_write(const struct token_key *key, const uint8_t body[TOKEN_BODY_BYTES],
                  char ret_text[TOKEN_TEXT_BYTES]);

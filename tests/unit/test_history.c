@@ -186,19 +186,55 @@ expect_memory_only(const char *cause)
     ck_assert_uint_eq(got[1].term, 2);
 }
 
-START_TEST(a_file_that_is_no_database_is_told_and_left_alone)
+static void
+expect_begun_anew(const char *cause, off_t old_bytes)
+{
+    char aside[sizeof(path) + 8];
+    struct stat s;
+
+    ck_assert_uint_eq(errors, 1);
+    ck_assert_msg(strstr(last_error, cause) != NULL, "%s", last_error);
+    snprintf(aside, sizeof(aside), "%s.broken", path);
+    ck_assert_int_eq(stat(aside, &s), 0);
+    ck_assert_int_eq(s.st_size, old_bytes);
+    ck_assert_int_eq(unlink(aside), 0);
+    put(1, 2);
+    open_at(WALL_MS);
+    ck_assert_uint_eq(history_last(h, got, HISTORY_LAST_MAX), 2);
+    ck_assert_uint_eq(errors, 1);
+}
+
+START_TEST(a_file_that_is_no_database_is_moved_aside)
 {
     FILE *out = fopen(path, "w");
-    struct stat s;
 
     ck_assert_ptr_nonnull(out);
     for (int i = 0; i < 500; i++)
         fputs("this is no database\n", out);
     ck_assert_int_eq(fclose(out), 0);
     open_at(WALL_MS);
-    expect_memory_only("file is not a database");
+    expect_begun_anew("not a database", 10000);
+}
+END_TEST
+
+START_TEST(a_damaged_database_is_moved_aside)
+{
+    struct stat s;
+    FILE *out;
+
+    open_at(WALL_MS);
+    put(1, 200);
+    history_free(h);
+    h = NULL;
     ck_assert_int_eq(stat(path, &s), 0);
-    ck_assert_int_eq(s.st_size, 10000);
+    out = fopen(path, "r+");
+    ck_assert_ptr_nonnull(out);
+    ck_assert_int_eq(fseek(out, 4096, SEEK_SET), 0);
+    for (int i = 0; i < 4096; i++)
+        fputc(0x5a, out);
+    ck_assert_int_eq(fclose(out), 0);
+    open_at(WALL_MS);
+    expect_begun_anew("", s.st_size);
 }
 END_TEST
 
@@ -257,7 +293,8 @@ main(void)
     tcase_add_test(tc, what_was_put_is_there_after_a_restart);
     tcase_add_test(tc, only_the_last_are_kept);
     tcase_add_test(tc, time_away_is_taken_off_the_time_online);
-    tcase_add_test(tc, a_file_that_is_no_database_is_told_and_left_alone);
+    tcase_add_test(tc, a_file_that_is_no_database_is_moved_aside);
+    tcase_add_test(tc, a_damaged_database_is_moved_aside);
     tcase_add_test(tc, a_database_of_a_later_version_is_told);
     tcase_add_test(tc, a_place_that_cannot_be_written_is_told);
     tcase_add_test(tc, a_locked_database_holds_nobody_up);
