@@ -306,6 +306,11 @@ claim_on_ring(struct election *e, enum status st, uint32_t term)
     e->ring_term = term;
     if (term > e->highest_term && e->highest_term > 0 && !term_is_plausible(e, term))
         term_refuse(e, NULL, "entry", term);
+    if (e->role == ELECTION_ACTIVE && trouble_is_stranger(e)) {
+        gateways_drop(e, &e->conf.self.node);
+        claim_step_down(e, ELECTION_CANDIDATE, "the ring has gateways of this overlay that live");
+        return;
+    }
     if (e->role != ELECTION_ACTIVE || !e->is_blind)
         return;
     e->is_blind = false;
@@ -336,6 +341,15 @@ vacancy_read(struct election *e)
     record_read_ring(e);
 }
 
+/* A stranger to its own overlay; or it may be one, and the ring that would tell cannot be read. */
+static bool
+is_to_wait(const struct election *e)
+{
+    bool may_be = !e->has_shared && e->conf.expects_others && e->ring.has_failed;
+
+    return trouble_is_stranger(e) || (may_be && e->now.mono_ms < e->up_since_ms + STRANGER_WAIT_MS);
+}
+
 static void
 run_vacancy(struct election *e)
 {
@@ -347,7 +361,7 @@ run_vacancy(struct election *e)
     case VACANCY_SETTLE:
         if (!election_is_settled(e))
             e->vacancy_at_ms = e->up_since_ms + election_settle_ms(e);
-        else
+        else if (e->now.mono_ms >= e->vacancy_at_ms)
             vacancy_read(e);
         return;
     case VACANCY_READ:
@@ -355,6 +369,11 @@ run_vacancy(struct election *e)
             !is_read_since(&e->gateways, e->vacancy_since_ms) ||
             (!e->ring.has_failed && !is_read_since(&e->ring, e->vacancy_since_ms)))
             return;
+        if (is_to_wait(e)) {
+            e->vacancy = VACANCY_SETTLE;
+            e->vacancy_at_ms = e->now.mono_ms + STRANGER_RETRY_MS;
+            return;
+        }
         e->vacancy = VACANCY_TURN;
         e->vacancy_at_ms = e->now.mono_ms + ranking_own(e) * claim_stagger_ms(e);
         return;

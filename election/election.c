@@ -228,6 +228,8 @@ on_overlay(struct election *e, enum peer_state state)
     bool was_up = e->up_since_ms != MOMENT_NEVER;
     bool is_up = state == PEER_JOINED || state == PEER_ALONE;
 
+    e->has_shared = e->has_shared || state == PEER_JOINED;
+
     /* Out of solitude into an overlay is like a start: what is in it has to be read first.  To be
      * left alone is not, or the last candidate of two could not take over at once. */
     if (is_up && (!was_up || (e->overlay == PEER_ALONE && state == PEER_JOINED))) {
@@ -277,6 +279,7 @@ on_event(struct election *e, const struct election_event *ev)
         record_on_gateways(e, ev);
         return;
     case ELECTION_RING:
+        e->ring_lives = ev->ring.st == ST_OK ? ev->ring.lives : 0;
         claim_on_ring(e, ev->ring.st, ev->ring.term);
         return;
     case ELECTION_STORED:
@@ -333,6 +336,7 @@ next_ms(const struct election *e)
     uint64_t at_ms = moment_earlier_ms(record_deadline_ms(e), claim_deadline_ms(e));
 
     at_ms = moment_earlier_ms(at_ms, hello_deadline_ms(e));
+    at_ms = moment_earlier_ms(at_ms, trouble_deadline_ms(e));
     return moment_earlier_ms(at_ms, leave_deadline_ms(e));
 }
 
@@ -386,6 +390,7 @@ settle(struct election *e)
         claim_run(e);
         hello_run(e);
         leave_run(e);
+        trouble_run(e);
         e->deadline_ms = next_ms(e);
         if (e->deadline_ms > e->now.mono_ms)
             break;

@@ -47,6 +47,11 @@
  * gateway that is cut off stays; it steps down when it hears a higher term in its own overlay.  A
  * higher term that it sees in the ring alone does not unseat it: it goes on serving its side.
  *
+ * Who has shared its overlay with no other node since its start, and finds live gateways of that
+ * overlay in the ring, claims nothing and steps down if it has: its way to the overlay is broken,
+ * not the overlay.  As long as the ring cannot be read it waits STRANGER_WAIT_MS where others are
+ * to be expected.
+ *
  * A node whose tick came late takes in what has come meanwhile before it judges anybody.  After a
  * longer sleep it listens anew, and reads the records, before it suspects anybody.
  *
@@ -94,6 +99,7 @@ struct election_conf {
     struct node_ref self;                    /* in the local overlay */
     char global_address[NODE_ADDRESS_BYTES]; /* "": no global overlay, never a candidate */
     char sip_uri[SIP_URI_BYTES];             /* our peer-listen, told in claims and records */
+    bool expects_others; /* bootstrap entries besides our own address are configured */
     bool is_candidate;
     bool is_pinned;         /* ranks before all that are not, whatever the scores; no threshold */
     uint32_t hello_ms;      /* 100; 10..60000: the lower bound */
@@ -126,6 +132,13 @@ struct election_gateway {
     char sip_uri[SIP_URI_BYTES];
     uint64_t since_wall_ms;
     bool is_self;
+};
+
+/** What keeps calls from leaving the overlay, as far as this node knows. */
+enum election_trouble {
+    ELECTION_FINE,
+    ELECTION_NOBODY,   /* there is no gateway, and no node can be one */
+    ELECTION_STRANGER, /* this node never met its own overlay, whose gateways live in the ring */
 };
 
 #define ELECTION_UNKNOWN_MS UINT32_MAX
@@ -217,6 +230,8 @@ struct election_env {
     /** history - a transition was added, or a step of the last one is over; borrowed.  May be NULL.
      */
     void (*history)(void *ctx, const struct election_transition *t);
+    /** trouble - election_trouble() is another one; the callee logs it.  May be NULL. */
+    void (*trouble)(void *ctx, enum election_trouble trouble, const char *text);
     /** left - a leave has ended: whatever had to be handed over is. */
     void (*left)(void *ctx);
     uint64_t (*random)(void *ctx);
@@ -268,7 +283,8 @@ struct election_event {
         } gateways;
         struct {
             enum status st;
-            uint32_t term; /* 0: the ring was read and has no entry */
+            uint32_t term;  /* 0: the ring was read and has no entry */
+            uint32_t lives; /* of the nodes that have an entry, so many others answer in the ring */
         } ring;
         struct {
             enum election_record which;
@@ -384,6 +400,14 @@ struct election_candidate {
 /** election_candidates - up to @cap candidates that are not active, by rank. */
 size_t election_candidates(const struct election *e, struct moment now,
                            struct election_candidate *ret, size_t cap);
+
+/** election_trouble_name - "fine", "nobody", "stranger". */
+const char *election_trouble_name(enum election_trouble trouble);
+/** election_trouble - what is wrong; @ret_text: why, "" for ELECTION_FINE; borrowed. */
+enum election_trouble election_trouble(const struct election *e, const char **ret_text);
+
+/** election_is_stranger - has this node shared its overlay with no other since its start? */
+bool election_is_stranger(const struct election *e);
 
 /** election_history - up to @cap of the last transitions of this node, oldest first. */
 size_t election_history(const struct election *e, struct election_transition *ret, size_t cap);

@@ -9,6 +9,7 @@
  *     claim.c      when to claim, claims and conflicts, preemption
  *     steps.c      how a change came about, for the history
  *     term.c       which terms are believed, and how one is given back
+ *     trouble.c    what keeps the overlay from having a gateway
  *     leave.c      hand-over, planned or before a leave
  *     record.c     what is read from the overlay and kept in it
  *
@@ -33,6 +34,8 @@
 #define SCORE_STEP         25 /* so much change of the score is published at once */
 #define HANDOVER_TRY_MS    500
 #define BLIND_RETRY_MS     1000
+#define STRANGER_WAIT_MS   10000
+#define STRANGER_RETRY_MS  2000
 
 struct candidate {
     struct candidate_record record;
@@ -133,6 +136,10 @@ struct election {
     uint64_t credit_wall_ms;
     uint16_t claim_score; /* ACTIVE: frozen */
     uint64_t claimed_wall_ms;
+    bool has_shared; /* another node was in our overlay with us */
+    uint32_t ring_lives;
+    enum election_trouble trouble;
+    char trouble_text[ELECTION_REASON_BYTES];
     bool is_blind;      /* claimed without having heard the ring */
     struct id replaces; /* in our claim; zero for none */
 
@@ -340,6 +347,12 @@ bool term_is_given_back(const struct election *e, const struct id *node, uint32_
 void term_give_back(struct election *e, const struct election_gateway *by, uint32_t term);
 /** term_reset - the operator's way back: ST_STATE where this node is not active or has no need. */
 enum status term_reset(struct election *e, struct why *why);
+
+/* ---- trouble.c ------------------------------------------------------------------------------- */
+void trouble_run(struct election *e);
+uint64_t trouble_deadline_ms(const struct election *e);
+/** trouble_is_stranger - may it not claim, for it finds others where it should have met them? */
+bool trouble_is_stranger(const struct election *e);
 
 /* ---- leave.c --------------------------------------------------------------------------------- */
 void leave_run(struct election *e);

@@ -413,12 +413,10 @@ record_run(struct election *e)
     run_publish(e, ELECTION_RECORD_GATEWAY);
     if (is_due(e, &e->gateways))
         e->env.fetch_gateways(e->env.ctx);
-    if (e->conf.global_address[0]) {
-        if (is_due(e, &e->candidates))
-            e->env.fetch_candidates(e->env.ctx);
-        if (is_due(e, &e->ring))
-            e->env.fetch_ring(e->env.ctx);
-    }
+    if (is_due(e, &e->candidates))
+        e->env.fetch_candidates(e->env.ctx);
+    if (e->conf.global_address[0] && is_due(e, &e->ring))
+        e->env.fetch_ring(e->env.ctx);
 }
 
 static uint64_t
@@ -437,9 +435,8 @@ record_deadline_ms(const struct election *e)
     at_ms = moment_earlier_ms(e->publish_at_ms[ELECTION_RECORD_CANDIDATE],
                               e->publish_at_ms[ELECTION_RECORD_GATEWAY]);
     at_ms = moment_earlier_ms(at_ms, reading_ms(&e->gateways));
-    if (e->conf.global_address[0]) {
-        at_ms = moment_earlier_ms(at_ms, reading_ms(&e->candidates));
+    at_ms = moment_earlier_ms(at_ms, reading_ms(&e->candidates));
+    if (e->conf.global_address[0])
         at_ms = moment_earlier_ms(at_ms, reading_ms(&e->ring));
-    }
     return at_ms;
 }

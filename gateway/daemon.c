@@ -409,6 +409,7 @@ make_node(struct daemon *d, struct why *why)
                            .links_show_certificates = true,
                            .check_gateway = on_node_check_gateway,
                            .on_gateways = daemon_on_gateways,
+                           .on_trouble = daemon_on_trouble,
                            .on_lost = daemon_on_lost,
                            .adopt = daemon_on_adopt,
                            .released = daemon_on_released,

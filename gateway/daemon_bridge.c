@@ -377,6 +377,19 @@ daemon_on_lost(void *ctx, const struct id *node)
     sip_post(d->sip, m);
 }
 
+/* Who waits for a gateway that cannot be is told so at once. */
+void
+daemon_on_trouble(void *ctx, enum election_trouble trouble)
+{
+    struct daemon *d = ctx;
+    struct bridge_message *m = bridge_new(BRIDGE_NOBODY, trouble == ELECTION_NOBODY, 0, 0);
+
+    if (m && d->sip)
+        sip_post(d->sip, m);
+    else
+        bridge_free(m);
+}
+
 void
 daemon_on_gateways(void *ctx, const struct election_gateway *gateway, size_t count)
 {

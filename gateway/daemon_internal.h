@@ -84,6 +84,9 @@ void daemon_on_locate(evutil_socket_t fd, short what, void *ctx);
 /** daemon_on_gateways - the active set changed: tell the SIP thread. */
 void daemon_on_gateways(void *ctx, const struct election_gateway *gateway, size_t count);
 
+/** daemon_on_trouble - what keeps calls in the overlay changed: tell the SIP thread. */
+void daemon_on_trouble(void *ctx, enum election_trouble trouble);
+
 /** daemon_on_lost - a member of the local overlay went: tell the SIP thread. */
 void daemon_on_lost(void *ctx, const struct id *node);
 

@@ -627,7 +627,7 @@ directory_read_own(struct directory *d, struct moment now, const struct director
     while (r < d->own_read + DIRECTORY_OWN_READS_MAX && r->is_used)
         r++;
     if (r == d->own_read + DIRECTORY_OWN_READS_MAX) {
-        done->done(done->ctx, now, ST_LIMIT, 0);
+        done->done(done->ctx, now, ST_LIMIT, NULL, 0);
         return;
     }
     *r = (struct directory_own_read){
@@ -648,7 +648,7 @@ own_read_end(struct directory *d, struct moment now, struct directory_own_read *
     if (st == ST_OK)
         entry_pick(d, now, d->conf.overlay, datum, count, d->own.is_wanted ? &d->conf.self : NULL,
                    &entries);
-    done.done(done.ctx, now, st, entries.count > 0 ? entries.gateway[0].term : 0);
+    done.done(done.ctx, now, st, entries.gateway, entries.count);
 }
 
 /* ---- what comes in -----------------------------------------------------------------------------

@@ -106,9 +106,11 @@ struct directory_resolved {
     void *ctx;
 };
 
-/** directory_term - how directory_read_own() ended: the highest term under our name, 0 if none. */
+/** directory_term - how directory_read_own() ended: the entries of the highest term under our name;
+ *  borrowed. */
 struct directory_term {
-    void (*done)(void *ctx, struct moment now, enum status st, uint32_t term);
+    void (*done)(void *ctx, struct moment now, enum status st,
+                 const struct directory_gateway *gateway, size_t count);
     void *ctx;
 };
 

@@ -39,6 +39,7 @@ enum bridge_type {
     BRIDGE_BOUND,
     BRIDGE_ROUTES,
     BRIDGE_GATEWAY, /* also unasked, at each change of the active set */
+    BRIDGE_NOBODY,  /* token 1: no node of the overlay can be gateway; 0: that is over */
     BRIDGE_QUERY,   /* the control socket wants registrations or calls */
     BRIDGE_REREAD,  /* the lists of revoked certificates were read again */
     BRIDGE_STOP,    /* drain or leave: refuse new calls and registrations with 503 */

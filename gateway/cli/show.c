@@ -138,6 +138,9 @@ show_status(const json_t *body)
     printf("%-9s %s%s%s, term %lld, score %lld of 1000\n", "election",
            colour_on(state_colour(role)), role, colour_off(), number_of(election, "term"),
            number_of(election, "score"));
+    if (json_is_string(json_object_get(election, "trouble")))
+        printf("%-9s %s%s%s\n", "trouble", colour_on(COLOUR_BAD), text_of(election, "trouble"),
+               colour_off());
     printf("%-9s %lld registration%s, %lld call%s\n", "sip", registrations, plural(registrations),
            calls, plural(calls));
     show_replicas(json_object_get(body, "replicas"));

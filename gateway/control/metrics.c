@@ -141,6 +141,7 @@ static void
 election(const struct control *c, struct evbuffer *out)
 {
     const struct election *e = node_election(c->source.node);
+    const char *text;
     size_t count = 0;
 
     head(out, "ringway_election_role", "gauge", "1 for the role this node has.");
@@ -149,6 +150,10 @@ election(const struct control *c, struct evbuffer *out)
                             election_role(e) == r);
     gauge(out, "ringway_election_term", "Term of the active gateways.", election_term(e));
     gauge(out, "ringway_election_score", "This node's score, 0 to 1000.", election_score(e));
+    head(out, "ringway_election_trouble", "gauge", "1 for what keeps calls in the overlay.");
+    for (enum election_trouble t = ELECTION_FINE + 1; t <= ELECTION_STRANGER; t++)
+        evbuffer_add_printf(out, "ringway_election_trouble{kind=\"%s\"} %d\n",
+                            election_trouble_name(t), election_trouble(e, &text) == t);
     election_gateways(e, &count);
     gauge(out, "ringway_election_gateways", "Active gateways, as this node knows them.",
           (double)count);

@@ -148,21 +148,31 @@ overlay_summary(struct control *c, enum node_overlay which)
                      (json_int_t)peer_record_count(p));
 }
 
+/* null where all is well. */
+static json_t *
+trouble_json(const struct election *e)
+{
+    const char *text;
+
+    return election_trouble(e, &text) == ELECTION_FINE ? json_null() : text_json(text);
+}
+
 json_t *
 report_status(const struct control *c)
 {
     const struct control_source *s = &c->source;
     const struct election *e = node_election(s->node);
 
-    return json_pack(
-        "{s:{s:s, s:s, s:o, s:s, s:I}, s:o, s:{s:s, s:I, s:i}, s:o, s:{s:I, s:I}, s:o, s:b, s:b}",
-        "node", "name", s->name, "address", s->address, "node_id", id_json(&s->id), "version",
-        s->version, "uptime_s", (json_int_t)report_uptime_s(c), "local",
-        overlay_summary((struct control *)c, NODE_LOCAL), "election", "role",
-        election_role_name(election_role(e)), "term", (json_int_t)election_term(e), "score",
-        (int)election_score(e), "global", overlay_summary((struct control *)c, NODE_GLOBAL), "sip",
-        "registrations", (json_int_t)c->registrations, "calls", (json_int_t)c->calls, "replicas",
-        replicas_json(c), "draining", c->is_draining, "leaving", c->is_leaving);
+    return json_pack("{s:{s:s, s:s, s:o, s:s, s:I}, s:o, s:{s:s, s:I, s:i, s:o}, s:o, s:{s:I, "
+                     "s:I}, s:o, s:b, s:b}",
+                     "node", "name", s->name, "address", s->address, "node_id", id_json(&s->id),
+                     "version", s->version, "uptime_s", (json_int_t)report_uptime_s(c), "local",
+                     overlay_summary((struct control *)c, NODE_LOCAL), "election", "role",
+                     election_role_name(election_role(e)), "term", (json_int_t)election_term(e),
+                     "score", (int)election_score(e), "trouble", trouble_json(e), "global",
+                     overlay_summary((struct control *)c, NODE_GLOBAL), "sip", "registrations",
+                     (json_int_t)c->registrations, "calls", (json_int_t)c->calls, "replicas",
+                     replicas_json(c), "draining", c->is_draining, "leaving", c->is_leaving);
 }
 
 /* ---- election ---------------------------------------------------------------------------------

@@ -52,6 +52,8 @@ struct node_env {
                                  struct signer *ret, struct why *why);
     /** on_gateways - the active set of our overlay changed, as this node knows it. */
     void (*on_gateways)(void *ctx, const struct election_gateway *gateway, size_t count);
+    /** on_trouble - what keeps calls in the overlay is another thing, or over.  May be NULL. */
+    void (*on_trouble)(void *ctx, enum election_trouble trouble);
     /** on_lost - a member of the local overlay that had a link with us went.  May be NULL. */
     void (*on_lost)(void *ctx, const struct id *node);
     /** adopt, released - as replica.h has it; never called without a global overlay. */

@@ -515,26 +515,9 @@ on_fetch_gateways(void *ctx)
  */
 
 static void
-on_ring_term(void *ctx, struct moment now, enum status st, uint32_t term)
-{
-    struct node *n = ctx;
-    struct election_event ev = {.type = ELECTION_RING};
-
-    if (n->is_ending)
-        return;
-    n->now = now;
-    ev.ring.st = st;
-    ev.ring.term = term;
-    election_step(n->election, now, &ev);
-    node_settle(n, now);
-}
-
-static void
 on_fetch_ring(void *ctx)
 {
-    struct node *n = ctx;
-
-    directory_read_own(n->directory, n->now, &(struct directory_term){on_ring_term, n});
+    node_ring_read(ctx);
 }
 
 static void
@@ -618,6 +601,20 @@ on_role_changed(void *ctx, enum election_role was, enum election_role is, uint32
 }
 
 static void
+on_trouble(void *ctx, enum election_trouble trouble, const char *text)
+{
+    struct node *n = ctx;
+
+    if (trouble == ELECTION_FINE)
+        node_log(n, LOG_LEVEL_INFO, "election: %s: all is well again", n->conf.local.overlay);
+    else
+        node_log(n, trouble == ELECTION_NOBODY ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "election: %s",
+                 text);
+    if (n->env.on_trouble)
+        n->env.on_trouble(n->env.ctx, trouble);
+}
+
+static void
 on_history(void *ctx, const struct election_transition *t)
 {
     struct node *n = ctx;
@@ -669,10 +666,12 @@ node_election_new(struct node *n, struct moment now, struct why *why)
         .gateways_changed = on_gateways_changed,
         .role_changed = on_role_changed,
         .history = on_history,
+        .trouble = on_trouble,
         .left = on_left,
         .random = on_random,
         .log = n->env.log,
     };
 
+    n->conf.election.expects_others = peer_has_others(n->peer[NODE_LOCAL]);
     return election_new(&n->conf.election, &env, now, &n->election, why);
 }

@@ -41,6 +41,13 @@ struct node {
     struct node_conf conf;
     struct node_env env;
     struct peer *peer[NODE_OVERLAYS];
+    struct { /* of our own overlay's entries in the ring, for the election */
+        bool is_under_way;
+        unsigned pending; /* of those that have one: asked whether they live */
+        enum status st;
+        uint32_t term;
+        uint32_t lives;
+    } ring_read;
     struct node_side *side[NODE_OVERLAYS]; /* each peer's ctx */
     struct election *election;
     struct directory *directory;   /* NULL without a global overlay */
@@ -95,6 +102,9 @@ NODISCARD enum status node_replica_new(struct node *n, struct moment now);
 enum status node_on_dialogs(struct node *n, struct moment now, const struct peer_request *req);
 /** node_replica_gateways - the active set, best first. */
 void node_replica_gateways(struct node *n, const struct election_gateway *gateway, size_t count);
+/** node_ring_read - an ELECTION_RING event follows. */
+void node_ring_read(struct node *n);
+
 /** node_replica_on_handover - we have said yes to @owner. */
 void node_replica_on_handover(struct node *n, const struct id *owner);
 /** node_replica_hands_over - somebody is asked to take our role. */

@@ -135,7 +135,7 @@ void forward_to_gateway(struct forward *f);
 /** forward_to_gateway_again - the same, to those that were tried as well. */
 void forward_to_gateway_again(struct forward *f);
 
-/** forward_has_other_gateway - is one known that was not tried? */
+/** forward_has_other_gateway - is one known that was not tried, or is it known that none can be? */
 bool forward_has_other_gateway(const struct forward *f);
 
 /** forward_may_wait - is there time left for another gateway? */

@@ -152,6 +152,12 @@ send_to_gateway(struct forward *f, const struct bridge_gateway *g)
     forward_finish(f);
 }
 
+static bool
+is_hopeless(const struct sip *s)
+{
+    return s->is_hopeless && s->gateway_count == 0;
+}
+
 void
 forward_to_gateway(struct forward *f)
 {
@@ -169,7 +175,7 @@ forward_to_gateway(struct forward *f)
         take_as_gateway(f); /* it has become ours */
     } else if (g && !g->is_self) {
         send_to_gateway(f, g);
-    } else if (now_ms < f->gateway_until_ms) {
+    } else if (now_ms < f->gateway_until_ms && !is_hopeless(s)) {
         wait_for_gateway(f);
     } else {
         forward_note(f, 500, NULL);
@@ -188,7 +194,9 @@ forward_to_gateway_again(struct forward *f)
 bool
 forward_has_other_gateway(const struct forward *f)
 {
-    return f->proxy->sip->is_gateway || choose_gateway(f) != NULL;
+    const struct sip *s = f->proxy->sip;
+
+    return s->is_gateway || is_hopeless(s) || choose_gateway(f) != NULL;
 }
 
 bool

@@ -188,6 +188,10 @@ on_mail(struct sip *s, struct bridge_message *m)
         }
         ask_on_message(s, m);
         return;
+    case BRIDGE_NOBODY:
+        s->is_hopeless = m->token;
+        proxy_on_gateways(s);
+        break;
     case BRIDGE_BINDINGS:
     case BRIDGE_BOUND:
     case BRIDGE_ROUTES:
