@@ -99,6 +99,9 @@ struct call_conf {
                                could: at once, then each time search_pause_ms later, for a gateway
                                that has just changed may not be known yet */
     uint32_t search_pause_ms;
+    uint32_t rescue_ms; /* a hop that was heard and is lost has somebody in its place soon, who goes
+                           on with the request: searched for so long; 0: it is not */
+    uint32_t rescue_pause_ms; /* between two of these searches */
 };
 
 struct call_target {
@@ -216,7 +219,7 @@ struct call_response {
 void call_on_response(struct call *c, struct moment now, unsigned branch,
                       const struct call_response *response);
 
-/** call_on_cancel - the caller gave up. */
+/** call_on_cancel - the caller gave up, or there is no way to him any more. */
 void call_on_cancel(struct call *c, struct moment now);
 
 /** call_on_ack - who sent this INVITE acknowledged its 2xx. */

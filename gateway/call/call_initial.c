@@ -172,11 +172,19 @@ next_group(const struct branches *b, uint8_t *ret_group)
     return found;
 }
 
+/** Is somebody waited for who takes the place of a hop that was heard? */
+static bool
+is_rescue(const struct branches *b, struct moment now)
+{
+    return b->rescue_until_ms > now.mono_ms && !b->has_given_up;
+}
+
 static void
 search_again(struct call *c, struct moment now)
 {
     struct branches *b = c->branches;
-    uint32_t pause_ms = b->searches > 0 ? c->conf->search_pause_ms : 0;
+    uint32_t again_ms = is_rescue(b, now) ? c->conf->rescue_pause_ms : c->conf->search_pause_ms;
+    uint32_t pause_ms = b->searches > 0 ? again_ms : 0;
 
     b->searches++;
     call_become(c, now, CALL_SEARCHING, "nobody could be reached");
@@ -217,7 +225,7 @@ go_on(struct call *c, struct moment now)
             call_finish(c, now, best_of(b), b->is_best_ours ? "no answer" : "refused");
         } else if (next_group(b, &group)) {
             start_group(c, now, group);
-        } else if (b->searches < c->conf->searches) {
+        } else if (b->searches < c->conf->searches || is_rescue(b, now)) {
             search_again(c, now);
             return;
         } else {
@@ -311,6 +319,10 @@ call_on_no_target(struct call *c, struct moment now, int status, const char *rea
 {
     if (c->state != CALL_SEARCHING)
         return;
+    if (is_rescue(c->branches, now)) { /* not yet */
+        search_again(c, now);
+        return;
+    }
     if (c->branches->best)
         status = best_of(c->branches);
     call_finish(c, now, status, reason);
@@ -366,6 +378,22 @@ on_lost(struct call *c, struct moment now, unsigned index, int status)
         b->best = status;
         b->is_best_ours = true;
     }
+}
+
+/** The same of a hop: the request rings on behind it, and whoever takes its place goes on with it.
+ */
+static void
+on_hop_lost(struct call *c, struct moment now, unsigned index)
+{
+    struct branches *b = c->branches;
+
+    b->branch[index].state = BRANCH_DONE;
+    b->branch[index].is_reached = false;
+    c->out->forget(c->ctx, index);
+    if (is_rescue(b, now))
+        return;
+    b->rescue_until_ms = now.mono_ms + c->conf->rescue_ms;
+    b->searches = 0;
 }
 
 static void
@@ -464,6 +492,10 @@ call_on_response(struct call *c, struct moment now, unsigned branch,
     }
     if (response->status < 300)
         on_success(c, now, branch, response);
+    else if (response->is_ours && b->branch[branch].state == BRANCH_HEARD &&
+             c->kind == CALL_SESSION && b->branch[branch].is_hop && c->conf->rescue_ms > 0 &&
+             !b->has_given_up)
+        on_hop_lost(c, now, branch);
     else if (response->is_ours && b->branch[branch].state == BRANCH_HEARD &&
              c->kind == CALL_SESSION)
         on_lost(c, now, branch, response->status);

@@ -30,9 +30,10 @@ struct branches {
     bool is_best_ours; /* no response is kept: the status is our own */
     bool is_best_void; /* somebody has picked up in vain: but for a 6xx there is no better one */
     uint8_t group;
-    unsigned searches;     /* after the first */
-    uint64_t search_at_ms; /* the next; MOMENT_NEVER while none is waited for */
-    bool has_given_up;     /* the caller has its answer: whatever comes is not for him */
+    unsigned searches;        /* after the first */
+    uint64_t search_at_ms;    /* the next; MOMENT_NEVER while none is waited for */
+    uint64_t rescue_until_ms; /* a hop that is lost has a successor by then; 0: none is lost */
+    bool has_given_up;        /* the caller has its answer: whatever comes is not for him */
     uint64_t hop_deadline_ms;
     uint64_t doubt_at_ms; /* the next; MOMENT_NEVER while nobody is silent */
     struct branch branch[CALL_BRANCHES_MAX];

@@ -1,5 +1,5 @@
 /**
- * DOC: a confirmed call as bytes, for the gateway that takes it over
+ * DOC: a call as bytes, for the gateway that takes it over
  *
  * What another gateway of the overlay has to know of a call that is up, to be in its place towards
  * both ends: names and tags of both dialogs, sequence numbers, where each end is reached, what it
@@ -10,6 +10,11 @@
  * byte by byte in docs/protocol.md.  A text (a URI, a route set, a name) stands there once, however
  * often the call has it.  A leg's @sdp is what that end sent: the other end is offered
  * it again where it can only be told by an INVITE where its requests have to go from now on.
+ *
+ * Of a call that rings (@is_early) it says what its INVITE is known by when it comes once more, by
+ * another way, and under which names it went on: Request-URI (the target of the callee's leg),
+ * Call-ID, tag and CSeq of the one INVITE it has.  What the ends say of themselves comes with that
+ * INVITE.
  *
  * Source: the design's "Calls survive"; RFC 3261 section 12.
  * Left out on purpose: what is under way (transactions, exchanges); subscriptions.
@@ -54,6 +59,7 @@ struct call_record_invite {
 
 struct call_record {
     bool is_inward;
+    bool is_early;       /* its INVITE has no final response yet */
     uint8_t refresher;   /* enum call_leg: who refreshes the session (RFC 4028), if session_s */
     uint32_t session_s;  /* Session-Expires; 0 without session timer */
     uint32_t lifetime_s; /* how long the call lives without a refresh; 0 without limit */

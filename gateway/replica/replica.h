@@ -51,8 +51,7 @@
  * ten seconds: what the SIP side said before it heard of it is not listened to.
  *
  * Source: the design's "Calls survive"; 004 section 6.3.
- * Left out on purpose: early dialogs (their INVITE is tried again by who sent it) and
- * subscriptions.
+ * Left out on purpose: subscriptions.
  */
 #ifndef GATEWAY_REPLICA_REPLICA_H
 #define GATEWAY_REPLICA_REPLICA_H

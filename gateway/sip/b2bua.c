@@ -12,6 +12,8 @@
 #define ACK_MS           32000
 #define ENDING_MS        40000
 #define SEARCH_PAUSE_MS  400
+#define RESCUE_MS        4000 /* a gateway that is lost has a successor by then */
+#define RESCUE_PAUSE_MS  100
 #define SEARCH_SLACK_MS  1000 /* ask.h gives up by itself */
 
 /* ---- calls by their deadline ---- */
@@ -90,6 +92,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     if (fence_is_up(b->sip))
         return; /* deadlines passed while the thread stood still */
     tell_trying(b);
+    b2bua_upstream_tick(b, now.mono_ms);
     b2bua_exchange_tick(b, now.mono_ms);
     b2bua_place_tick(b, now.mono_ms);
     if (until > b->slot_at + B2BUA_SLOTS)
@@ -110,6 +113,9 @@ b2bua_call_free(struct b2bua_call *c)
     b2bua_over(c);
     b2bua_place_outlive(c);
     b2bua_refresh_free(c);
+    b2bua_twin_forget(c);
+    b2bua_twin_drop(c);
+    b2bua_upstream_free(c);
     list_remove(&c->link);
     list_remove(&c->slot_link);
     list_remove(&c->trying.link);
@@ -190,8 +196,8 @@ b2bua_call_release(struct b2bua_call *c)
     arm(c);
 }
 
-static int
-on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
+int
+b2bua_on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
 {
     struct b2bua_call *c = (struct b2bua_call *)(void *)magic;
 
@@ -254,6 +260,22 @@ name_callee_leg(struct b2bua_call *c)
                c->callee_call_id + B2BUA_TOKEN_CHARS - B2BUA_HASH_CHARS);
 }
 
+/** It may come once more, by another way; and who sent it may be lost. */
+static bool
+note_invite(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
+{
+    struct b2bua_invite *invite = b2bua_invite_new(c, CALL_INITIAL, CALL_CALLER);
+    char *uri = b2bua_text_of_url(sip->sip_request->rq_url);
+    bool is_noted = invite && uri && b2bua_twin_note(c, uri);
+
+    free(uri);
+    if (!is_noted)
+        return false;
+    invite->in_cseq = invite->out_cseq = c->initial_cseq;
+    b2bua_upstream_note(c, sender);
+    return true;
+}
+
 static bool
 fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
 {
@@ -277,13 +299,8 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
     c->peer_cseq[CALL_CALLER] = sip->sip_cseq->cs_seq;
     c->cseq[CALL_CALLEE] = sip->sip_cseq->cs_seq;
     c->initial_cseq = sip->sip_cseq->cs_seq;
-    if (call_kind(c->core) == CALL_SESSION) {
-        struct b2bua_invite *invite = b2bua_invite_new(c, CALL_INITIAL, CALL_CALLER);
-
-        if (!invite)
-            return false;
-        invite->in_cseq = invite->out_cseq = c->initial_cseq;
-    }
+    if (call_kind(c->core) == CALL_SESSION && !note_invite(c, sip, sender))
+        return false;
     return map_put(b->tags, slice_text(c->our_tag), &c->callee_key, NULL) == ST_OK;
 }
 
@@ -300,6 +317,8 @@ b2bua_call_alloc(struct b2bua *b)
     list_init(&c->link);
     list_init(&c->trying.link);
     list_init(&c->changed_link);
+    list_init(&c->upstream.link);
+    list_init(&c->upstream.ask.link);
     return c;
 }
 
@@ -326,7 +345,7 @@ new_call(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip, const struct si
     b2bua_learn(c, CALL_CALLER, sip);
     nta_incoming_tag(irq, c->answer_tag);
     if (kind == CALL_SESSION)
-        nta_incoming_bind(irq, on_cancel, (nta_incoming_magic_t *)(void *)c);
+        nta_incoming_bind(irq, b2bua_on_cancel, (nta_incoming_magic_t *)(void *)c);
     list_append(&b->calls, &c->link);
     return c;
 }
@@ -425,7 +444,8 @@ b2bua_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
              !sip_domain_is_local(s, sip->sip_request->rq_url->url_host)) &&
             !b2bua_owns_contact(s, sip))
             return false; /* we carry nothing from one overlay to a third */
-        start_call(s->b2bua, irq, sip, sender);
+        if (!b2bua_twin_take(s->b2bua, irq, sip, sender))
+            start_call(s->b2bua, irq, sip, sender);
         return true;
     }
     key = b2bua_find(s->b2bua, sip->sip_to->a_tag);
@@ -447,14 +467,17 @@ set_conf(struct b2bua *b, const struct sip_conf *conf)
                                     .ending_ms = ENDING_MS,
                                     .unreachable_status = 500,
                                     .searches = 2,
-                                    .search_pause_ms = SEARCH_PAUSE_MS};
+                                    .search_pause_ms = SEARCH_PAUSE_MS,
+                                    .rescue_ms = RESCUE_MS,
+                                    .rescue_pause_ms = RESCUE_PAUSE_MS};
     b->inward = b->outward;
     if (b->outward.hop_ms > B2BUA_SILENCE_MS)
         b->outward.hop_ms = B2BUA_SILENCE_MS;
     b->outward.doubt_ms = B2BUA_DOUBT_MS;
     b->outward.doubt_again_ms = B2BUA_DOUBTS_MS;
     b->inward.answer_ms = sip_ring_ms(conf, SIP_RING_PEER);
-    b->inward.searches = 1;                                     /* bindings that were old */
+    b->inward.rescue_ms = 0; /* its own phones' peers have nobody in their place */
+    b->inward.searches = 1;  /* bindings that were old */
     b->inward.search_ms = 2 * ASK_TIMEOUT_MS + SEARCH_SLACK_MS; /* From, then the bindings */
     b->inward.unreachable_status = 480;
 }
@@ -473,6 +496,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     list_init(&b->untold);
     list_init(&b->silent);
     list_init(&b->places_over);
+    list_init(&b->upstreams);
     for (size_t i = 0; i < B2BUA_SLOTS; i++)
         list_init(&b->slot[i]);
     for (size_t i = 0; i < 3; i++)
@@ -482,8 +506,9 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     b->tags = map_new(s->seed, s->conf.limits.calls * (size_t)(TAGS_OF_A_CALL + 1));
     b->timer = su_timer_create(su_root_task(s->root), B2BUA_SLOT_MS);
     b->places = map_new(s->seed, s->conf.limits.calls * (size_t)PLACES_OF_A_CALL);
-    if (!b->tags || !b->places || !b->timer || b2bua_copy_new(b) || b2bua_refresh_new(b) ||
-        su_timer_run(b->timer, on_timer, (su_timer_arg_t *)(void *)b) < 0) {
+    b->origins = map_new(s->seed, s->conf.limits.calls * (size_t)2);
+    if (!b->tags || !b->places || !b->origins || !b->timer || b2bua_copy_new(b) ||
+        b2bua_refresh_new(b) || su_timer_run(b->timer, on_timer, (su_timer_arg_t *)(void *)b) < 0) {
         b2bua_free(b);
         return ST_NOMEM;
     }
@@ -505,6 +530,7 @@ b2bua_free(struct b2bua *b)
     if (b->places)
         b2bua_place_end(b);
     map_free(b->places);
+    map_free(b->origins);
     map_free(b->tags);
     free(b);
 }

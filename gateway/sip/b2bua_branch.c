@@ -6,6 +6,7 @@
 #include "gateway/sip/connections.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/limits.h"
+#include "gateway/sip/send.h"
 #include "gateway/sip/silence.h"
 
 #define LIFETIME_MAX_S 86400
@@ -85,6 +86,10 @@ send_initial(void *ctx, unsigned branch)
     b->sent_ms = sip_moment(c->b2bua->sip).mono_ms;
     b->orq = sip_send(c->b2bua->sip, &b->target, msg, on_branch_response,
                       (nta_outgoing_magic_t *)(void *)b);
+    if (b->orq && !c->is_sent) {
+        c->is_sent = true;
+        b2bua_changed(c);
+    }
     return b->orq != NULL;
 }
 
@@ -163,6 +168,8 @@ relay(void *ctx, unsigned branch, uint8_t dialog)
     const struct b2bua_dialog *d = b2bua_dialog_at(c, dialog);
 
     (void)branch;
+    list_remove(&c->trying.link); /* no 100 after it */
+    b2bua_twin_keep(c, dialog);
     if (c->irq)
         b2bua_pass_response(c, CALL_CALLER, dialog, c->irq, c->in_hand,
                             d ? d->our_tag : c->answer_tag);
@@ -211,6 +218,11 @@ acknowledge(void *ctx, unsigned invite)
     struct b2bua_call *c = ctx;
 
     b2bua_acknowledge(c, invite);
+    if (invite == CALL_INITIAL) {
+        b2bua_twin_forget(c);
+        b2bua_twin_drop(c);
+        b2bua_upstream_free(c);
+    }
     b2bua_changed(c);
 }
 
@@ -459,4 +471,26 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
     msg_destroy(msg);
     b2bua_call_release(c);
     return 0;
+}
+
+void
+b2bua_branch_look(struct b2bua_call *c)
+{
+    struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+
+    b2bua_call_hold(c);
+    for (unsigned i = 0; c->initial && i < c->initial->count; i++) {
+        struct b2bua_branch *b = c->initial->branch[i];
+        bool was_lost = b->is_way_lost;
+
+        b->is_way_lost =
+            b->orq && b->is_heard && b->target.agent->side != SIP_PHONES && sip_is_way_lost(b->orq);
+        if (!b->is_way_lost || !was_lost) /* the library may be about to find out */
+            continue;
+        sip_send_end(b->orq);
+        b->orq = NULL;
+        b2bua_branch_uncount(b);
+        call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
+    }
+    b2bua_call_release(c);
 }

@@ -31,6 +31,7 @@
 #include "gateway/sip/b2bua_message.h"
 #include "gateway/sip/b2bua_place.h"
 #include "gateway/sip/b2bua_refresh.h"
+#include "gateway/sip/b2bua_twin.h"
 
 #define B2BUA_TOKEN_CHARS 20
 #define B2BUA_HASH_CHARS  12 /* of a tag that is a hash of the caller's names */
@@ -47,6 +48,9 @@ struct b2bua {
     struct map *tags;   /* our tag -> struct b2bua_key */
     struct map *places; /* token -> struct b2bua_place: b2bua_place.c */
     struct list_node places_over;
+    struct map *origins;        /* what an INVITE is known by -> struct b2bua_call: b2bua_twin.c */
+    struct list_node upstreams; /* calls, by upstream.link */
+    uint64_t upstreams_ms;      /* when they are looked at next */
     struct list_node calls;
     size_t count;
     size_t unacknowledged;
@@ -77,6 +81,15 @@ struct b2bua {
     char port[SIP_SIDES][8]; /* of our Contact */
 };
 
+/** Who sent the INVITE that is not acknowledged yet, if it is a node. */
+struct b2bua_upstream {
+    struct list_node link;
+    tport_t *transport; /* kept; NULL: none is looked after */
+    struct id node;
+    uint64_t lost_ms; /* since when there is no connection; 0: there is */
+    struct ask ask;
+};
+
 struct b2bua_call {
     struct b2bua *b2bua;
     struct call *core;
@@ -103,19 +116,26 @@ struct b2bua_call {
     struct b2bua_dialog **dialog; /* by b2bua_dialog_at() */
     uint8_t dialog_count;
     /* both, by enum call_leg */
-    uint32_t cseq[2];      /* of our last request */
-    uint32_t peer_cseq[2]; /* of theirs */
-    uint32_t initial_cseq; /* of the initial request, on the callee's leg */
-    nta_incoming_t *irq;   /* the initial request, until its final response */
+    uint32_t cseq[2];        /* of our last request */
+    uint32_t peer_cseq[2];   /* of theirs */
+    uint32_t initial_cseq;   /* of the initial request, on the callee's leg */
+    nta_incoming_t *irq;     /* the initial request, until its final response */
+    char *origin;            /* what that is known by; NULL once it has its ACK */
+    const char *request_uri; /* its Request-URI, within @origin */
+    msg_t *last; /* what its sender heard last: 101 to 299; NULL once that has its ACK */
+    uint8_t last_dialog;
+    struct b2bua_upstream upstream;
     struct b2bua_invite *invite[CALL_INVITES_MAX];
     msg_t *in_hand; /* the message the machine is stepped with; borrowed */
     struct b2bua_end end[2];
-    uint32_t session_s; /* Session-Expires; 0 without (RFC 4028) */
-    uint8_t refresher;  /* enum call_leg */
-    bool is_copied;     /* the overlay thread has a record of it */
-    bool is_too_large;  /* its record is: the stand-bys do not get it */
-    bool is_released;   /* it is another gateway's */
-    bool is_adopted;    /* it was another gateway's */
+    uint32_t session_s;   /* Session-Expires; 0 without (RFC 4028) */
+    uint8_t refresher;    /* enum call_leg */
+    bool is_copied;       /* the overlay thread has a record of it */
+    bool is_early_copied; /* the same of it while it rang */
+    bool is_sent;         /* its initial request is, to somebody */
+    bool is_too_large;    /* its record is: the stand-bys do not get it */
+    bool is_released;     /* it is another gateway's */
+    bool is_adopted;      /* it was another gateway's */
     struct list_node changed_link;
     struct b2bua_refresh *refresh; /* until both ends have heard of us */
     struct b2bua_trying trying;
@@ -140,6 +160,9 @@ b2bua_other(enum call_leg leg)
 {
     return leg == CALL_CALLER ? CALL_CALLEE : CALL_CALLER;
 }
+
+/** b2bua_on_cancel - callback of the initial request's transaction */
+int b2bua_on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip);
 
 /** b2bua_trying_start - see struct b2bua_trying; @irq may become NULL, not move */
 void b2bua_trying_start(struct b2bua *b, struct b2bua_trying *t, nta_incoming_t **irq,

@@ -135,7 +135,67 @@ b2bua_record(const struct b2bua_call *c, char ways[2][B2BUA_WAY_BYTES], struct c
     *ret = r;
 }
 
+/** Of a call that rings: what its INVITE is known by, and the names that it went on under. */
+static void
+record_early(const struct b2bua_call *c, struct call_record *ret)
+{
+    const struct b2bua_invite *i = c->invite[CALL_INITIAL];
+    struct call_record r = {.is_early = true,
+                            .is_inward = c->is_inward,
+                            .since_wall_ms = c->since_wall_ms,
+                            .token = text_of(c->token),
+                            .from_uri = text_of(c->from_uri),
+                            .to_uri = text_of(c->to_uri),
+                            .far_overlay = text_of(c->far_overlay),
+                            .invites = 1};
+
+    r.invite[0] = (struct call_record_invite){
+        .awaits_ack = true, .from = CALL_CALLER, .in_cseq = i->in_cseq, .out_cseq = i->out_cseq};
+    for (unsigned n = 0; n < 2; n++) {
+        r.leg[n].cseq = c->cseq[n];
+        r.leg[n].peer_cseq = c->peer_cseq[n];
+    }
+    r.leg[CALL_CALLER].call_id = text_of(c->caller_call_id);
+    r.leg[CALL_CALLER].local_tag = text_of(c->answer_tag);
+    r.leg[CALL_CALLER].remote_tag = text_of(c->caller_tag);
+    r.leg[CALL_CALLER].target = text_of(c->caller.target);
+    r.leg[CALL_CALLEE].call_id = text_of(c->callee_call_id);
+    r.leg[CALL_CALLEE].local_tag = text_of(c->our_tag);
+    r.leg[CALL_CALLEE].target = text_of(c->request_uri);
+    *ret = r;
+}
+
 /* ---- batches for the overlay thread ---- */
+
+void
+b2bua_early_token(const char *tag, char ret[B2BUA_TAG_CHARS + 1])
+{
+    size_t len = strnlen(tag, B2BUA_TAG_CHARS);
+
+    for (size_t i = 0; i < len; i++)
+        ret[i] = (char)(tag[i] <= '9' ? tag[i] - '0' + '!' : tag[i] - 'a' + 'A');
+    ret[len] = '\0';
+}
+
+/** Does it ring, or may it, and can it go on elsewhere? */
+static bool
+is_early(const struct b2bua_call *c)
+{
+    return call_state(c->core) < CALL_CONFIRMED && c->is_sent && c->request_uri && c->far_overlay &&
+           c->initial && !c->initial->is_to_place;
+}
+
+static void
+early_over(struct b2bua_call *c)
+{
+    char token[B2BUA_TAG_CHARS + 1];
+
+    if (!c->is_early_copied)
+        return;
+    c->is_early_copied = false;
+    b2bua_early_token(c->our_tag, token);
+    b2bua_tag_over(c->b2bua, token);
+}
 
 static void on_copy_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg);
 
@@ -152,6 +212,8 @@ b2bua_changed(struct b2bua_call *c)
 {
     struct b2bua *b = c->b2bua;
 
+    if (call_state(c->core) == CALL_CONFIRMED)
+        early_over(c);
     /* without a ring there is no gateway that could take it */
     if (c->is_released || call_kind(c->core) != CALL_SESSION || !b->sip->agent[SIP_GATEWAYS].nta ||
         !list_is_empty(&c->changed_link))
@@ -167,6 +229,7 @@ b2bua_over(struct b2bua_call *c)
     if (c->is_too_large)
         c->b2bua->too_large--;
     c->is_too_large = false;
+    early_over(c);
     if (c->is_copied && !c->is_released)
         b2bua_tag_over(c->b2bua, c->our_tag);
     c->is_copied = false;
@@ -238,22 +301,30 @@ add_call(struct bridge_message *m, struct writer *all, struct writer *one, struc
     char ways[2][B2BUA_WAY_BYTES];
     struct call_record record;
     size_t at = all->len;
+    bool rings = call_state(c->core) < CALL_CONFIRMED;
 
-    b2bua_record(c, ways, &record);
+    if (rings)
+        record_early(c, &record);
+    else
+        b2bua_record(c, ways, &record);
     writer_reset(one);
     call_record_write(one, &record);
     if (one->failed == ST_NOMEM)
         return false;
-    note_size(c, one->failed != ST_OK);
+    if (!rings)
+        note_size(c, one->failed != ST_OK);
     if (one->failed)
         return true;
     writer_bytes(all, writer_slice(one));
     if (all->failed)
         return false;
     memcpy(r->token, c->our_tag, sizeof(c->our_tag));
+    if (rings)
+        b2bua_early_token(c->our_tag, r->token);
     r->record_at = at;
     r->record_len = all->len - at;
-    c->is_copied = true;
+    c->is_copied = c->is_copied || !rings;
+    c->is_early_copied = c->is_early_copied || rings;
     m->count++;
     return true;
 }
@@ -279,7 +350,8 @@ add_changed(struct b2bua *b, struct bridge_message *m, struct writer *all)
         struct b2bua_call *c = list_entry(b->changed.next, struct b2bua_call, changed_link);
 
         list_remove(&c->changed_link);
-        if (call_state(c->core) != CALL_CONFIRMED || !b2bua_dialog_at(c, call_winner(c->core)))
+        if (!is_early(c) &&
+            (call_state(c->core) != CALL_CONFIRMED || !b2bua_dialog_at(c, call_winner(c->core))))
             continue;
         has_memory = add_call(m, all, &one, c);
         if (!has_memory)

@@ -48,6 +48,11 @@ void b2bua_tag_over(struct b2bua *b, const char *tag);
 void b2bua_record(const struct b2bua_call *c, char ways[2][B2BUA_WAY_BYTES],
                   struct call_record *ret);
 
+/** b2bua_early_token - under which a call that rings is copied, by our tag in it: it is another
+ * entry than the call when it is up, which another gateway may be given while this one rings here
+ */
+void b2bua_early_token(const char *tag, char ret[B2BUA_TAG_CHARS + 1]);
+
 NODISCARD enum status b2bua_copy_new(struct b2bua *b);
 void b2bua_copy_free(struct b2bua *b);
 

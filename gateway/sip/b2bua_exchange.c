@@ -82,6 +82,7 @@ answer_exchange(struct b2bua_exchange *x, int verdict, int status)
 
     if (verdict == CALL_SWALLOW)
         return;
+    list_remove(&x->trying.link); /* no 100 after it */
     if (x->is_sips_lost) {
         sip_reply_sips(c->b2bua->sip, x->irq);
         return;

@@ -226,6 +226,24 @@ phone_number(const struct b2bua_initial *in, const struct b2bua_branch *b)
     return 0;
 }
 
+/**
+ * How one contact is reached.  In a call that rang before it was ours a phone of this node may be
+ * rung by the proxy here, which has the INVITE of the gateway before us: it gets ours in its place.
+ */
+static bool
+find_target(const struct b2bua_call *c, const struct binding_record *binding, size_t contact,
+            struct sip_target *to)
+{
+    struct sip *s = c->b2bua->sip;
+
+    if (sip_target_of_contact(s, binding, contact, to) != ST_OK)
+        return false;
+    if (c->is_adopted && to->agent->side == SIP_PHONES &&
+        sip_target_of_remote(s, binding, &binding->contact[contact], to) != ST_OK)
+        return false;
+    return to->tport || sip_is_address(to->next_hop);
+}
+
 /** A contact is a user again.  Each is looked up once: who is met a second time has led back to
  *  himself. */
 static void
@@ -257,8 +275,7 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
             add_alias(search, aor);
         return;
     }
-    if (sip_target_of_contact(c->b2bua->sip, binding, contact, &to) != ST_OK ||
-        (!to.tport && !sip_is_address(to.next_hop)) || was_tried(c->initial, &to))
+    if (!find_target(c, binding, contact, &to) || was_tried(c->initial, &to))
         return;
     if (!sip_keeps_sips(&to, asked)) {
         c->initial->is_sips_lost = true;

@@ -17,6 +17,7 @@ struct b2bua_branch {
     bool is_heard;      /* a provisional answer came: CANCEL may follow */
     bool is_cancel_due; /* CANCEL as soon as it may */
     bool is_dropped;    /* silent and given up for good */
+    bool is_way_lost;   /* its connection was gone when it was looked at last */
     char *reason;       /* of that CANCEL; or NULL */
     bool is_counted;    /* by the limit of INVITEs under way to one phone */
     struct sip_target target;
@@ -81,6 +82,10 @@ extern const struct call_out b2bua_call_out;
 uint32_t b2bua_cut_lifetime(unsigned long s);
 /** b2bua_lifetime_s - how long a 2xx lets its dialog live without a refresh (RFC 4028, RFC 6665) */
 uint32_t b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip);
+
+/** b2bua_branch_look - a branch to a node that rings there, and whose connection is gone, has
+ * failed */
+void b2bua_branch_look(struct b2bua_call *c);
 
 void b2bua_branch_uncount(struct b2bua_branch *b);
 

@@ -209,7 +209,7 @@ b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
     if (!msg)
         return NULL;
     set_tag(msg, sip->sip_from, c->our_tag);
-    set_cseq(sip, c->cseq[CALL_CALLEE]);
+    set_cseq(sip, c->initial_cseq);
     if (c->initial->is_to_place && !set_to(msg, sip, c->to_uri)) {
         msg_destroy(msg);
         return NULL;

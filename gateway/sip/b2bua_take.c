@@ -171,6 +171,70 @@ make_call(struct b2bua *b, const struct call_record *record, const struct former
     return c;
 }
 
+/* ---- calls that ring ---- */
+
+static bool
+fill_early(struct b2bua_call *c, const struct call_record *record)
+{
+    const struct call_record_leg *caller = &record->leg[CALL_CALLER];
+    const struct call_record_leg *callee = &record->leg[CALL_CALLEE];
+    char *uri = copy_text(callee->target);
+    struct b2bua_invite *invite = b2bua_invite_new(c, CALL_INITIAL, CALL_CALLER);
+    bool is_noted;
+
+    c->from_uri = copy_text(record->from_uri);
+    c->to_uri = copy_text(record->to_uri);
+    c->far_overlay = copy_text(record->far_overlay);
+    c->caller_call_id = copy_text(caller->call_id);
+    c->caller_tag = strndup((const char *)caller->remote_tag.data, caller->remote_tag.len);
+    c->caller.target = copy_text(caller->target);
+    for (unsigned i = 0; i < 2; i++) {
+        c->cseq[i] = record->leg[i].cseq + B2BUA_CSEQ_STEP;
+        c->peer_cseq[i] = record->leg[i].peer_cseq;
+    }
+    c->initial_cseq = record->invite[0].out_cseq;
+    c->is_sent = true;
+    if (invite) {
+        invite->in_cseq = record->invite[0].in_cseq;
+        invite->out_cseq = record->invite[0].out_cseq;
+    }
+    is_noted = invite && uri && c->from_uri && c->to_uri && c->far_overlay && c->caller_call_id &&
+               c->caller_tag && put_name(record->token, c->token, sizeof(c->token)) &&
+               put_name(callee->call_id, c->callee_call_id, sizeof(c->callee_call_id)) &&
+               put_name(callee->local_tag, c->our_tag, sizeof(c->our_tag)) &&
+               put_name(caller->local_tag, c->answer_tag, sizeof(c->answer_tag)) &&
+               map_put(c->b2bua->tags, slice_text(c->our_tag), &c->callee_key, NULL) == ST_OK &&
+               b2bua_place_new(c) && b2bua_twin_note(c, uri);
+    free(uri);
+    return is_noted;
+}
+
+/** Its names are kept until its INVITE comes here: b2bua_twin.h. */
+static bool
+adopt_early(struct b2bua *b, const struct call_record *record)
+{
+    struct b2bua_call *c = b2bua_call_alloc(b);
+
+    if (!c)
+        return false;
+    c->is_adopted = true;
+    c->is_inward = record->is_inward;
+    c->since_wall_ms = record->since_wall_ms;
+    c->core = call_new(CALL_SESSION, c->is_inward ? &b->inward : &b->outward, &b2bua_call_out, c,
+                       sip_moment(b->sip));
+    if (c->core)
+        b->count++;
+    if (!c->core || !fill_early(c, record)) {
+        b2bua_call_free(c);
+        return false;
+    }
+    c->is_early_copied = true; /* the overlay thread has it among its own already */
+    list_append(&b->calls, &c->link);
+    b2bua_call_hold(c);
+    b2bua_call_release(c);
+    return true;
+}
+
 /** It was ours before the other gateway had it: it comes back with what it became there. */
 static void
 take_back(struct b2bua_call *c, const struct call_record *record)
@@ -184,7 +248,7 @@ take_back(struct b2bua_call *c, const struct call_record *record)
 }
 
 static bool
-adopt(struct b2bua *b, struct slice bytes, const struct former *f)
+adopt(struct b2bua *b, const char *token, struct slice bytes, const struct former *f)
 {
     struct call_record record;
     struct b2bua_call *c;
@@ -198,6 +262,16 @@ adopt(struct b2bua *b, struct slice bytes, const struct former *f)
     }
     key = map_get(b->tags, record.leg[CALL_CALLEE].local_tag);
     c = key ? key->call : NULL;
+    if (record.is_early && !c)
+        return adopt_early(b, &record);
+    if (record.is_early) { /* it is here, and further */
+        b2bua_tag_over(b, token);
+        return true;
+    }
+    if (c && b2bua_twin_is_awaited(c)) { /* it is up at the other gateway */
+        b2bua_call_free(c);
+        c = NULL;
+    }
     if (c && !slice_equal(slice_text(c->token), record.token))
         return false; /* another call of ours has its tag: 60 bits of chance */
     if (c)
@@ -221,7 +295,7 @@ adopt_all(struct b2bua *b, const struct bridge_message *m)
     size_t count = 0;
 
     for (size_t i = 0; i < m->count; i++) {
-        if (adopt(b, bridge_record_bytes(m, i), &former))
+        if (adopt(b, m->record[i].token, bridge_record_bytes(m, i), &former))
             count++;
         else
             b2bua_tag_over(b, m->record[i].token);

@@ -16,8 +16,10 @@
 #include "gateway/sip/orphan.h"
 #include "gateway/sip/route.h"
 #include "gateway/sip/silence.h"
+#include "gateway/sip/twin.h"
 
 #define DATAGRAM_BYTES_MAX 1300 /* section 18.1.1, and the library's own */
+#define GATEWAY_LOSSES_MAX 3    /* under one INVITE */
 #define ADDED_BYTES        300  /* by two nodes that do not record themselves: Vias */
 
 static bool
@@ -200,6 +202,18 @@ sever(struct branch *b, int status)
     branch_give_up(b, b->forward->is_answered ? 0 : status_of_failure(b, status));
 }
 
+/* A gateway that was heard is lost: the INVITE rings on behind it, and the gateway in its place
+ * goes on with it when it comes there once more. */
+static bool
+is_gateway_lost(const struct branch *b, bool is_ours)
+{
+    const struct forward *f = b->forward;
+
+    return is_ours && b->to == BRANCH_TO_GATEWAY && f->is_invite && !f->is_dialog &&
+           b->has_answer && b->orq && !f->is_answered && !f->is_cancelled && !b->is_given_up &&
+           f->gateway_losses < GATEWAY_LOSSES_MAX;
+}
+
 /* A final response to BYE: the dialog is over (sections 15.1.1 and 12.2.1.2). */
 static void
 note_end(const struct forward *f, int status)
@@ -219,6 +233,14 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     struct forward *f = b->forward;
 
     note_end(f, status);
+    if (is_gateway_lost(b, is_ours)) {
+        f->gateway_losses++;
+        f->gateway_until_ms = 0;
+        msg_destroy(msg);
+        branch_drop(b);
+        forward_to_gateway_again(f); /* it may live, and its connections be cut */
+        return;
+    }
     if (is_ours && f->is_invite && b->has_answer && b->orq) {
         msg_destroy(msg);
         sever(b, status);
@@ -318,13 +340,14 @@ note_dialog(const struct branch *b, const sip_t *response)
     route_note_dialog(b->forward->proxy->sip, response, response, uri);
 }
 
-static void
-send_up(struct forward *f, msg_t *msg)
+void
+branch_send_up(struct forward *f, msg_t *msg)
 {
     sip_t *sip = sip_object(msg);
 
     list_remove(&f->trying);
     sip_via_remove(msg, sip); /* section 16.7 item 3 */
+    twin_readdress(f, msg, sip);
     headers_release(msg, sip, f->side);
     sip_pack(msg, f->side);
     nta_incoming_mreply(f->irq, msg);
@@ -348,7 +371,7 @@ on_provisional(struct branch *b, int status, msg_t *msg)
         watch_ringing(b); /* section 16.7 item 2 */
         note_dialog(b, sip_object(msg));
     }
-    send_up(f, msg);
+    branch_send_up(f, msg);
 }
 
 /* The first 2xx ends it; that of a branch that was cancelled too late goes up as any other, and the
@@ -362,7 +385,8 @@ on_success(struct branch *b, msg_t *msg)
     note_end(f, 200);
     if (!f->is_answered) {
         forward_reason(f, sip_object(msg));
-        send_up(f, msg);
+        twin_answered(f, msg);
+        branch_send_up(f, msg);
     } else if (f->is_failed) {
         orphan_hang_up(b->agent, b->orq, sip_object(msg));
         msg_destroy(msg);
@@ -411,6 +435,23 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
         on_final(b, status, msg, is_ours || !msg);
     }
     return 0;
+}
+
+void
+branch_look(struct forward *f)
+{
+    list_each(at, &f->branches)
+    {
+        struct branch *b = list_entry(at, struct branch, link);
+        bool was_lost = b->is_way_lost;
+
+        b->is_way_lost = f->is_invite && b->has_answer && b->to != BRANCH_TO_PHONE &&
+                         !b->is_given_up && sip_is_way_lost(b->orq);
+        if (b->is_way_lost && was_lost) { /* the library has not found out */
+            on_final(b, 503, NULL, true);
+            return;
+        }
+    }
 }
 
 static void

@@ -9,10 +9,12 @@
 #include "base/map.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/cancel.h"
+#include "gateway/sip/finished.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/location.h"
+#include "gateway/sip/twin.h"
 
 #define CANDIDATES_MAX ((BRIDGE_BINDINGS_MAX + 1) * BINDING_CONTACTS_MAX)
 
@@ -75,6 +77,7 @@ send_best(struct forward *f)
     }
     if (msg && status != 503) {
         sip_via_remove(msg, sip_object(msg));
+        twin_readdress(f, msg, sip_object(msg));
         headers_release(msg, sip_object(msg), f->side);
         sip_pack(msg, f->side);
         nta_incoming_mreply(f->irq, msg);
@@ -96,6 +99,9 @@ forward_free(struct forward *f)
 {
     list_each(at, &f->branches) branch_drop(list_entry(at, struct branch, link));
     ask_cancel(&f->ask);
+    twin_forget(f);
+    if (f->upstream)
+        tport_unref(f->upstream);
     list_remove(&f->link);
     list_remove(&f->trying);
     list_remove(&f->again);
@@ -434,6 +440,20 @@ look_up_next(struct forward *f)
 /* ---- beginning
  * ------------------------------------------------------------------------------------- */
 
+/* The caller has given up, or is lost. */
+static void
+give_up(struct forward *f)
+{
+    f->is_cancelled = true;
+    list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
+    if (!forward_is_waiting(f)) { /* still asking: nobody else will answer */
+        f->is_asking = false;
+        list_remove(&f->again);
+        forward_note(f, 487, NULL);
+        forward_finish(f);
+    }
+}
+
 static int
 on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
 {
@@ -442,16 +462,95 @@ on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
     (void)irq;
     if (!sip || sip->sip_request->rq_method != sip_method_cancel)
         return 0;
-    f->is_cancelled = true;
     forward_reason(f, sip);
-    list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
-    if (!forward_is_waiting(f)) { /* still asking: nobody else will answer */
-        f->is_asking = false;
-        list_remove(&f->again);
-        forward_note(f, 487, NULL);
-        forward_finish(f);
-    }
+    give_up(f);
     return 0;
+}
+
+static void
+set_upstream(struct forward *f, const struct sip_sender *sender)
+{
+    if (f->upstream)
+        tport_unref(f->upstream);
+    f->upstream = NULL;
+    f->lost_ms = 0;
+    if (!f->is_invite || sender->side == SIP_PHONES || !tport_is_stream(sender->tport))
+        return;
+    f->upstream = tport_ref(sender->tport);
+    f->sent_by = sender->node;
+}
+
+/* What the phones said last, to whoever has not heard it. */
+static void
+send_last(struct forward *f)
+{
+    list_each(at, &f->branches)
+    {
+        struct branch *b = list_entry(at, struct branch, link);
+        msg_t *msg = b->is_given_up || !b->has_answer ? NULL : nta_outgoing_getresponse(b->orq);
+        msg_t *copy = msg && sip_object(msg)->sip_status->st_status > 100 ? msg_copy(msg) : NULL;
+
+        if (copy)
+            branch_send_up(f, copy);
+        msg_destroy(msg);
+        if (copy)
+            return;
+    }
+    sip_reply(f->irq, 100, NULL, 0);
+}
+
+void
+forward_move(struct forward *f, nta_incoming_t *irq, const struct sip_sender *sender)
+{
+    list_remove(&f->trying);
+    nta_incoming_bind(f->irq, NULL, NULL);
+    sip_reply(f->irq, 487, NULL, 0); /* should its sender hear it after all: he has lost the call */
+    nta_incoming_destroy(f->irq);
+    f->irq = irq;
+    f->is_moved = true;
+    nta_incoming_bind(irq, on_cancel, (nta_incoming_magic_t *)f);
+    set_upstream(f, sender);
+    send_last(f);
+}
+
+/* May there be another in its place soon, or has there been one just now? */
+static bool
+is_awaited(const struct forward *f, uint64_t lost_ms)
+{
+    const struct sip *s = f->proxy->sip;
+
+    if (lost_ms < FORWARD_LOST_MS)
+        return true;
+    if (!f->is_from_gateway || lost_ms >= FORWARD_CLAIM_MS)
+        return false;
+    return sip_gateway_of(s, &f->sent_by) ||
+           sip_moment(s).mono_ms - s->gateways_ms < FORWARD_LOST_MS;
+}
+
+void
+forward_look_at(struct forward *f, uint64_t now_ms)
+{
+    msg_t *request;
+    tport_t *later;
+
+    if (!f->upstream || f->is_answered || f->is_cancelled || tport_is_clear_to_send(f->upstream))
+        return;
+    request = nta_incoming_getrequest(f->irq);
+    later = request ? finished_transport(sip_object(request)) : NULL;
+    msg_destroy(request);
+    if (later && tport_is_clear_to_send(later)) {
+        f->lost_ms = 0;
+        return;
+    }
+    if (f->lost_ms == 0 && f->is_from_gateway)
+        proxy_locate(f->proxy);
+    if (f->lost_ms == 0)
+        f->lost_ms = now_ms;
+    if (is_awaited(f, now_ms - f->lost_ms))
+        return;
+    log_write(LOG_LEVEL_INFO, "sip", "%s: who called cannot be reached any longer: cancelled",
+              f->request->sip_call_id->i_id);
+    give_up(f);
 }
 
 static void
@@ -495,6 +594,8 @@ forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_s
         flow_needed(sender, sip->sip_via, sip->sip_contact->m_url))
         f->caller_flow = flow_of(p->sip, sender);
     proxy_loop_key(p->sip, sip, f->loop_key);
+    set_upstream(f, sender);
+    twin_note(f);
     nta_incoming_bind(irq, on_cancel, (nta_incoming_magic_t *)f);
     return f;
 }
@@ -521,8 +622,11 @@ void
 proxy_on_request(struct sip *s, nta_incoming_t *irq, msg_t *msg, const struct sip_sender *sender,
                  const struct route *route)
 {
-    struct forward *f = forward_new(s->proxy, irq, msg, sender, route);
+    struct forward *f;
 
+    if (twin_take(s, irq, msg, sender))
+        return;
+    f = forward_new(s->proxy, irq, msg, sender, route);
     if (!f) {
         sip_reply(irq, 503, NULL, SIP_RETRY_AFTER_S);
         nta_incoming_destroy(irq);

@@ -15,6 +15,9 @@
 #define FORWARD_AGAIN_MS     250 /* and then the same gateway is tried once more */
 #define DESTINATION_BYTES    SIP_HOP_ADDRESS_BYTES
 
+struct twin;
+struct twins;
+
 struct proxy {
     struct sip *sip;
     struct list_node forwards;
@@ -28,6 +31,8 @@ struct proxy {
     su_timer_t *timer;
     bool is_armed;
     struct ask locate; /* one for all whose gateway is silent */
+    struct twins *twins;
+    uint64_t upstreams_ms; /* when connections of requests are looked at next */
 };
 
 enum branch_to { BRANCH_TO_PHONE, BRANCH_TO_PEER, BRANCH_TO_GATEWAY };
@@ -51,6 +56,7 @@ struct branch {
     bool is_cancelled;
     bool is_given_up;                    /* nothing of it counts but a 2xx */
     bool is_severed;                     /* given up, and its transaction ended: no way there */
+    bool is_way_lost;                    /* its connection was gone when it was looked at last */
     bool is_overdue;                     /* BRANCH_TO_GATEWAY: silent once already */
     char destination[DESTINATION_BYTES]; /* counted by limits.h; "" if not */
 };
@@ -98,6 +104,12 @@ struct forward {
     uint64_t gateway_until_ms; /* most that it waits; 0: no gateway was looked for */
     unsigned gateway_tries;
     struct gateway_try gateway_tried[FORWARD_TRIES_MAX]; /* the last so many */
+    unsigned gateway_losses;                             /* of those that were heard */
+    struct twin *twin;                                   /* of an INVITE of our gateway: twin.h */
+    bool is_moved;     /* it came once more, by another way: @irq is of the last one */
+    tport_t *upstream; /* of an INVITE between nodes: its connection, kept */
+    struct id sent_by; /* the node at its other end */
+    uint64_t lost_ms;  /* since when that is lost; 0: it is not */
     struct ask ask;
     char aor[FORWARD_ALIASES_MAX][AOR_BYTES]; /* looked up, or to be */
     unsigned aor_count;
@@ -116,6 +128,15 @@ void forward_reason(struct forward *f, const sip_t *cause);
 
 /** forward_free - at once, whatever is left. */
 void forward_free(struct forward *f);
+
+/** forward_move - its INVITE came once more, by another way: it is answered there; takes @irq */
+void forward_move(struct forward *f, nta_incoming_t *irq, const struct sip_sender *sender);
+
+/** forward_look_at - an INVITE whose sender is lost for good is over */
+void forward_look_at(struct forward *f, uint64_t now_ms);
+#define FORWARD_UPSTREAM_MS 100  /* so often */
+#define FORWARD_LOST_MS     1200 /* who has lost his connection alone sends once more at once */
+#define FORWARD_CLAIM_MS    5000 /* a gateway is replaced within that, or not at all */
 
 /** forward_note - remember a final answer if it is better than those before. @msg is taken, may be
  *  NULL: then it is an answer of our own. */
@@ -152,6 +173,13 @@ struct branch *branch_start(struct forward *f, const struct sip_target *target, 
 /** branch_give_up - it is called off: @status is its answer, 0 for none. An INVITE stays,
  * cancelled, until its transaction ends, for whoever picks up all the same. */
 void branch_give_up(struct branch *b, int status);
+
+/** branch_look - a branch to a node that rings there, and whose connection is gone, has failed; the
+ * forward may be freed */
+void branch_look(struct forward *f);
+
+/** branch_send_up - a response of a branch goes to whoever sent the request; @msg is taken */
+void branch_send_up(struct forward *f, msg_t *msg);
 
 /** branch_lost_status - what it means that a branch can reach nobody: 480 of a phone; 500 of its
  *  serving peer, which alone knows whether it is there. */

@@ -10,6 +10,7 @@
 #include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/strict.h"
+#include "gateway/sip/twin.h"
 
 #define TICK_MS 50
 
@@ -41,8 +42,11 @@ proxy_new(struct sip *s)
         list_init(&p->ring_watch[i]);
     p->locate.done = on_located;
     p->timer = su_timer_create(su_root_task(s->root), TICK_MS);
-    if (p->timer)
+    p->twins = twins_new(s);
+    if (p->timer && p->twins)
         return p;
+    su_timer_destroy(p->timer);
+    twins_free(p->twins);
     free(p);
     return NULL;
 }
@@ -61,6 +65,7 @@ proxy_free(struct proxy *p)
         forward_free(f);
     }
     ask_cancel(&p->locate);
+    twins_free(p->twins);
     su_timer_destroy(p->timer);
     free(p);
 }
@@ -213,6 +218,17 @@ end_ringing(struct proxy *p, uint64_t now_ms)
     }
 }
 
+/* Who sent an INVITE may be lost while it rings. */
+static void
+look_at_upstreams(struct proxy *p, uint64_t now_ms)
+{
+    if (now_ms < p->upstreams_ms)
+        return;
+    p->upstreams_ms = now_ms + FORWARD_UPSTREAM_MS;
+    list_each(at, &p->forwards) forward_look_at(list_entry(at, struct forward, link), now_ms);
+    list_each(at, &p->forwards) branch_look(list_entry(at, struct forward, link));
+}
+
 static bool
 is_watching(const struct proxy *p)
 {
@@ -245,6 +261,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         on_cancel_silent(b);
     try_again(p, now_ms);
     end_ringing(p, now_ms);
+    look_at_upstreams(p, now_ms);
     if (is_watching(p))
         proxy_arm(p);
 }
@@ -273,6 +290,7 @@ proxy_on_gateways(struct sip *s)
     struct proxy *p = s->proxy;
     uint64_t now_ms = sip_moment(s).mono_ms;
 
+    s->gateways_ms = now_ms;
     list_each(at, &p->forwards)
     {
         struct forward *f = list_entry(at, struct forward, link);

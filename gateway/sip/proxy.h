@@ -9,6 +9,8 @@
  *    6xx ................ other branches cancelled
  *    last branch done ... best answer sent up (RFC 3261 section 16.7)
  *
+ * A gateway that is lost while it rings behind it, and who sent an INVITE and is lost, see twin.h.
+ *
  * Three things are watched by lists of equal delays: a gateway that does not answer
  * (peer_retry_ms), a serving peer that cannot be reached (branch_timeout_ms), and an INVITE nobody
  * answers (timer C, ring_timeout_s after the last provisional answer but 100).

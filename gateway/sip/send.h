@@ -35,4 +35,12 @@ nta_outgoing_t *sip_send_branch(const struct sip_target *target, msg_t *msg, con
  */
 void sip_pack(msg_t *msg, enum sip_side side);
 
+/**
+ * sip_is_way_lost - is the connection of a request to another node gone, and its response cannot
+ * come?
+ *
+ * The library tells of most that end (resend.h), not of one that ends while it is being made.
+ */
+bool sip_is_way_lost(nta_outgoing_t *orq);
+
 #endif

@@ -31,6 +31,7 @@
 #include "gateway/sip/stranger.h"
 #include "gateway/sip/stun.h"
 #include "gateway/sip/tls_leak.h"
+#include "gateway/sip/twin.h"
 
 #define LINGER_TICK_MS 10
 
@@ -320,6 +321,7 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     connections_tick(s->connections);
     flow_tick(s);
     finished_tick(s->finished);
+    twin_tick(s);
     client_tick(s->client);
     location_tick(s);
     noted_tick(s->noted, sip_moment(s).mono_ms);

@@ -97,9 +97,10 @@ struct sip {
     uint64_t former_ms[SIP_FORMER_MAX];           /* since when; 0: no entry */
     unsigned former_next;
     size_t gateway_count;
-    bool is_hopeless; /* there is no gateway, and no node can be one */
-    bool is_gateway;  /* this node is in the active set */
-    bool is_stopping; /* BRIDGE_STOP came: new calls are refused with 503 */
+    uint64_t gateways_ms; /* when they were told of last */
+    bool is_hopeless;     /* there is no gateway, and no node can be one */
+    bool is_gateway;      /* this node is in the active set */
+    bool is_stopping;     /* BRIDGE_STOP came: new calls are refused with 503 */
     struct ask_table *asks;
     struct flow_table *flows;
     struct limits *limits;
@@ -249,6 +250,11 @@ void sip_hop_address(const char *hop, char ret_address[SIP_HOP_ADDRESS_BYTES]);
  */
 NODISCARD enum status sip_target_of_contact(struct sip *s, const struct binding_record *binding,
                                             size_t contact, struct sip_target *ret);
+
+/** sip_target_of_remote - the same over peer-listen in any case, this node's own too */
+NODISCARD enum status sip_target_of_remote(struct sip *s, const struct binding_record *binding,
+                                           const struct binding_contact *contact,
+                                           struct sip_target *ret);
 
 /** sip_is_address - is the host of @uri an address rather than a name? */
 bool sip_is_address(const char *uri);

@@ -148,9 +148,9 @@ sip_is_own_path(const struct sip *s, const char *path)
 
 /* One contact of another node: to that node, which knows by the token how to reach the phone
  * (RFC 3327). */
-static enum status
-target_of_remote(struct sip *s, const struct binding_record *binding,
-                 const struct binding_contact *contact, struct sip_target *ret)
+enum status
+sip_target_of_remote(struct sip *s, const struct binding_record *binding,
+                     const struct binding_contact *contact, struct sip_target *ret)
 {
     struct sip_target t = {.agent = sip_agent_for(s, binding->path), .request_uri = contact->uri};
     char path[SIP_URI_BYTES];
@@ -179,7 +179,7 @@ sip_target_of_contact(struct sip *s, const struct binding_record *binding, size_
     if (contact >= binding->contact_count)
         return ST_MALFORMED;
     if (!sip_is_own_path(s, binding->path))
-        return target_of_remote(s, binding, c, ret);
+        return sip_target_of_remote(s, binding, c, ret);
     switch (location_token_read(s, c->token, &own)) {
     case LOCATION_TOKEN_LIVE:
         return sip_target_of_local(s, own, ret);
@@ -322,6 +322,18 @@ sip_send(struct sip *s, const struct sip_target *target, msg_t *msg, nta_respons
     (void)s;
     sip_branch(branch);
     return sip_send_branch(target, msg, branch, on_response, magic);
+}
+
+bool
+sip_is_way_lost(nta_outgoing_t *orq)
+{
+    tport_t *transport = nta_outgoing_transport(orq);
+    bool is_lost = transport && tport_is_secondary(transport) && tport_is_stream(transport) &&
+                   !tport_is_clear_to_send(transport);
+
+    if (transport)
+        tport_unref(transport);
+    return is_lost;
 }
 
 void

@@ -94,6 +94,76 @@ START_TEST(who_was_given_up_may_stay_silent)
 }
 END_TEST
 
+static const struct call_conf rescued = {.search_ms = 5000,
+                                         .hop_ms = 1000,
+                                         .answer_ms = 60000,
+                                         .ending_ms = 40000,
+                                         .searches = 2,
+                                         .search_pause_ms = 400,
+                                         .rescue_ms = 4000,
+                                         .rescue_pause_ms = 100,
+                                         .unreachable_status = 503};
+
+/* A gateway dies behind which it rings: whoever takes its place goes on with the request. */
+START_TEST(a_gateway_that_is_lost_has_a_successor)
+{
+    static const struct call_target dead = {.group = 1, .is_hop = true};
+    static const struct call_target next = {.group = 2, .is_hop = true};
+
+    call_free(call);
+    call = call_new(CALL_SESSION, &rescued, &out, NULL, now);
+    targets(1, true);
+    response(0, 180, 0);
+    trace[0] = '\0';
+    failure(0, 503);
+    expect("forget 0\n-> searching: nobody could be reached\nsearch again\n");
+    call_on_targets(call, now, &dead, 1);
+    failure(1, 503);
+    expect("-> trying: sent on\nsend 1\nforget 1\n-> searching: nobody could be reached\n");
+    wait_until(1100);
+    expect("search again\n");
+    call_on_no_target(call, now, 500, "nobody");
+    wait_until(1200);
+    call_on_targets(call, now, &next, 1);
+    response(2, 180, 0);
+    response(2, 200, 0);
+    expect("search again\n-> trying: sent on\nsend 2\nrelay 2 dialog 0\n-> early: ringing\n"
+           "relay 2 dialog 0\n-> confirmed: answered\n");
+}
+END_TEST
+
+START_TEST(a_gateway_that_is_lost_for_good_ends_the_call)
+{
+    call_free(call);
+    call = call_new(CALL_SESSION, &rescued, &out, NULL, now);
+    targets(1, true);
+    response(0, 180, 0);
+    failure(0, 503);
+    for (unsigned i = 1; i <= 40; i++) {
+        call_on_no_target(call, now, 500, "nobody");
+        wait_until(1000 + i * 100);
+    }
+    ck_assert_int_eq(call_state(call), CALL_SEARCHING);
+    trace[0] = '\0';
+    call_on_no_target(call, now, 500, "no gateway can be found");
+    expect("finish 500\n-> ending: no gateway can be found\n-> ended: all is quiet\n");
+}
+END_TEST
+
+/* He gives up while there is no gateway. */
+START_TEST(who_cancels_in_the_gap_is_told_at_once)
+{
+    call_free(call);
+    call = call_new(CALL_SESSION, &rescued, &out, NULL, now);
+    targets(1, true);
+    response(0, 180, 0);
+    failure(0, 503);
+    trace[0] = '\0';
+    call_on_cancel(call, now);
+    expect("finish 487\n-> ending: cancelled\n-> ended: all is quiet\n");
+}
+END_TEST
+
 static const struct call_target again = {.group = 1, .is_hop = true, .again = 1};
 
 /* Nobody else is there: the request that is under way is waited for, it does not ring twice. */
@@ -167,6 +237,9 @@ main(void)
     tcase_add_test(tc, who_has_gone_without_a_successor_is_given_up);
     tcase_add_test(tc, who_was_given_up_is_told_when_he_answers);
     tcase_add_test(tc, who_was_given_up_may_stay_silent);
+    tcase_add_test(tc, a_gateway_that_is_lost_has_a_successor);
+    tcase_add_test(tc, a_gateway_that_is_lost_for_good_ends_the_call);
+    tcase_add_test(tc, who_cancels_in_the_gap_is_told_at_once);
     tcase_add_test(tc, who_is_asked_again_has_one_request);
     tcase_add_test(tc, who_is_asked_again_and_stays_silent_is_given_up);
     tcase_add_test(tc, who_is_to_be_asked_again_is_cancelled_with_the_call);

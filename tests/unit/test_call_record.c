@@ -248,6 +248,30 @@ START_TEST(bytes_by_chance)
 }
 END_TEST
 
+/* A call that rings has one INVITE, and its callee no tag yet. */
+START_TEST(a_call_that_rings_comes_back_as_it_was)
+{
+    struct call_record in = sample(), out;
+
+    in.is_early = true;
+    in.invites = 1;
+    in.leg[CALL_CALLEE].remote_tag = slice_text("");
+    call_record_write(&w, &in);
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_OK);
+    ck_assert(out.is_early);
+    ck_assert_uint_eq(out.invites, 1);
+    ck_assert_uint_eq(out.invite[0].in_cseq, 5);
+    expect_same_leg(&in.leg[0], &out.leg[0]);
+    expect_same_leg(&in.leg[1], &out.leg[1]);
+    for (unsigned invites = 0; invites < 3; invites += 2) {
+        in.invites = invites;
+        writer_reset(&w);
+        call_record_write(&w, &in);
+        ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_MALFORMED);
+    }
+}
+END_TEST
+
 int
 main(void)
 {
@@ -264,6 +288,7 @@ main(void)
     tcase_add_test(tc, a_text_that_is_too_long_is_not_written);
     tcase_add_test(tc, a_call_at_the_limits_fits);
     tcase_add_test(tc, a_text_stands_in_a_record_once);
+    tcase_add_test(tc, a_call_that_rings_comes_back_as_it_was);
     tcase_add_test(tc, bytes_by_chance);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_ENV);

@@ -1,0 +1,102 @@
+"""A call that rings while a node dies, as both phones see it."""
+import time
+
+from lab import LabError
+import survive
+
+STOPS_S = 2.0
+T1_S, T2_S = 0.5, 4.0
+
+
+class Ringing:
+    """A call whose callee rings; what both ends have heard since."""
+
+    def __init__(self, caller, callee):
+        self.caller, self.callee = caller, callee
+        caller.waiting.clear()
+        callee.waiting.clear()
+        self.sent = caller.request("INVITE", callee.uri, body=caller.sdp(1), extra=survive.UPDATE)
+        try:
+            self.invite = callee.expect_request("INVITE")
+        except LabError as problem:
+            caller.poll(0)
+            raise LabError(f"{problem}; {caller.user} has {[m.start for m in caller.waiting]}") from problem
+        callee.answer(self.invite, 180, "Ringing", "b1")
+        caller.expect_status(180)
+        self.begin = time.monotonic()
+        self.cancelled = self.answer_at = None
+        self.pause = T1_S
+        self.final = None
+        self.is_acknowledged = False
+
+    def answer(self):
+        """The callee picks up; the 200 is repeated until its ACK."""
+        self.callee.answer(self.invite, 200, "OK", "b1", body=self.callee.sdp(2), extra=survive.UPDATE)
+        self.answer_at = time.monotonic() + self.pause
+        self.pause = min(2 * self.pause, T2_S)
+
+    def on_callee(self, message):
+        if message.is_response:
+            return
+        if message.method == "INVITE" and not message.tag("to"):
+            if message.all("via")[0] != self.invite.all("via")[0]:
+                raise LabError(f"{self.callee.user} is called a second time")
+        elif message.method == "CANCEL":
+            self.callee.answer(message, 200, "OK")
+            if not self.cancelled:
+                self.callee.answer(self.invite, 487, "Request Terminated", "b1")
+            self.cancelled = self.cancelled or time.monotonic()
+        elif message.method == "ACK":
+            self.is_acknowledged = self.is_acknowledged or self.final is not None
+        elif message.method == "UPDATE":
+            self.callee.answer(message, 200, "OK", extra=survive.UPDATE)
+        else:
+            raise LabError(f"{self.callee.user} heard {message.start}")
+
+    def on_caller(self, message):
+        if not message.is_response and message.method == "UPDATE":
+            self.caller.answer(message, 200, "OK", extra=survive.UPDATE)
+        elif message.is_response and message.method == "INVITE" and message.status >= 200:
+            if self.final and self.final.status != message.status:
+                raise LabError(f"{self.caller.user} heard {self.final.start}, then {message.start}")
+            self.final = message
+            if message.status < 300:
+                self.dialog = self.caller.dialog_of_response(self.sent, message)
+                self.caller.in_dialog(self.dialog, "ACK")
+            else:
+                self.caller.ack_failure(self.callee.uri, self.sent, message)
+
+    def until(self, what, question, within):
+        end = time.monotonic() + within
+        while not question():
+            if time.monotonic() > end:
+                raise LabError(f"{what}: not within {within} s of the death; final {self.final and self.final.start}, "
+                               f"cancelled {bool(self.cancelled)}")
+            for phone, take in ((self.callee, self.on_callee), (self.caller, self.on_caller)):
+                phone.poll(0.005)
+                while phone.waiting:
+                    take(phone.waiting.pop(0))
+            if self.answer_at and not self.is_acknowledged and time.monotonic() >= self.answer_at:
+                self.answer()
+
+    def wait(self, seconds):
+        end = time.monotonic() + seconds
+        self.until("time", lambda: time.monotonic() >= end, seconds + 5)
+
+    def talk(self):
+        """It is this call: what the callee answered is what the caller got, and either end can end it."""
+        self.answer()
+        self.until("the call", lambda: self.final and self.is_acknowledged, 8)
+        if self.final.status != 200 or self.cancelled:
+            raise LabError(f"the caller got {self.final.start}, cancelled: {bool(self.cancelled)}")
+        if self.final.body != self.callee.sdp(2):
+            raise LabError(f"the answer was {self.final.body}")
+        self.answer_at = None
+        self.wait(0.3)
+        dialog = self.callee.dialog_of_request(self.invite, "b1")
+        self.callee.in_dialog(dialog, "BYE")
+        self.caller.answer(self.caller.expect("the BYE", lambda m: not m.is_response and m.method == "BYE"), 200, "OK")
+        self.callee.expect_status(200, "BYE")
+
+    def stops(self, within=STOPS_S):
+        self.until("the callee stops ringing", lambda: self.cancelled, within)
