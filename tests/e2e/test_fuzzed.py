@@ -300,15 +300,48 @@ def keep_alive(node):
         raise LabError(f"in the log: {[text for text in node.log().splitlines() if 'stun' in text]}")
 
 
+def register(me, user, cseq=1):
+    return (f"REGISTER sip:site.east SIP/2.0\r\nVia: SIP/2.0/TCP {me};branch=z9hG4bK{user}-{cseq}\r\nMax-Forwards: 70\r\n"
+            f"From: <sip:{user}@site.east>;tag=1\r\nTo: <sip:{user}@site.east>\r\nCall-ID: {user}\r\n"
+            f"CSeq: {cseq} REGISTER\r\nContact: <sip:x@{me}>\r\nContent-Length: 0\r\n\r\n").encode()
+
+
+def many_registers(node, other):
+    """REGISTERs that wait for a node that is silent: above 512 those of new phones are put off, and a phone that has a binding
+    here is not; each has a response."""
+    kept, me = connect(node, f"{PHONES}.19")
+    kept.sendall(register(me, "kept"))
+    if not Stream(kept).next().startswith("SIP/2.0 200 "):
+        raise LabError("no 200 to a REGISTER")
+    lines = [connect(node, f"{PHONES}.{20 + n}") for n in range(8)]
+    burst = [b"".join(register(at, f"many{n}-{i}") for i in range(150)) for n, (_, at) in enumerate(lines)]
+    os.kill(other.process.pid, signal.SIGSTOP)
+    try:
+        for (line, _), data in zip(lines, burst):
+            line.sendall(data)
+        streams = [Stream(line) for line, _ in lines]
+        first = streams[-1].next()
+        kept.sendall(register(me, "kept", 2))
+        said = Stream(kept).next()
+        heads = [first] + [stream.next() for stream in streams for _ in range(150 - (stream is streams[-1]))]
+    finally:
+        os.kill(other.process.pid, signal.SIGCONT)
+    put_off = [head for head in heads if head.startswith("SIP/2.0 503 ")]
+    if len(heads) - len(put_off) < 512 or not put_off or not all("\r\nRetry-After:" in head for head in put_off):
+        raise LabError(f"{len(put_off)} were put off")
+    if said.startswith("SIP/2.0 503 "):
+        raise LabError(f"a phone that has a binding hears {said}")
+    for line in (kept, *(line for line, _ in lines)):
+        line.close()
+
+
 def ends_amid_registers(node, other):
     """A node that is told to leave while REGISTERs wait for the overlay leaves nothing behind."""
     line, me = connect(node, f"{PHONES}.6")
     os.kill(other.process.pid, signal.SIGSTOP)
     try:
         for n in range(30):
-            line.sendall(f"REGISTER sip:site.east SIP/2.0\r\nVia: SIP/2.0/TCP {me};branch=z9hG4bKend{n}\r\nMax-Forwards: 70\r\n"
-                         f"From: <sip:end{n}@site.east>;tag=1\r\nTo: <sip:end{n}@site.east>\r\nCall-ID: end{n}\r\n"
-                         f"CSeq: 1 REGISTER\r\nContact: <sip:x@{me}>\r\nContent-Length: 0\r\n\r\n".encode())
+            line.sendall(register(me, f"end{n}"))
         line.sendall(request(me, "TCP", "last", "OPTIONS", "sip:a@site.east", "sip:site.east"))
         if not Stream(line).next().startswith("SIP/2.0 200 "):  # all have been read
             raise LabError("no 200 to an OPTIONS")
@@ -346,6 +379,7 @@ def main():
         tests.run("names to look up", names_to_look_up, callee, caller, node)
         tests.run("a keep-alive", keep_alive, node)
         tests.run("a call after it", call, caller, callee)
+        tests.run("many REGISTERs", many_registers, node, other)
         tests.run("an end amid REGISTERs", ends_amid_registers, node, other)
     return tests.end()
 

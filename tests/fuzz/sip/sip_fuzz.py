@@ -40,6 +40,20 @@ SIP_OPTIONS = ("max-requests-per-source = 1000000\n  max-connections = 4000\n  m
                "max-calls = 100000\n  max-pending-per-destination = 10000")
 
 
+class Witness(Agent):
+    """A phone by TCP that can tell what it has read last."""
+
+    read = b""
+
+    def _take_stream(self):
+        before, count = self.stream, len(self.waiting)
+        super()._take_stream()
+        self.read = (self.read + before[:len(before) - len(self.stream)])[-20000:]
+        for message in self.waiting[count:]:
+            if not message.all("via"):
+                raise LabError(f"{self.user} was sent what is no message: {message.start[:200]}, after {self.read!r}")
+
+
 class Campaign:
     """One run: the laboratory, the phones, and what was sent."""
 
@@ -66,10 +80,10 @@ class Campaign:
             robot.register()
             robot.start()
         # by TCP: the agents do not retransmit, and a flooded socket may lose a datagram
-        self.caller = Agent("127.90.3.3", "honest", east.domain, east.others()[0].sip, "tcp")
-        self.callee = Agent("127.90.3.4", "honest", west.domain, west.others()[0].sip, "tcp")
-        self.decoys = (Agent("127.90.3.5", "decoy", east.domain, east.others()[0].sip, "tcp"),
-                       Agent("127.90.3.6", "decoy", west.domain, west.others()[0].sip, "tcp"))
+        self.caller = Witness("127.90.3.3", "honest", east.domain, east.others()[0].sip, "tcp")
+        self.callee = Witness("127.90.3.4", "honest", west.domain, west.others()[0].sip, "tcp")
+        self.decoys = (Witness("127.90.3.5", "decoy", east.domain, east.others()[0].sip, "tcp"),
+                       Witness("127.90.3.6", "decoy", west.domain, west.others()[0].sip, "tcp"))
         for phone in (self.caller, self.callee, *self.decoys):
             phone.register()
         addresses = [f"127.90.4.{i}" for i in range(1, 13)]
