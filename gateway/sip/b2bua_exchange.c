@@ -69,6 +69,7 @@ b2bua_exchange_free(struct b2bua_exchange *x)
             sip_reply(x->irq, x->is_invite ? 487 : 481, NULL, 0);
         nta_incoming_destroy(x->irq);
     }
+    free(x->refer_aor);
     free(x->reason);
     free(x);
 }
@@ -124,6 +125,7 @@ send_exchange(struct b2bua_exchange *x, const char *next_hop)
     msg_destroy(request);
     if (!msg)
         return false;
+    b2bua_refer_to_user(x, msg, sip_object(msg));
     b2bua_peer_target(c->b2bua, p, &target);
     if (next_hop)
         snprintf(target.next_hop, sizeof(target.next_hop), "%s", next_hop);
@@ -211,6 +213,17 @@ fail_exchange(struct b2bua_exchange *x)
         r.is_ours = false;
     }
     step_exchange(x, &r);
+}
+
+void
+b2bua_exchange_go(struct b2bua_exchange *x)
+{
+    struct b2bua_call *c = x->call;
+
+    b2bua_call_hold(c);
+    if (!send_exchange(x, NULL))
+        fail_exchange(x);
+    b2bua_call_release(c);
 }
 
 /** A far leg belongs to the overlay's name: whoever is its gateway now gets the request. */
@@ -639,8 +652,8 @@ b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *si
     if (!x) {
         (void)call_on_answer(c->core, sip_moment(c->b2bua->sip), number, &failed, false);
         refuse(irq, 503);
-    } else if (!send_exchange(x, NULL)) {
-        fail_exchange(x);
+    } else if (!b2bua_refer_ask(x, sip)) {
+        b2bua_exchange_go(x);
     }
     b2bua_call_release(c);
 }

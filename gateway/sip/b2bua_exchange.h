@@ -39,6 +39,7 @@ struct b2bua_exchange {
     nta_outgoing_t *orq;
     struct b2bua_trying trying;
     struct ask ask;
+    char *refer_aor; /* whom the Contact in its Refer-To stands for; or NULL */
 };
 
 /** b2bua_exchange_start - a request inside a dialog; takes @irq */
@@ -49,6 +50,8 @@ void b2bua_exchange_free(struct b2bua_exchange *x);
 void b2bua_exchange_move(struct b2bua_call *c, enum call_leg leg);
 /** b2bua_exchange_tick - a far gateway that says nothing may be dead: ask who has its place */
 void b2bua_exchange_tick(struct b2bua *b, uint64_t now_ms);
+/** b2bua_exchange_go - it is sent, to where its dialog says; or it fails */
+void b2bua_exchange_go(struct b2bua_exchange *x);
 void b2bua_say_bye(struct b2bua_call *c, enum call_leg leg, uint8_t dialog);
 
 #endif

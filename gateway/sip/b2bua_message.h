@@ -42,4 +42,16 @@ void b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip);
 void b2bua_map_refer(struct b2bua_call *c, enum call_leg leg, uint32_t in_cseq, msg_t *msg,
                      sip_t *sip);
 
+/**
+ * b2bua_refer_ask - a REFER from a phone of this overlay to a colleague's Contact, as RFC 5589 has
+ * it: an address that nobody in another overlay can call.  The overlay is asked whose it is; then
+ * the request goes on
+ * Returns: false: there is nothing to ask.
+ */
+bool b2bua_refer_ask(struct b2bua_exchange *x, const sip_t *sip);
+
+/** b2bua_refer_to_user - him in the place of his Contact, where that is known; Replaces, which says
+ * which of his phones is meant, stays */
+void b2bua_refer_to_user(const struct b2bua_exchange *x, msg_t *msg, sip_t *sip);
+
 #endif

@@ -1,7 +1,12 @@
+/* REFER: its CSeq on both legs, and a colleague's Contact in its Refer-To. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include <sofia-sip/hostdomain.h>
+
+#include "base/aor.h"
 #include "gateway/sip/b2bua_call.h"
 
 #define REFERS 8 /* remembered: the last ones of a call */
@@ -84,4 +89,83 @@ b2bua_map_refer(struct b2bua_call *c, enum call_leg leg, uint32_t in_cseq, msg_t
         return;
     msg_header_remove(msg, (msg_pub_t *)sip, (msg_header_t *)o);
     sip_add_make(msg, sip, sip_event_class, text);
+}
+
+/* ---- a colleague's Contact ---- */
+
+static bool
+is_contact(const url_t *url, const char *uri)
+{
+    char text[PHONE_URI_BYTES];
+    url_t contact[1];
+
+    snprintf(text, sizeof(text), "%s", uri);
+    return url_d(contact, text) == 0 && url_cmp(url, contact) == 0;
+}
+
+static bool
+is_contact_of(const url_t *url, const struct answer *answer)
+{
+    for (size_t i = 0; i < answer->count; i++)
+        for (unsigned k = 0; k < answer->binding[i]->contact_count; k++)
+            if (is_contact(url, answer->binding[i]->contact[k].uri))
+                return true;
+    return false;
+}
+
+static void
+on_user(void *ctx, const struct answer *answer)
+{
+    struct b2bua_exchange *x = ctx;
+    msg_t *request = nta_incoming_getrequest(x->irq);
+
+    if (!is_contact_of(sip_object(request)->sip_refer_to->r_url, answer)) {
+        free(x->refer_aor);
+        x->refer_aor = NULL;
+    }
+    msg_destroy(request);
+    b2bua_exchange_go(x);
+}
+
+bool
+b2bua_refer_ask(struct b2bua_exchange *x, const sip_t *sip)
+{
+    const struct b2bua_peer *p = b2bua_peer_of(x->call, x->from, x->dialog);
+    struct b2bua *b = x->call->b2bua;
+    char aor[AOR_BYTES];
+    url_t user[1];
+
+    if (sip->sip_request->rq_method != sip_method_refer || !sip->sip_refer_to || !p ||
+        p->side == SIP_GATEWAYS || !host_is_ip_address(sip->sip_refer_to->r_url->url_host) ||
+        b2bua_place_is(b, sip->sip_refer_to->r_url))
+        return false;
+    *user = *sip->sip_refer_to->r_url;
+    user->url_host = sip->sip_from->a_url->url_host;
+    if (!user->url_user || sip_aor_of(user, aor) != ST_OK)
+        return false;
+    x->refer_aor = strdup(aor);
+    if (!x->refer_aor)
+        return false;
+    x->ask = (struct ask){.done = on_user, .ctx = x};
+    list_init(&x->ask.link);
+    ask_lookup(b->sip, aor, &x->ask);
+    return true;
+}
+
+void
+b2bua_refer_to_user(const struct b2bua_exchange *x, msg_t *msg, sip_t *sip)
+{
+    char uri[AOR_URI_BYTES(AOR_BYTES) + 1];
+    const char *headers;
+    url_t *url;
+
+    if (!x->refer_aor || !sip->sip_refer_to || aor_to_uri(x->refer_aor, uri, sizeof(uri)) != ST_OK)
+        return;
+    url = url_make(msg_home(msg), uri);
+    if (!url)
+        return;
+    headers = sip->sip_refer_to->r_url->url_headers;
+    *sip->sip_refer_to->r_url = *url;
+    sip->sip_refer_to->r_url->url_headers = headers;
+    sip_fragment_clear(sip->sip_refer_to->r_common);
 }

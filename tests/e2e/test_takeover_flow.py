@@ -6,8 +6,8 @@ import time
 from common import Tests, lab_of
 from lab import wait_for
 from agent import Agent
-from survive import (UPDATE, back, gateway_of, hang_up, hold, make_calls, no_calls, other_gateway, quiet, restored,
-                     take_update)
+from survive import (NO_UPDATE, UPDATE, back, copied, gateway_of, hang_up, hold, make_calls, no_calls, other_gateway, quiet, restored,
+                     take_invite, take_update)
 
 ISLANDS = [("east", "127.67.0", 1), ("west", "127.68.0", 3)]
 PHONES = "127.69.0"
@@ -116,6 +116,35 @@ def without_tag(lab, far, island, spare):
     near.close()
 
 
+@restored
+def late_ack(lab, far, island, spare):
+    """A phone without UPDATE is told by INVITE: once the INVITE before that is acknowledged, as late as that may be."""
+    near = Agent(f"{PHONES}.7", "grace", island.domain, spare.sip)
+    near.register()
+    sent = far.request("INVITE", near.uri, body=far.sdp(1), extra=NO_UPDATE)
+    invite = near.expect_request("INVITE")
+    near.answer(invite, 200, "OK", "b1", body=near.sdp(2), extra=NO_UPDATE)
+    dialog = far.dialog_of_response(sent, far.expect_status(200))
+    old = gateway_of(island)
+    wait_for("the call is copied", lambda: copied(island, 1), 20)
+    old.ctl_text("election", "handover")
+    wait_for("another gateway", lambda: other_gateway(island, old), 20)
+    near.expect_nothing("a re-INVITE", lambda m: m.method == "INVITE", 6)
+    far.in_dialog(dialog, "ACK")
+    near.expect_request("ACK")
+    there = near.dialog_of_request(invite, "b1")
+    take_invite(near, there, far.sdp(1))
+    near.in_dialog(there, "BYE")
+    far.answer(far.expect_request("BYE"), 200, "OK")
+    near.expect_status(200, "BYE")
+    for phone in (near, far):
+        while phone.poll(0):
+            pass
+        phone.waiting.clear()
+    no_calls(lab)
+    near.close()
+
+
 def main():
     tests = Tests()
     begin = time.monotonic()
@@ -132,6 +161,7 @@ def main():
         tests.run("a flow by UDP to the former gateway", at_former_gateway, lab, far, west, "udp")
         tests.run("a connection to the gateway before that", twice, lab, far, west)
         tests.run("a callee without a tag", without_tag, lab, far, west, spare)
+        tests.run("an ACK that comes late", late_ack, lab, far, west, spare)
         far.close()
     print(f"{time.monotonic() - begin:.0f} s")
     return tests.end()
