@@ -135,7 +135,8 @@ send_refresh(struct b2bua_refresh_leg *l)
         l->is_due = false; /* no way to tell it: its requests find us by the route they take */
         return;
     }
-    if (l->is_invite && !begin_invite(l)) { /* no try: another INVITE ends first, or the call does */
+    if (l->is_invite &&
+        !begin_invite(l)) { /* no try: another INVITE ends first, or the call does */
         l->at_ms = sip_moment(b->sip).mono_ms + RETRY_MS;
         return;
     }

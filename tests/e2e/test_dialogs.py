@@ -372,6 +372,41 @@ def attended_transfer(lab, a, b, c):
     quiet(lab, a, b, c)
 
 
+def transfer_to_a_colleague(lab, a, b, c):
+    """RFC 5589 7: a consults c of its own overlay, and refers b of the other to c's Contact, with Replaces; nobody there can call
+    that: it becomes his name."""
+    one, other, _ = establish(a, b)
+    with_c, of_c, _ = establish(a, c, "c1")
+    scenarios.same("the Contact of a colleague", with_c.target, c.contact)
+    call_id, to_tag, from_tag = replaces_of(with_c)
+    for contact, wanted in ((c.contact, c.uri), (c.contact.replace("sip:", "sip:no"), None), (f"sip:{c.user}@192.0.2.1", None)):
+        query = f"?Replaces={call_id.replace('@', '%40')}%3Bto-tag%3D{to_tag}%3Bfrom-tag%3D{from_tag}"
+        a.in_dialog(one, "REFER", extra=[("Refer-To", f"<{contact}{query}>")])
+        refer = b.expect_request("REFER")
+        b.answer(refer, 202, "Accepted")
+        a.expect_status(202, "REFER")
+        scenarios.same("Refer-To", uri_of(refer.get("refer-to")).partition("?")[0], wanted or contact)
+        for part in (to_tag, from_tag):
+            if part not in refer.get("refer-to"):
+                raise LabError(f"Refer-To: {refer.get('refer-to')}")
+    sent = b.request("INVITE", c.uri, body=b.sdp(7), extra=[("Replaces", f"{call_id};to-tag={to_tag};from-tag={from_tag}")])
+    invite = c.expect_request("INVITE")
+    scenarios.same("Replaces", invite.get("replaces").split(";")[0], of_c.call_id)
+    c.answer(invite, 200, "OK", "c2", body=c.sdp(8))
+    new = b.dialog_of_response(sent, b.expect_status(200))
+    b.in_dialog(new, "ACK", sequence=new.sequence)
+    c.expect_request("ACK")
+    for _ in range(3):
+        b.in_dialog(other, "NOTIFY", body="SIP/2.0 200 OK", content_type="message/sipfrag",
+                    extra=[("Event", "refer"), ("Subscription-State", "terminated;reason=noresource")])
+        a.answer(a.expect_request("NOTIFY"), 200, "OK")
+        b.expect_status(200, "NOTIFY")
+    end_call(c, of_c, a)
+    end_call(a, one, b)
+    end_call(b, new, c)
+    quiet(lab, a, b, c)
+
+
 def contact_outlives_the_call(lab, a, b, c):
     """The Contact of a call that has just ended still reaches the phone; somebody else's user may not use it."""
     one, other, _ = establish(a, b)
@@ -464,6 +499,8 @@ def contacts(tests, transport, lab, a, b):
     tests.run(f"{transport}: attended transfer, the other end's gateway", attended_transfer, lab, b, a, d)
     tests.run(f"{transport}: attended transfer by the gateway's phone", attended_transfer, lab, c, b, a)
     tests.run(f"{transport}: attended transfer across", attended_transfer, lab, a, b, d)
+    tests.run(f"{transport}: attended transfer to a colleague", transfer_to_a_colleague, lab, a, b, c)
+    tests.run(f"{transport}: attended transfer to a colleague of the callee", transfer_to_a_colleague, lab, b, a, d)
     tests.run(f"{transport}: a Contact after the call", contact_outlives_the_call, lab, a, b, c)
     tests.run(f"{transport}: Contact parameters", contact_parameters, lab, a, b)
     tests.run(f"{transport}: Join and Target-Dialog", named_dialogs, lab, a, b)

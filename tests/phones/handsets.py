@@ -69,7 +69,6 @@ class Handset:
     has_ipv6 = True  # else it takes SDP with IPv6 addresses for malformed
     has_attended = True  # transfers with consultation, and does as such a REFER says
     takes_replaces = True  # answers an INVITE with Replaces
-    refers_to_aor = True  # its Refer-To is what was dialled, not the Contact that it heard
     has_info = True  # sends digits by INFO
     hears_media = True  # takes digits by RFC 4733, too
 
@@ -314,7 +313,6 @@ class Twinkle(Process):
     """It says 100 to an INVITE with Replaces and no more, behind any proxy."""
 
     kind, has_ipv6, takes_replaces, hears_media = "twinkle", False, False, False
-    refers_to_aor = False
 
     def __init__(self, folder, user, domain, node, transport, place):
         home = os.path.join(folder, f"phone-{user}")

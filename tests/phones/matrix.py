@@ -63,8 +63,7 @@ def jobs():
     able = [kind for kind in kinds if KINDS[kind].has_attended]
     replaced = [kind for kind in kinds if KINDS[kind].takes_replaces]
     for transport, *three, home in itertools.product(("udp", "tcp"), able, able, replaced, (0, 1)):
-        if home == 1 or KINDS[three[0]].refers_to_aor:
-            found.append(Job("attended", three, transport, homes=(0, 1, home)))
+        found.append(Job("attended", three, transport, homes=(0, 1, home)))
     for transport, one, other, families in itertools.product(("udp", "tcp"), kinds, kinds, ("46", "64")):
         if KINDS[one].has_ipv6 and KINDS[other].has_ipv6:
             found.append(Job("families", (one, other), transport, families))
