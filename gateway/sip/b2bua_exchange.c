@@ -71,6 +71,7 @@ b2bua_exchange_free(struct b2bua_exchange *x)
     }
     free(x->refer_aor);
     free(x->reason);
+    free(x->place);
     free(x);
 }
 
@@ -90,7 +91,7 @@ answer_exchange(struct b2bua_exchange *x, int verdict, int status)
     }
     if (verdict != CALL_PASS || is_ours) {
         sip_reply(x->irq, verdict != CALL_PASS ? verdict : status, NULL,
-                  verdict == CALL_PASS && status == 503 ? SIP_RETRY_AFTER_S : 0);
+                  verdict == CALL_PASS && status == 500 ? SIP_RETRY_AFTER_S : 0);
         return;
     }
     b2bua_pass_response(c, x->from, x->dialog, x->irq, c->in_hand, NULL);
@@ -111,6 +112,43 @@ watch_silence(struct b2bua_exchange *x, uint64_t now_ms, uint32_t in_ms)
 }
 
 static int on_exchange_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
+
+/** "host:port" of a URI. */
+static struct slice
+place_of(const char *uri)
+{
+    const char *at = strchr(uri, '@');
+
+    if (!at)
+        at = strchr(uri, ':');
+    if (!at)
+        return slice_text(uri);
+    return slice_of(at + 1, strcspn(at + 1, ";?>"));
+}
+
+/** Was it sent there last? */
+static bool
+is_at(const struct b2bua_exchange *x, const char *uri)
+{
+    return x->place && slice_equal(place_of(uri), slice_text(x->place));
+}
+
+/** It is under way to a gateway, which is watched. */
+static void
+watch(struct b2bua_exchange *x, const char *next_hop)
+{
+    uint64_t now_ms = sip_moment(x->call->b2bua->sip).mono_ms;
+    struct slice place = place_of(next_hop);
+
+    x->is_again = x->place != NULL;
+    free(x->place);
+    x->place = strndup((const char *)place.data, place.len);
+    x->lost_ms = 0;
+    if (x->until_ms == 0)
+        x->until_ms = now_ms + B2BUA_MOVE_MS;
+    x->give_up_ms = now_ms + B2BUA_SILENCE_MS;
+    watch_silence(x, now_ms, B2BUA_DOUBT_MS);
+}
 
 static bool
 send_exchange(struct b2bua_exchange *x, const char *next_hop)
@@ -138,12 +176,8 @@ send_exchange(struct b2bua_exchange *x, const char *next_hop)
         c->invite[x->invite]->out_cseq = c->cseq[leg];
     x->orq = sip_send(c->b2bua->sip, &target, msg, on_exchange_response,
                       (nta_outgoing_magic_t *)(void *)x);
-    if (x->orq && p->side == SIP_GATEWAYS && !x->has_moved) {
-        uint64_t now_ms = sip_moment(c->b2bua->sip).mono_ms;
-
-        x->give_up_ms = now_ms + B2BUA_SILENCE_MS;
-        watch_silence(x, now_ms, B2BUA_DOUBT_MS);
-    }
+    if (x->orq && p->side == SIP_GATEWAYS)
+        watch(x, target.next_hop);
     return x->orq != NULL;
 }
 
@@ -206,7 +240,7 @@ step_exchange(struct b2bua_exchange *x, const struct call_response *r)
 static void
 fail_exchange(struct b2bua_exchange *x)
 {
-    struct call_response r = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+    struct call_response r = {.status = 500, .dialog = CALL_NO_DIALOG, .is_ours = true};
 
     if (x->is_sips_lost) { /* the end is there, and the dialog is */
         r.status = 480;
@@ -226,36 +260,14 @@ b2bua_exchange_go(struct b2bua_exchange *x)
     b2bua_call_release(c);
 }
 
-/** A far leg belongs to the overlay's name: whoever is its gateway now gets the request. */
-static void
-on_moved(void *ctx, const struct answer *answer)
-{
-    struct b2bua_exchange *x = ctx;
-    struct b2bua_call *c = x->call;
-    char next_hop[SIP_URI_BYTES];
-    bool is_sent = false;
-
-    b2bua_call_hold(c);
-    if (answer->status == ST_OK && answer->count > 0) {
-        size_t len = strcspn(answer->gateway[0].uri, ";");
-
-        snprintf(next_hop, sizeof(next_hop), "%.*s;transport=tls", (int)(len < 200 ? len : 200),
-                 answer->gateway[0].uri);
-        is_sent = send_exchange(x, next_hop);
-    }
-    if (!is_sent)
-        fail_exchange(x);
-    b2bua_call_release(c);
-}
-
 static bool
 may_move(const struct b2bua_exchange *x, int status)
 {
     const struct b2bua_call *c = x->call;
     const struct b2bua_peer *p = b2bua_peer_of(x->call, b2bua_other(x->from), x->dialog);
 
-    return !x->has_moved && !x->is_heard && (status == 503 || status == 408) && p &&
-           p->side == SIP_GATEWAYS && c->far_overlay;
+    return !x->is_heard && (status == 503 || status == 408) && p && p->side == SIP_GATEWAYS &&
+           c->far_overlay && sip_moment(c->b2bua->sip).mono_ms < x->until_ms;
 }
 
 /** What was sent to the gateway that was does not count any more. */
@@ -264,32 +276,62 @@ give_up(struct b2bua_exchange *x)
 {
     list_remove(&x->silent_link);
     ask_cancel(&x->ask);
+    if (!x->orq)
+        return;
     silence_give_up(x->call->b2bua->sip, x->orq, B2BUA_SILENCE_MS);
     sip_send_end(x->orq);
     x->orq = NULL;
-    x->has_moved = true;
+    x->lost_ms = sip_moment(x->call->b2bua->sip).mono_ms;
+}
+
+/** One that is not there is not asked again at once: the ring may not know yet. */
+static bool
+may_ask(const struct b2bua_exchange *x, const char *uri, uint64_t now_ms)
+{
+    return !is_at(x, uri) || (x->lost_ms > 0 && now_ms >= x->lost_ms + B2BUA_RETURN_MS);
+}
+
+/** A far leg belongs to the overlay's name: whoever is its gateway now gets the request. */
+static void
+on_moved(void *ctx, const struct answer *answer)
+{
+    struct b2bua_exchange *x = ctx;
+    struct b2bua_call *c = x->call;
+    uint64_t now_ms = sip_moment(c->b2bua->sip).mono_ms;
+    size_t count = answer->status == ST_OK ? answer->count : 0;
+    char next_hop[SIP_URI_BYTES];
+    bool is_sent = false;
+
+    b2bua_call_hold(c);
+    for (size_t i = 0; i < count && !is_sent; i++) {
+        size_t len = strcspn(answer->gateway[i].uri, ";");
+
+        if (!may_ask(x, answer->gateway[i].uri, now_ms))
+            continue;
+        snprintf(next_hop, sizeof(next_hop), "%.*s;transport=tls", (int)(len < 200 ? len : 200),
+                 answer->gateway[i].uri);
+        is_sent = send_exchange(x, next_hop);
+    }
+    if (!is_sent && !x->is_sips_lost && now_ms + B2BUA_DOUBTS_MS < x->until_ms)
+        watch_silence(x, now_ms, B2BUA_DOUBTS_MS);
+    else if (!is_sent)
+        fail_exchange(x);
+    b2bua_call_release(c);
+}
+
+static void
+seek(struct b2bua_exchange *x)
+{
+    x->ask = (struct ask){.done = on_moved, .ctx = x};
+    list_init(&x->ask.link);
+    ask_resolve(x->call->b2bua->sip, x->call->far_overlay, true, &x->ask);
 }
 
 static void
 move(struct b2bua_exchange *x)
 {
     give_up(x);
-    x->ask = (struct ask){.done = on_moved, .ctx = x};
-    list_init(&x->ask.link);
-    ask_resolve(x->call->b2bua->sip, x->call->far_overlay, true, &x->ask);
-}
-
-/** "host:port" of a URI. */
-static struct slice
-place_of(const char *uri)
-{
-    const char *at = strchr(uri, '@');
-
-    if (!at)
-        at = strchr(uri, ':');
-    if (!at)
-        return slice_text(uri);
-    return slice_of(at + 1, strcspn(at + 1, ";?>"));
+    seek(x);
 }
 
 /** Another has taken over from a silent gateway if the ring does not name that any more. */
@@ -297,15 +339,11 @@ static void
 on_routes_in_doubt(void *ctx, const struct answer *answer)
 {
     struct b2bua_exchange *x = ctx;
-    struct b2bua_call *c = x->call;
-    struct b2bua_peer *p = b2bua_peer_of(c, b2bua_other(x->from), x->dialog);
-    struct sip_target target;
 
     if (answer->status != ST_OK || answer->count == 0 || !x->orq || !may_move(x, 408))
         return;
-    b2bua_peer_target(c->b2bua, p, &target);
     for (size_t i = 0; i < answer->count; i++)
-        if (slice_equal(place_of(answer->gateway[i].uri), place_of(target.next_hop)))
+        if (is_at(x, answer->gateway[i].uri))
             return;
     give_up(x);
     on_moved(x, answer);
@@ -331,9 +369,11 @@ b2bua_exchange_tick(struct b2bua *b, uint64_t now_ms)
         if (x->doubt_ms > now_ms)
             return;
         list_remove(&x->silent_link);
-        if (!x->orq || !may_move(x, 408))
+        if (!x->orq)
+            seek(x);
+        else if (!may_move(x, 408))
             continue;
-        if (x->give_up_ms <= now_ms)
+        else if (x->give_up_ms <= now_ms)
             move(x);
         else
             doubt(x, now_ms);
@@ -345,8 +385,12 @@ b2bua_exchange_move(struct b2bua_call *c, enum call_leg leg)
 {
     for (size_t i = 0; i < CALL_EXCHANGES_MAX; i++) {
         struct b2bua_exchange *x = c->exchange[i];
+        struct sip_target target;
 
-        if (!x || x->from == leg || x->is_heard || x->has_moved || !x->orq)
+        if (!x || x->from == leg || x->is_heard || !x->place)
+            continue;
+        b2bua_peer_target(c->b2bua, b2bua_peer_of(c, leg, x->dialog), &target);
+        if (x->orq && is_at(x, target.next_hop))
             continue;
         give_up(x);
         if (!send_exchange(x, NULL))
@@ -429,6 +473,10 @@ on_real_response(struct b2bua_exchange *x, const sip_t *sip)
     x->is_heard = true;
     list_remove(&x->silent_link);
     ask_cancel(&x->ask);
+    if (r.status == 481 && x->is_again && sip->sip_cseq->cs_method == sip_method_bye) {
+        c->in_hand = NULL; /* the first one was heard: it is over, as it should be */
+        r.status = 200;
+    }
     if (r.status / 100 == 2 && x->is_invite && b2bua_check_refresh(sip)) {
         end_unusable(x);
         return;
@@ -451,7 +499,8 @@ on_exchange_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip
     struct b2bua_call *c = x->call;
     bool is_ours = !sip || nta_sip_is_internal(sip);
     int status = sip ? sip->sip_status->st_status : 503;
-    struct call_response failed = {.status = status, .dialog = CALL_NO_DIALOG, .is_ours = true};
+    struct call_response failed = {
+        .status = status == 503 ? 500 : status, .dialog = CALL_NO_DIALOG, .is_ours = true};
     msg_t *msg = nta_outgoing_getresponse(orq);
 
     b2bua_call_hold(c);
@@ -483,7 +532,7 @@ on_exchange_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t
     struct b2bua_peer *p = b2bua_peer_of(x->call, b2bua_other(x->from), x->dialog);
 
     (void)irq;
-    if (!sip || sip->sip_request->rq_method != sip_method_cancel || !x->orq || !p)
+    if (!sip || sip->sip_request->rq_method != sip_method_cancel || !p)
         return 0;
     if (!x->reason)
         x->reason = cancel_reason(sip);

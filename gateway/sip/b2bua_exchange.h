@@ -30,10 +30,14 @@ struct b2bua_exchange {
     bool is_heard;
     bool is_sips_lost; /* it may not go the way it would have to */
     bool is_cancel_due;
-    char *reason;   /* of that CANCEL; or NULL */
-    bool has_moved; /* sent to the gateway that took over, too */
+    char *reason; /* of that CANCEL; or NULL */
+    /* To a far gateway: that may die, and another take its place. */
+    char *place;       /* "host:port" that it was sent to last; NULL: to no gateway yet */
+    bool is_again;     /* not for the first time */
+    uint64_t lost_ms;  /* when that was given up; 0: it was not */
+    uint64_t until_ms; /* others are looked for no longer */
     struct list_node silent_link;
-    uint64_t doubt_ms;   /* when its silence is looked at next */
+    uint64_t doubt_ms;   /* when its silence is looked at next, or a gateway is looked for again */
     uint64_t give_up_ms; /* when it is taken for an answer */
     nta_incoming_t *irq;
     nta_outgoing_t *orq;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Requests of calls in the gap between a gateway's death and the news of the next one: from phones at
-every living node, the one that takes over included.  Each is answered by the far end.
+every living node, the one that takes over included; their own overlay's gateway dies, or the far one's.  Each is answered by
+the far end.
 """
 import sys
 import time
@@ -9,7 +10,7 @@ from common import Tests, lab_of
 from lab import LabError, wait_for
 from agent import Agent, establish
 
-ISLANDS = [("east", "127.84.51", 3), ("west", "127.84.52", 1)]
+ISLANDS = [("east", "127.84.51", 3), ("west", "127.84.52", 3)]
 CALLERS, CALLEES = "127.84.53", "127.84.54"
 CALLS, METHODS = 18, ("BYE", "UPDATE", "INVITE")
 PATIENCE_S, STEP_S, AGAIN_S = 20, 0.01, 0.3
@@ -33,7 +34,7 @@ class Call:
     def note(self, response):
         """A hold that meets the new gateway's own re-INVITE is said once more (RFC 3261 14.1), and so is what nobody could
         handle just then (21.5.4)."""
-        if response.status in (491, 503):
+        if response.status in (491, 500):
             if self.method == "INVITE":
                 self.caller.in_dialog(self.dialog, "ACK", sequence=response.sequence)
             self.next_try = time.monotonic() + AGAIN_S
@@ -61,10 +62,9 @@ class Call:
         self.callee.close()
 
 
-def gap(lab):
-    east, west = lab.islands
-    gateway, others = east.gateway(), east.others()
-    calls = [Call(number, others[number % len(others)], west.nodes[0]) for number in range(CALLS)]
+def gap(callers, callees, dying):
+    gateway, nodes, far = dying.gateway(), callers.others(), callees.others()
+    calls = [Call(number, nodes[number % len(nodes)], far[number % len(far)]) for number in range(CALLS)]
     try:
         wait_for("every call has a copy", lambda: all(c["is_replicated"] for c in gateway.ctl("calls")), 10)
         gateway.kill()
@@ -86,7 +86,9 @@ def gap(lab):
 def main():
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
-        tests.run("requests in the gap, from phones at every living node", gap, lab)
+        east, west = lab.islands
+        tests.run("requests in the gap, from phones at every living node", gap, east, west, east)
+        tests.run("requests in the gap of the far overlay", gap, east, west, west)
     return tests.end()
 
 
