@@ -17,7 +17,7 @@
 #include "base/status.h"
 
 #define CONFIG_TEXT_BYTES 256
-#define CONFIG_LIST_MAX   16
+#define CONFIG_LIST_MAX   64
 
 struct config_list {
     size_t count;

@@ -67,6 +67,7 @@ read_binding(const struct question *q, const struct peer_datum *datum)
         binding_record_free(b);
         return NULL;
     }
+    binding_record_fetched(b, datum->storage_time_ms, datum->lifetime_s, daemon_now().wall_ms);
     return b;
 }
 

@@ -123,7 +123,7 @@ entry_pick(const struct directory *d, struct moment now, const char *overlay,
     memset(ret, 0, sizeof(*ret));
     ret->expires_wall_ms = UINT64_MAX;
     for (size_t i = 0; i < count; i++) {
-        uint64_t expires_ms = datum[i].storage_time_ms + datum[i].lifetime_s * 1000ULL;
+        uint64_t expires_ms = now.wall_ms + datum[i].lifetime_s * 1000ULL; /* what is left */
         struct directory_gateway g = {.node = datum[i].signer.node};
 
         if (skip && id_equal(&g.node, skip))

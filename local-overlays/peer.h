@@ -48,7 +48,7 @@ const char *peer_state_name(enum peer_state state);
 
 enum peer_aim { PEER_AIM_NOTHING, PEER_AIM_CLIENT, PEER_AIM_MEMBER };
 
-#define PEER_BOOTSTRAP_MAX 16
+#define PEER_BOOTSTRAP_MAX 64
 
 struct peer_conf {
     char overlay[OVERLAY_NAME_BYTES]; /* "pastry", "p2psip.global" */

@@ -5,8 +5,8 @@
 #include "local-overlays/peer_internal.h"
 
 #define SHUT_OUT_MS    60000
-#define SEQUENCES_A_MS 10     /* as a shift: 1,024 requests a millisecond */
-#define AGE_MS         300000 /* clocks differ */
+#define SEQUENCES_A_MS 10      /* as a shift: 1,024 requests a millisecond */
+#define AGE_MS         1800000 /* clocks differ */
 #define SECOND_MS      1000
 #define SIGNERS_MAX    4096
 #define ADDRESS_MAX    (NODE_ADDRESS_BYTES - 1)

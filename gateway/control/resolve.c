@@ -186,7 +186,8 @@ on_looked_up(void *ctx, struct moment now, enum status st, const struct peer_dat
     r->st = st == ST_OK ? ST_NOT_FOUND : st;
     for (size_t i = 0; binding && st == ST_OK && i < count; i++)
         if (datum[i].exists && binding_record_read(datum[i].value, &binding[read]) == ST_OK)
-            read++;
+            binding_record_fetched(binding[read++], datum[i].storage_time_ms, datum[i].lifetime_s,
+                                   now.wall_ms);
     for (size_t i = 0; i < read; i++)
         add_binding(r, binding, read, i, now);
     for (size_t i = 0; i < read; i++)

@@ -161,9 +161,9 @@ history_free(struct history *h)
         h->is_ending = true;
         pthread_cond_signal(&h->wake);
         pthread_mutex_unlock(&h->lock);
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += LAST_WAIT_S;
-        if (pthread_timedjoin_np(h->worker, NULL, &until) != 0) {
+        if (pthread_clockjoin_np(h->worker, NULL, CLOCK_MONOTONIC, &until) != 0) {
             complain(h, "the disk does not answer");
             return; /* the worker has it all */
         }

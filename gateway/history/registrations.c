@@ -167,7 +167,7 @@ take_rows(struct registrations *r, uint64_t *ret_dropped)
     pthread_mutex_lock(&r->lock);
     while (map_count(r->waiting) == 0 && !r->is_ending)
         pthread_cond_wait(&r->wake, &r->lock);
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += PAUSE_MS * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
@@ -315,6 +315,7 @@ registrations_new(const char *dir, size_t limit, uint64_t now_wall_ms,
 {
     struct registrations *r = calloc(1, sizeof(*r));
     struct why why = {""};
+    pthread_condattr_t monotonic;
 
     if (!r)
         return ST_NOMEM;
@@ -325,7 +326,10 @@ registrations_new(const char *dir, size_t limit, uint64_t now_wall_ms,
         return ST_NOMEM;
     }
     pthread_mutex_init(&r->lock, NULL);
-    pthread_cond_init(&r->wake, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     memcpy(r->key, run_key, sizeof(r->key));
     snprintf(r->path, sizeof(r->path), "%s/%s", dir, REGISTRATIONS_FILE);
     snprintf(r->key_path, sizeof(r->key_path), "%s/%s", dir, REGISTRATIONS_KEY_FILE);
@@ -355,9 +359,9 @@ registrations_free(struct registrations *r)
         r->is_ending = true;
         pthread_cond_signal(&r->wake);
         pthread_mutex_unlock(&r->lock);
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += LAST_WAIT_S;
-        if (pthread_timedjoin_np(r->worker, NULL, &until) != 0) {
+        if (pthread_clockjoin_np(r->worker, NULL, CLOCK_MONOTONIC, &until) != 0) {
             complain(r, r->path, "the disk does not answer");
             return; /* the worker has it all */
         }

@@ -349,26 +349,25 @@ node_bind(struct node *n, struct moment now, const struct binding_record *bindin
                                .key = n->conf.local.self.node,
                                .exists = binding->contact_count + binding->superseded_count > 0,
                                .lifetime_s = REMOVED_LIFETIME_S};
-    uint64_t last_ms = now.wall_ms;
+    struct binding_record *stored = value.exists ? binding_record_copy(binding) : NULL;
     struct writer w;
 
     n->now = now;
+    if (value.exists && !stored) {
+        done->done(done->ctx, now, ST_NOMEM, NULL, slice_of(NULL, 0));
+        return;
+    }
     writer_init(&w, BODY_BYTES_MAX);
-    if (value.exists) {
-        for (size_t i = 0; i < binding->contact_count; i++)
-            if (binding->contact[i].expires_at_wall_ms > last_ms)
-                last_ms = binding->contact[i].expires_at_wall_ms;
-        for (size_t i = 0; i < binding->superseded_count; i++)
-            if (binding->superseded[i].expires_at_wall_ms > last_ms)
-                last_ms = binding->superseded[i].expires_at_wall_ms;
-        value.lifetime_s = (uint32_t)((last_ms - now.wall_ms + 999) / 1000);
-        binding_record_write(&w, binding);
+    if (stored) {
+        value.lifetime_s = binding_record_store(stored, now.wall_ms);
+        binding_record_write(&w, stored);
         value.value = writer_slice(&w);
     }
     if (w.failed != ST_OK)
         done->done(done->ctx, now, w.failed, NULL, slice_of(NULL, 0));
     else
         peer_store(n->peer[NODE_LOCAL], now, binding->aor, &value, done);
+    binding_record_free(stored);
     writer_done(&w);
     node_settle(n, now);
 }

@@ -69,7 +69,8 @@ contact_of(const struct registration *r, const struct wanted *w, const struct lo
                                       .instance = w->instance,
                                       .reg_id = w->reg_id,
                                       .token = token,
-                                      .is_on_connection = w->is_on_connection};
+                                      .is_on_connection = w->is_on_connection,
+                                      .is_by_uri = !w->is_on_connection && !r->path};
 
     if (was && !was->binding.is_on_connection == !w->is_on_connection && !was->path == !r->path)
         memcpy(token, was->binding.token, strlen(was->binding.token) + 1);

@@ -131,6 +131,7 @@ contact_read(struct reader *r, struct tail *t, struct binding_contact *c)
     c->reg_id = reader_u32(r);
     c->token = text_read(r, t, 1, BINDING_TOKEN_BYTES);
     c->is_on_connection = reader_bool(r);
+    c->is_by_uri = reader_bool(r);
 }
 
 static void
@@ -146,6 +147,7 @@ contact_write(struct writer *w, const struct binding_contact *c)
     writer_u32(w, c->reg_id);
     wire_text_write(w, c->token, BINDING_TOKEN_BYTES);
     writer_bool(w, c->is_on_connection);
+    writer_bool(w, c->is_by_uri);
 }
 
 static void
@@ -222,9 +224,97 @@ binding_record_write(struct writer *w, const struct binding_record *b)
 size_t
 binding_record_bytes(const struct binding_record *b)
 {
-    /* what is no text: 3 bytes in front, 27 and a longer length for a contact, 20 for a note; a
+    /* what is no text: 3 bytes in front, 28 and a longer length for a contact, 20 for a note; a
      * text has a byte of length as it has its zero in text_bytes() */
-    return 3 + text_bytes(b) + b->contact_count * 28u + b->superseded_count * 20u;
+    return 3 + text_bytes(b) + b->contact_count * 29u + b->superseded_count * 20u;
+}
+
+/* ---- time
+ * ---------------------------------------------------------------------------------------------- */
+
+#define CLOCKS_AGREE_MS 2000 /* a lifetime is in whole seconds */
+
+static uint64_t
+less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+/* What others stored may be any number. */
+static uint64_t
+later(uint64_t at_ms, uint64_t by_ms)
+{
+    return by_ms < UINT64_MAX - at_ms ? at_ms + by_ms : UINT64_MAX;
+}
+
+static uint64_t
+longest_ms(const struct binding_record *b)
+{
+    uint64_t longest = 0;
+
+    for (uint8_t i = 0; i < b->contact_count; i++)
+        if (b->contact[i].expires_at_wall_ms > longest)
+            longest = b->contact[i].expires_at_wall_ms;
+    for (uint8_t i = 0; i < b->superseded_count; i++)
+        if (b->superseded[i].expires_at_wall_ms > longest)
+            longest = b->superseded[i].expires_at_wall_ms;
+    return longest;
+}
+
+uint32_t
+binding_record_store(struct binding_record *b, uint64_t now_wall_ms)
+{
+    uint64_t longest_s;
+
+    for (uint8_t i = 0; i < b->contact_count; i++) {
+        struct binding_contact *c = &b->contact[i];
+
+        c->expires_at_wall_ms = less(c->expires_at_wall_ms, now_wall_ms);
+        c->registered_at_wall_ms = less(now_wall_ms, c->registered_at_wall_ms);
+    }
+    for (uint8_t i = 0; i < b->superseded_count; i++) {
+        struct binding_superseded *s = &b->superseded[i];
+
+        s->expires_at_wall_ms = less(s->expires_at_wall_ms, now_wall_ms);
+        s->at_wall_ms = less(now_wall_ms, s->at_wall_ms);
+    }
+    longest_s = (longest_ms(b) + 999) / 1000;
+    return longest_s > UINT32_MAX ? UINT32_MAX : (uint32_t)longest_s;
+}
+
+/* Where the clocks agree they say it to the millisecond, which orders what happened within a
+ * second; else what is left of the lifetime does. */
+static uint64_t
+age_ms(const struct binding_record *b, uint64_t storage_time_ms, uint32_t left_s,
+       uint64_t now_wall_ms)
+{
+    uint64_t by_lifetime_ms = less(longest_ms(b), left_s * 1000ull);
+    uint64_t by_clock_ms = less(now_wall_ms, storage_time_ms);
+    uint64_t apart_ms =
+        by_clock_ms > by_lifetime_ms ? by_clock_ms - by_lifetime_ms : by_lifetime_ms - by_clock_ms;
+    bool is_ahead = storage_time_ms > now_wall_ms + CLOCKS_AGREE_MS;
+
+    return apart_ms <= CLOCKS_AGREE_MS && !is_ahead ? by_clock_ms : by_lifetime_ms;
+}
+
+void
+binding_record_fetched(struct binding_record *b, uint64_t storage_time_ms, uint32_t left_s,
+                       uint64_t now_wall_ms)
+{
+    uint64_t stored_ms = less(now_wall_ms, age_ms(b, storage_time_ms, left_s, now_wall_ms));
+
+    for (uint8_t i = 0; i < b->contact_count; i++) {
+        struct binding_contact *c = &b->contact[i];
+
+        c->expires_at_wall_ms = later(stored_ms, c->expires_at_wall_ms);
+        c->registered_at_wall_ms = less(stored_ms, c->registered_at_wall_ms);
+    }
+    for (uint8_t i = 0; i < b->superseded_count; i++) {
+        struct binding_superseded *s = &b->superseded[i];
+
+        s->expires_at_wall_ms = later(stored_ms, s->expires_at_wall_ms);
+        s->at_wall_ms = less(stored_ms, s->at_wall_ms);
+    }
 }
 
 /* ---- what it means

@@ -10,6 +10,9 @@
  * it keeps its old record; the peer that took the change stores in its own what it supersedes, and
  * readers leave that out.
  *
+ * Clocks differ: on the wire a record says how long a thing still lasts, and how long ago it was,
+ * when it was stored.  In memory there are wall times, of this node's clock.
+ *
  * Source: RFC 3261 section 10, RFC 3327, docs/protocol.md.
  */
 #ifndef PEER_PROTOCOL_MESSAGE_BINDING_H
@@ -17,7 +20,7 @@
 
 #include "peer-protocol/message/private.h"
 
-#define BINDING_VERSION          2
+#define BINDING_VERSION          3
 #define BINDING_CONTACTS_MAX     10
 #define BINDING_SUPERSEDED_MAX   16
 #define BINDING_RECORD_BYTES_MAX 24576
@@ -35,6 +38,7 @@ struct binding_contact {
     uint32_t reg_id;      /* RFC 5626; 0: none */
     const char *token;    /* less than BINDING_TOKEN_BYTES; which binding, at the serving peer */
     uint8_t is_on_connection; /* reachable only over the flow it registered by */
+    uint8_t is_by_uri;        /* whoever sends to its URI reaches it: neither flow nor edge proxy */
 };
 
 /** A binding of another peer that is no more, though that peer could not be told. */
@@ -62,6 +66,18 @@ struct binding_record {
  */
 NODISCARD enum status binding_record_read(struct slice in, struct binding_record **ret);
 void binding_record_write(struct writer *w, const struct binding_record *b);
+
+/** binding_record_store - wall times become what lies in the overlay, as it is stored now.
+ *  Returns: how long the record lasts, in seconds. */
+uint32_t binding_record_store(struct binding_record *b, uint64_t now_wall_ms);
+
+/**
+ * binding_record_fetched - what lay in the overlay becomes wall times of this node's clock
+ * @storage_time_ms: by the clock of who stored it
+ * @left_s:          how long the record still lasts, by the clock of who keeps it
+ */
+void binding_record_fetched(struct binding_record *b, uint64_t storage_time_ms, uint32_t left_s,
+                            uint64_t now_wall_ms);
 
 /** binding_record_copy - the same record in one block of its own; NULL without memory. */
 struct binding_record *binding_record_copy(const struct binding_record *b);

@@ -27,7 +27,7 @@ struct storage_record;
 
 #define STORAGE_HOLDERS_MAX 4
 
-#define STORAGE_AHEAD_MS 600000 /* a storage time may be so far in the future: clocks differ */
+#define STORAGE_AHEAD_MS 1800000 /* a storage time may be so far in the future: clocks differ */
 
 struct storage_limits {
     size_t max_values;           /* of all kinds */

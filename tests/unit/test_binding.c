@@ -36,6 +36,81 @@ contact_of(const char *uri, const char *token)
                                     .is_on_connection = 1};
 }
 
+#define NOW_MS 1700000000000
+
+static struct binding_record *
+stored(uint64_t writer_now_ms, uint32_t *ret_lifetime_s)
+{
+    struct binding_contact c[2] = {contact_of("sip:a@h", "t1"), contact_of("sip:b@h", "t2")};
+    struct binding_superseded s = {"*", "b", 7, writer_now_ms - 500, writer_now_ms + 20000};
+    const struct binding_record b = {.aor = "a@h",
+                                     .path = "",
+                                     .contact_count = 2,
+                                     .superseded_count = 1,
+                                     .contact = c,
+                                     .superseded = &s};
+    struct binding_record *again = NULL;
+    struct binding_record *copy;
+
+    c[0].expires_at_wall_ms = writer_now_ms + 60500;
+    c[1].expires_at_wall_ms = writer_now_ms + 30000;
+    c[0].registered_at_wall_ms = writer_now_ms - 100;
+    c[1].registered_at_wall_ms = writer_now_ms - 900;
+    copy = binding_record_copy(&b);
+    ck_assert_ptr_nonnull(copy);
+    *ret_lifetime_s = binding_record_store(copy, writer_now_ms);
+    writer_reset(&w);
+    binding_record_write(&w, copy);
+    ck_assert_int_eq(binding_record_read(writer_slice(&w), &again), ST_OK);
+    binding_record_free(copy);
+    return again;
+}
+
+/* Whoever reads it, by whatever clock, after ten seconds. */
+START_TEST(time_left_is_the_same_for_all_clocks)
+{
+    static const int64_t ahead_ms[] = {0, 1200000, -1200000, 1000};
+
+    for (size_t i = 0; i < sizeof(ahead_ms) / sizeof(ahead_ms[0]); i++) {
+        uint64_t writer_ms = (uint64_t)(NOW_MS + ahead_ms[i]);
+        bool is_exact = ahead_ms[i] == 0;
+        uint32_t lifetime_s;
+        struct binding_record *b = stored(writer_ms, &lifetime_s);
+        uint64_t then_ms = NOW_MS + 10000;
+
+        ck_assert_uint_eq(lifetime_s, 61);
+        binding_record_fetched(b, writer_ms, lifetime_s - 10, then_ms);
+        ck_assert_uint_ge(b->contact[0].expires_at_wall_ms, then_ms + (is_exact ? 50500 : 49500));
+        ck_assert_uint_le(b->contact[0].expires_at_wall_ms, then_ms + (is_exact ? 50500 : 51500));
+        ck_assert_uint_eq(b->contact[0].expires_at_wall_ms - b->contact[1].expires_at_wall_ms,
+                          30500);
+        ck_assert_uint_eq(b->contact[0].registered_at_wall_ms - b->contact[1].registered_at_wall_ms,
+                          800);
+        ck_assert(binding_is_live(&b, 1, 0, 1, then_ms));
+        ck_assert(!binding_is_live(&b, 1, 0, 1, then_ms + 21500));
+        ck_assert_uint_gt(b->superseded[0].at_wall_ms, b->contact[1].registered_at_wall_ms);
+        ck_assert_uint_lt(b->superseded[0].at_wall_ms, b->contact[0].registered_at_wall_ms);
+        binding_record_free(b);
+    }
+}
+END_TEST
+
+START_TEST(times_of_a_stranger_stay_within_bounds)
+{
+    uint32_t lifetime_s;
+    struct binding_record *b = stored(NOW_MS, &lifetime_s);
+
+    b->contact[0].expires_at_wall_ms = UINT64_MAX;
+    b->contact[0].registered_at_wall_ms = UINT64_MAX;
+    b->superseded[0].at_wall_ms = UINT64_MAX;
+    b->superseded[0].expires_at_wall_ms = UINT64_MAX;
+    binding_record_fetched(b, NOW_MS, 1, NOW_MS);
+    ck_assert_uint_eq(b->contact[0].registered_at_wall_ms, 0);
+    ck_assert_uint_eq(b->superseded[0].at_wall_ms, 0);
+    binding_record_free(b);
+}
+END_TEST
+
 START_TEST(binding_survives_the_wire)
 {
     struct binding_contact c = contact_of("sip:alice@127.0.0.1:5070", "t1");
@@ -161,6 +236,8 @@ main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, binding_survives_the_wire);
+    tcase_add_test(tc, time_left_is_the_same_for_all_clocks);
+    tcase_add_test(tc, times_of_a_stranger_stay_within_bounds);
     tcase_add_test(tc, a_uri_of_two_kilobytes_fits);
     tcase_add_test(tc, broken_and_foreign_records_are_refused);
     tcase_add_test(tc, a_path_carries_the_token);

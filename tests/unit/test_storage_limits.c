@@ -74,7 +74,7 @@ START_TEST(test_from_the_future)
 
     p.time_ms = STORAGE_AHEAD_MS + 1;
     ck_assert_int_eq(put(&p), ST_FORBIDDEN);
-    ck_assert_ptr_nonnull(strstr(why.text, "600 s in the future"));
+    ck_assert_ptr_nonnull(strstr(why.text, "1800 s in the future"));
     p.is_copy = true;
     p.generation = 1;
     ck_assert_int_eq(put(&p), ST_FORBIDDEN);
