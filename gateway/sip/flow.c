@@ -140,6 +140,16 @@ is_loopback(const char *host, size_t len)
            (len == 5 && strncmp(host, "[::1]", 5) == 0);
 }
 
+/* An address of this node that is none of loopback is the sender's where both are on one machine.
+ */
+static bool
+is_own_address(const struct sip_sender *sender, size_t len)
+{
+    const char *own = tport_name(tport_parent(sender->tport))->tpn_host;
+
+    return own && strlen(own) == len && strncasecmp(own, sender->address, len) == 0;
+}
+
 bool
 flow_binds(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact)
 {
@@ -151,8 +161,9 @@ flow_binds(const struct sip_sender *sender, const sip_via_t *via, const url_t *c
     if (sender->side != SIP_PHONES || !sender->tport)
         return false;
     is_same = is_address_of(sender->address, contact, &is_same_host);
-    if (!is_same_host && contact->url_host && is_loopback(sender->address, len) &&
-        is_loopback(contact->url_host, strlen(contact->url_host)))
+    if (!is_same_host && contact->url_host &&
+        is_loopback(contact->url_host, strlen(contact->url_host)) &&
+        (is_loopback(sender->address, len) || is_own_address(sender, len)))
         is_same_host = true; /* of one machine: a program registers for another */
     if (!is_same_host || tport_has_tls(sender->tport))
         return true;

@@ -48,9 +48,9 @@ bool flow_needed(const struct sip_sender *sender, const sip_via_t *via, const ur
  *
  * Over TLS, on a connection whose address is its Contact, and behind a NAT: where the host of its
  * Via or of its Contact is not the one it sends from.  Another port is no sign of one: a phone may
- * register from one port and listen on another.  Nor is another loopback address: within one
- * machine a program may register for another.  Nobody else can have calls sent to somebody else's
- * address.
+ * register from one port and listen on another.  Nor is a loopback address, where the sender has
+ * one too, or an address of this node: within one machine a program may register for another.
+ * Nobody else can have calls sent to somebody else's address.
  */
 bool flow_binds(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact);
 

@@ -3,9 +3,11 @@
 
 It runs in a network namespace of its own, whose loopback interface gets the IPv6 addresses.
 """
+import socket
 import sys
 
 from common import Tests, lab_of
+from lab import LabError
 from namespace import add_addresses, run_inside
 from agent import Agent, end_call, establish
 
@@ -69,12 +71,40 @@ def all_calls(tests, lab):
         six.close()
 
 
+def of_the_node_itself(lab, transport):
+    """A program on the machine of a node registers a phone that listens at loopback: its packets come from the node's own address."""
+    four, six = lab.islands
+    node = six.others()[0]
+    caller = Agent(f"{PHONES4}2", f"c-{transport}", four.domain, four.others()[0].sip, transport, 0)
+    caller.register()
+    registrar = Agent(node.ip, f"d-{transport}", six.domain, node.sip, transport, 0)
+    door = socket.socket(socket.AF_INET6, socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM)
+    door.bind(("::1", 0))
+    contact = f"sip:d@[::1]:{door.getsockname()[1]};transport={transport}"
+    registrar.register(contact=f"<{contact}>")
+    if transport == "tcp":
+        door.listen()
+    registrar.close()  # a connection would be used while it is there
+    caller.request("MESSAGE", registrar.uri, body="here", content_type="text/plain")
+    door.settimeout(8)
+    one = door.accept()[0] if transport == "tcp" else door
+    one.settimeout(8)
+    request = one.recv(65536).decode()
+    if not request.startswith(f"MESSAGE {contact} "):
+        raise LabError(request)
+    for each in {one, door}:
+        each.close()
+    caller.close()
+
+
 def main():
     run_inside()
     add_addresses([f"{V6}{i}" for i in (1, 2)] + [f"{PHONES6}{i}" for i in range(1, 9)])
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
         all_calls(tests, lab)
+        for transport in ("udp", "tcp"):
+            tests.run(f"a phone of the node's own machine, {transport}", of_the_node_itself, lab, transport)
     return tests.end()
 
 

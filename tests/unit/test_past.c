@@ -1,7 +1,6 @@
 /* What has expired: as a list that is looked through from its begin has it. */
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "peer-protocol/storage/past.h"
 
@@ -51,21 +50,31 @@ time_of(unsigned place, uint64_t now_ms)
     return 0;
 }
 
+static unsigned
+any(unsigned below)
+{
+    static uint32_t x = 7;
+
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return x % below;
+}
+
 START_TEST(is_as_a_list_has_it)
 {
     struct past *p;
     char text[16];
 
-    srand(7);
     ck_assert_int_eq(past_new(MAX, &p), 0);
     for (uint64_t now_ms = 1; now_ms < 50000; now_ms++) {
-        unsigned place = (unsigned)rand() % PLACES;
-        uint64_t until_ms = now_ms + (uint64_t)rand() % 200;
+        unsigned place = any(PLACES);
+        uint64_t until_ms = now_ms + any(200);
         struct slice at = {(const uint8_t *)text,
                            (size_t)snprintf(text, sizeof(text), "%u", place)};
 
         ck_assert_uint_eq(past_time(p, at, now_ms), time_of(place, now_ms));
-        if (rand() % 4 == 0) {
+        if (any(4) == 0) {
             past_forget(p, at);
             forget(place);
         } else {
