@@ -208,8 +208,11 @@ accept(struct election *e, const struct claim_req *claim)
     if (!gateways_has(e, &e->conf.self.node)) {
         char reason[ELECTION_REASON_BYTES];
         char name[NODE_NAME_BYTES];
-        snprintf(reason, sizeof(reason), "%s claimed term %u with score %u",
-                 election_name(e, &claim->ref.node, name), claim->term, score_bare(claim->score));
+        snprintf(reason, sizeof(reason), "%s claimed term %u with score %u%s",
+                 election_name(e, &claim->ref.node, name), claim->term, score_bare(claim->score),
+                 e->handover.is_under_way && e->handover.is_ring_lost
+                     ? ": this node has lost the ring"
+                     : "");
         claim_step_down(e, ELECTION_CANDIDATE, reason);
         return;
     }

@@ -197,6 +197,25 @@ election_become(struct election *e, enum election_role role, const char *fmt, ..
         e->env.history(e->env.ctx, t);
 }
 
+void
+election_note(struct election *e, const char *fmt, ...)
+{
+    struct election_transition *t = &e->history[e->history_count++ % ELECTION_HISTORY_MAX];
+    va_list ap;
+
+    *t = (struct election_transition){.serial = (uint32_t)e->history_count,
+                                      .at_wall_ms = e->now.wall_ms,
+                                      .term = e->term,
+                                      .from = e->role,
+                                      .to = e->role};
+    va_start(ap, fmt);
+    vsnprintf(t->reason, sizeof(t->reason), fmt, ap);
+    va_end(ap);
+    steps_clear(&t->steps);
+    if (e->env.history)
+        e->env.history(e->env.ctx, t);
+}
+
 /* A candidate is under way to be one, or is one, by its score; some way down it keeps the role. */
 static void
 run_role(struct election *e)
@@ -390,6 +409,7 @@ settle(struct election *e)
         claim_run(e);
         hello_run(e);
         leave_run(e);
+        ring_run(e);
         trouble_run(e);
         e->deadline_ms = next_ms(e);
         if (e->deadline_ms > e->now.mono_ms)

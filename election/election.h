@@ -52,6 +52,10 @@
  * not the overlay.  As long as the ring cannot be read it waits STRANGER_WAIT_MS where others are
  * to be expected.
  *
+ * HELLO, its answer and the candidate record say what the sender has of the ring.  A gateway that
+ * no member of the ring has answered for three HELLO intervals hands over to the first candidate
+ * that one has answered since.  Where there is none it stays, and after RINGLESS_MS says so.
+ *
  * A node whose tick came late takes in what has come meanwhile before it judges anybody.  After a
  * longer sleep it listens anew, and reads the records, before it suspects anybody.
  *
@@ -138,6 +142,7 @@ struct election_gateway {
 enum election_trouble {
     ELECTION_FINE,
     ELECTION_NOBODY,   /* there is no gateway, and no node can be one */
+    ELECTION_RINGLESS, /* this gateway does not reach the ring, and no candidate does */
     ELECTION_STRANGER, /* this node never met its own overlay, whose gateways live in the ring */
 };
 
@@ -211,6 +216,9 @@ struct election_env {
     /** publish_ring - keep our entry in the ring under this term, until withdraw_ring. */
     void (*publish_ring)(void *ctx, uint32_t term, uint16_t priority, uint16_t weight);
     void (*withdraw_ring)(void *ctx);
+
+    /** ring_health - what this node has of the ring now.  May be NULL: not known. */
+    struct ring_health (*ring_health)(void *ctx);
 
     /** gone - nobody hears this gateway any more, and our claim replaces it: comes before whatever
      *  the claim publishes.  May be NULL. */
@@ -401,10 +409,13 @@ struct election_candidate {
 size_t election_candidates(const struct election *e, struct moment now,
                            struct election_candidate *ret, size_t cap);
 
-/** election_trouble_name - "fine", "nobody", "stranger". */
+/** election_trouble_name - "fine", "nobody", "ringless", "stranger". */
 const char *election_trouble_name(enum election_trouble trouble);
 /** election_trouble - what is wrong; @ret_text: why, "" for ELECTION_FINE; borrowed. */
 enum election_trouble election_trouble(const struct election *e, const char **ret_text);
+
+/** election_doubts_ring - does this candidate's gateway say that the ring is silent to it? */
+bool election_doubts_ring(const struct election *e);
 
 /** election_is_stranger - has this node shared its overlay with no other since its start? */
 bool election_is_stranger(const struct election *e);

@@ -111,6 +111,7 @@ send_hello(struct election *e, struct watched *w)
         .term = e->term,
         .score = e->role == ELECTION_ACTIVE || is_ready ? election_own(e) : 0,
         .is_candidate = is_ready,
+        .ring = ring_health(e),
     };
     uint32_t token = election_token(e);
     unsigned slot = w->sent_next++ % ELECTION_SENT_MAX;
@@ -201,7 +202,8 @@ hello_deadline_ms(const struct election *e)
 void
 hello_answer(struct election *e, uint64_t handle)
 {
-    struct hello_ans ans = {.term = e->term, .is_active = e->role == ELECTION_ACTIVE};
+    struct hello_ans ans = {
+        .term = e->term, .is_active = e->role == ELECTION_ACTIVE, .health = ring_health(e)};
 
     ans.score = ans.is_active ? e->claim_score : election_own(e);
     if (ans.is_active)
@@ -305,6 +307,7 @@ hello_on_answer(struct election *e, const struct election_event *ev)
     if (slot == ELECTION_SENT_MAX)
         return; /* too old to tell us anything */
     measure(w, e->now.mono_ms, (uint32_t)(e->now.mono_ms - w->sent[slot].at_ms));
+    w->ring = ans->health;
     if (ans->is_active)
         on_active_answer(e, w, ans);
     else

@@ -9,6 +9,7 @@
  *     claim.c      when to claim, claims and conflicts, preemption
  *     steps.c      how a change came about, for the history
  *     term.c       which terms are believed, and how one is given back
+ *     ring.c       a gateway that has lost the ring
  *     trouble.c    what keeps the overlay from having a gateway
  *     leave.c      hand-over, planned or before a leave
  *     record.c     what is read from the overlay and kept in it
@@ -40,13 +41,14 @@
 struct candidate {
     struct candidate_record record;
     bool is_self;
-    bool is_read;         /* in the overlay's list as last read */
-    bool is_gone;         /* found dead, not heard of since */
-    bool is_listed;       /* in the last list heard: the gateway's, else the overlay's */
-    uint16_t rank_score;  /* as last listed: all candidates rank by the same figures */
-    uint64_t fresh_ms;    /* last HELLO from it, or when it was first read of */
-    bool has_hello;       /* fresh_ms is of a HELLO */
-    uint32_t interval_ms; /* between its last two HELLOs */
+    bool is_read;            /* in the overlay's list as last read */
+    bool is_gone;            /* found dead, not heard of since */
+    bool is_listed;          /* in the last list heard: the gateway's, else the overlay's */
+    uint16_t rank_score;     /* as last listed: all candidates rank by the same figures */
+    uint64_t fresh_ms;       /* last HELLO from it, or when it was first read of */
+    bool has_hello;          /* fresh_ms is of a HELLO */
+    uint32_t interval_ms;    /* between its last two HELLOs */
+    struct ring_health ring; /* has_hello: as its last one said, at fresh_ms */
 };
 
 struct follower {
@@ -104,8 +106,9 @@ struct watched {
     unsigned answered_count;
     uint64_t suspected_ms;
     uint64_t dead_ms;
-    uint64_t judge_at_ms; /* SUSPECT: when to judge, or to ask again */
-    uint64_t claim_at_ms; /* DEAD: our turn */
+    struct ring_health ring; /* is_heard: as its last answer said */
+    uint64_t judge_at_ms;    /* SUSPECT: when to judge, or to ask again */
+    uint64_t claim_at_ms;    /* DEAD: our turn */
 };
 
 /** No gateway known: what has to be done before the first claim. */
@@ -136,7 +139,9 @@ struct election {
     uint64_t credit_wall_ms;
     uint16_t claim_score; /* ACTIVE: frozen */
     uint64_t claimed_wall_ms;
-    bool has_shared; /* another node was in our overlay with us */
+    uint64_t ring_try_ms; /* lost: the next hand-over for it */
+    bool is_ring_told;    /* lost: it is in the history */
+    bool has_shared;      /* another node was in our overlay with us */
     uint32_t ring_lives;
     enum election_trouble trouble;
     char trouble_text[ELECTION_REASON_BYTES];
@@ -191,6 +196,7 @@ struct election {
     uint64_t leave_at_ms; /* hard end */
     struct {
         bool is_under_way;
+        bool is_ring_lost; /* why */
         struct id to;
         uint32_t token;
         uint64_t until_ms;
@@ -208,6 +214,8 @@ struct election {
 /** election_become - the one place where the role changes. */
 void election_become(struct election *e, enum election_role role, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
+/** election_note - the same role goes on, and something has to be remembered of it. */
+void election_note(struct election *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 uint32_t election_token(struct election *e);
 /** election_own - our score as it is compared: with SCORE_PINNED where we are. */
 uint16_t election_own(const struct election *e);
@@ -348,6 +356,15 @@ void term_give_back(struct election *e, const struct election_gateway *by, uint3
 /** term_reset - the operator's way back: ST_STATE where this node is not active or has no need. */
 enum status term_reset(struct election *e, struct why *why);
 
+/* ---- ring.c ---------------------------------------------------------------------------------- */
+void ring_run(struct election *e);
+/** ring_health - this node's own; as if just heard where it is not known. */
+struct ring_health ring_health(const struct election *e);
+/** ring_is_lost - has no member of it answered for too long? */
+bool ring_is_lost(const struct election *e);
+/** ring_is_hopeless - lost for long, on a gateway whose candidates have it no more than it has. */
+bool ring_is_hopeless(const struct election *e);
+
 /* ---- trouble.c ------------------------------------------------------------------------------- */
 void trouble_run(struct election *e);
 uint64_t trouble_deadline_ms(const struct election *e);
@@ -359,6 +376,8 @@ void leave_run(struct election *e);
 uint64_t leave_deadline_ms(const struct election *e);
 void leave_begin(struct election *e);
 void leave_drain(struct election *e);
+/** leave_hand_over_ring - ask this candidate, which has the ring that we have lost. */
+void leave_hand_over_ring(struct election *e, const struct id *to);
 enum status leave_hand_over_to(struct election *e, const char *node, struct why *why);
 void leave_on_handover(struct election *e, const struct election_event *ev);
 void leave_on_handover_answer(struct election *e, const struct election_event *ev);

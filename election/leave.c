@@ -15,7 +15,7 @@ was_tried(const struct election *e, const struct id *node)
 static void
 ask_to_take_over(struct election *e, const struct id *to)
 {
-    struct handover_req req = {.term = e->term};
+    struct handover_req req = {.term = e->term, .is_ring_lost = e->handover.is_ring_lost};
     char name[NODE_NAME_BYTES];
 
     e->handover.is_under_way = true;
@@ -78,6 +78,7 @@ hand_over(struct election *e)
     e->is_leaving = true;
     e->leave_at_ms = e->now.mono_ms + e->conf.leave_wait_ms;
     e->handover.tried_count = 0;
+    e->handover.is_ring_lost = false;
     record_withdraw(e, ELECTION_RECORD_CANDIDATE);
     if (e->role == ELECTION_ACTIVE) {
         try_next(e);
@@ -109,6 +110,14 @@ leave_drain(struct election *e)
     hand_over(e);
 }
 
+void
+leave_hand_over_ring(struct election *e, const struct id *to)
+{
+    e->handover.tried_count = 0;
+    e->handover.is_ring_lost = true;
+    ask_to_take_over(e, to);
+}
+
 enum status
 leave_hand_over_to(struct election *e, const char *node, struct why *why)
 {
@@ -126,6 +135,7 @@ leave_hand_over_to(struct election *e, const char *node, struct why *why)
         if (node && strcmp(ref->name, node) != 0 && !(is_id && id_equal(&ref->node, &id)))
             continue;
         e->handover.tried_count = 0;
+        e->handover.is_ring_lost = false;
         ask_to_take_over(e, &ref->node);
         return ST_OK;
     }
@@ -149,12 +159,13 @@ leave_on_handover(struct election *e, const struct election_event *ev)
         e->env.answer_handover(e->env.ctx, ev->request.handle, ST_FORBIDDEN);
         return;
     }
-    if (e->role != ELECTION_CANDIDATE) {
+    if (e->role != ELECTION_CANDIDATE || (ev->request.handover->is_ring_lost && ring_is_lost(e))) {
         e->env.answer_handover(e->env.ctx, ev->request.handle, ST_STATE);
         return;
     }
     e->env.answer_handover(e->env.ctx, ev->request.handle, ST_OK);
-    snprintf(reason, sizeof(reason), "%s hands over", election_name(e, &from, name));
+    snprintf(reason, sizeof(reason), "%s hands over%s", election_name(e, &from, name),
+             ev->request.handover->is_ring_lost ? ": it has lost the ring" : "");
     claim_make(e, &from, reason);
 }
 

@@ -242,6 +242,7 @@ ranking_on_hello(struct election *e, const struct id *from, const struct hello_r
         c->interval_ms = smoothed_ms(c->interval_ms, e->now.mono_ms - c->fresh_ms);
     c->has_hello = true;
     c->fresh_ms = e->now.mono_ms;
+    c->ring = req->ring;
 }
 
 void
@@ -262,6 +263,7 @@ ranking_self(struct election *e)
         c->record.part[i] = score_part(&e->score, (enum score_part)i);
     snprintf(c->record.global_address, sizeof(c->record.global_address), "%s",
              e->conf.global_address);
+    c->record.ring_members = ring_health(e).members;
     if (!c->is_listed)
         c->rank_score = score; /* nobody else has a figure of ours yet */
 }

@@ -11,7 +11,7 @@
 const char *
 election_trouble_name(enum election_trouble trouble)
 {
-    static const char *const name[] = {"fine", "nobody", "stranger"};
+    static const char *const name[] = {"fine", "nobody", "ringless", "stranger"};
 
     return name[trouble];
 }
@@ -115,6 +115,12 @@ trouble_run(struct election *e)
         set(e, ELECTION_STRANGER,
             "gateways of %s live in the ring, and this node has met none of its nodes: look at its "
             "bootstrap entries",
+            e->conf.overlay);
+    else if (ring_is_hopeless(e))
+        set(e, ELECTION_RINGLESS,
+            "no member of the ring answers this gateway, and none a candidate of %s: calls to "
+            "other "
+            "overlays are refused",
             e->conf.overlay);
     else if (is_nobody(e))
         set(e, ELECTION_NOBODY, "no node of %s can be gateway; this one: %s", e->conf.overlay,

@@ -123,6 +123,7 @@ show_status(const json_t *body)
     const json_t *node = json_object_get(body, "node");
     const json_t *election = json_object_get(body, "election");
     const json_t *sip = json_object_get(body, "sip");
+    const json_t *ring = json_object_get(body, "ring");
     const char *role = text_of(election, "role");
     long long registrations = number_of(sip, "registrations"), calls = number_of(sip, "calls");
     char up[32];
@@ -135,6 +136,11 @@ show_status(const json_t *body)
            json_is_true(json_object_get(body, "leaving")) ? ", leaving" : "");
     show_summary("local", json_object_get(body, "local"));
     show_summary("global", json_object_get(body, "global"));
+    if (json_is_object(ring))
+        printf("%-9s %lld member%s of other overlays, the last %lld ms ago; our entry is %s\n",
+               "ring", number_of(ring, "members"), plural(number_of(ring, "members")),
+               number_of(ring, "silent_ms"),
+               json_is_true(json_object_get(ring, "published")) ? "there" : "not there");
     printf("%-9s %s%s%s, term %lld, score %lld of 1000\n", "election",
            colour_on(state_colour(role)), role, colour_off(), number_of(election, "term"),
            number_of(election, "score"));

@@ -141,6 +141,7 @@ static void
 election(const struct control *c, struct evbuffer *out)
 {
     const struct election *e = node_election(c->source.node);
+    struct ring_health h;
     const char *text;
     size_t count = 0;
 
@@ -154,6 +155,11 @@ election(const struct control *c, struct evbuffer *out)
     for (enum election_trouble t = ELECTION_FINE + 1; t <= ELECTION_STRANGER; t++)
         evbuffer_add_printf(out, "ringway_election_trouble{kind=\"%s\"} %d\n",
                             election_trouble_name(t), election_trouble(e, &text) == t);
+    h = node_ring_health(c->source.node, c->source.now(c->source.ctx));
+    gauge(out, "ringway_ring_members", "Ring members of other overlays that answer.", h.members);
+    if (h.silent_ms != RING_SILENT_EVER)
+        gauge(out, "ringway_ring_silent_seconds", "Since one of them answered.",
+              h.silent_ms / 1000.0);
     election_gateways(e, &count);
     gauge(out, "ringway_election_gateways", "Active gateways, as this node knows them.",
           (double)count);

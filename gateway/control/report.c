@@ -157,22 +157,46 @@ trouble_json(const struct election *e)
     return election_trouble(e, &text) == ELECTION_FINE ? json_null() : text_json(text);
 }
 
+/* Is there a gateway for calls that leave the overlay? */
+static bool
+is_served(const struct election *e)
+{
+    size_t count = 0;
+    const char *text;
+
+    election_gateways(e, &count);
+    return count > 0 && election_trouble(e, &text) == ELECTION_FINE;
+}
+
+/* Of the ring: null on a node that has asked none of its members. */
+static json_t *
+ring_json(const struct control *c)
+{
+    struct ring_health h = node_ring_health(c->source.node, c->source.now(c->source.ctx));
+
+    if (h.silent_ms == RING_SILENT_EVER)
+        return json_null();
+    return json_pack("{s:i, s:I, s:b}", "members", (int)h.members, "silent_ms",
+                     (json_int_t)h.silent_ms, "published", node_is_published(c->source.node));
+}
+
 json_t *
 report_status(const struct control *c)
 {
     const struct control_source *s = &c->source;
     const struct election *e = node_election(s->node);
 
-    return json_pack("{s:{s:s, s:s, s:o, s:s, s:I}, s:o, s:{s:s, s:I, s:i, s:o}, s:o, s:{s:I, "
-                     "s:I}, s:o, s:b, s:b}",
+    return json_pack("{s:{s:s, s:s, s:o, s:s, s:I}, s:o, s:{s:s, s:I, s:i, s:b, s:o}, s:o, s:o, "
+                     "s:{s:I, s:I}, s:o, s:b, s:b}",
                      "node", "name", s->name, "address", s->address, "node_id", id_json(&s->id),
                      "version", s->version, "uptime_s", (json_int_t)report_uptime_s(c), "local",
                      overlay_summary((struct control *)c, NODE_LOCAL), "election", "role",
                      election_role_name(election_role(e)), "term", (json_int_t)election_term(e),
-                     "score", (int)election_score(e), "trouble", trouble_json(e), "global",
-                     overlay_summary((struct control *)c, NODE_GLOBAL), "sip", "registrations",
-                     (json_int_t)c->registrations, "calls", (json_int_t)c->calls, "replicas",
-                     replicas_json(c), "draining", c->is_draining, "leaving", c->is_leaving);
+                     "score", (int)election_score(e), "served", is_served(e), "trouble",
+                     trouble_json(e), "global", overlay_summary((struct control *)c, NODE_GLOBAL),
+                     "ring", ring_json(c), "sip", "registrations", (json_int_t)c->registrations,
+                     "calls", (json_int_t)c->calls, "replicas", replicas_json(c), "draining",
+                     c->is_draining, "leaving", c->is_leaving);
 }
 
 /* ---- election ---------------------------------------------------------------------------------

@@ -407,6 +407,7 @@ node_tick(struct node *n, struct moment now)
         node_linger_end(n, now);
     if (n->directory && directory_deadline_ms(n->directory) <= now.mono_ms)
         directory_tick(n->directory, now);
+    node_reach_tick(n, now);
     if (election_deadline_ms(n->election) <= now.mono_ms)
         election_step(n->election, now, &tick);
     node_settle(n, now);
@@ -425,6 +426,7 @@ node_deadline_ms(const struct node *n)
     if (n->replica)
         deadline_ms = moment_earlier_ms(deadline_ms, replica_deadline_ms(n->replica));
     deadline_ms = moment_earlier_ms(deadline_ms, node_ring_deadline_ms(n));
+    deadline_ms = moment_earlier_ms(deadline_ms, node_reach_deadline_ms(n));
     deadline_ms = moment_earlier_ms(deadline_ms, n->linger_until_ms);
     if (n->confirm.is_under_way)
         deadline_ms = moment_earlier_ms(

@@ -141,6 +141,11 @@ void node_on_calls(struct node *n, struct moment now, const struct replica_call 
 /** node_replica_report - false without a global overlay: such a node copies nothing. */
 bool node_replica_report(const struct node *n, struct moment now, struct replica_report *ret);
 
+/** node_ring_health - what this node has of the ring: of the members that it asks in turn. */
+struct ring_health node_ring_health(const struct node *n, struct moment now);
+/** node_is_published - does the ring hold this gateway's entry, for others to read? */
+bool node_is_published(const struct node *n);
+
 /** node_locate - read the record of our own gateway again; on_gateways follows a change. */
 void node_locate(struct node *n, struct moment now);
 

@@ -5,7 +5,7 @@
 #include "gateway/node/node_internal.h"
 
 enum { BODY_BYTES_MAX = 60000, REMOVED_LIFETIME_S = 86400, ASKED_LIFETIME_MS = 2000 };
-enum { RING_WAIT_MS = 1500, RING_FETCHES_MAX = 1024 };
+enum { RING_WAIT_MS = 3000, RING_FETCHES_MAX = 1024 };
 
 /** A fetch, store or trace of the directory that is under way in the ring. */
 struct asked {
@@ -95,7 +95,9 @@ static void
 on_fetch(void *ctx, uint32_t token, const char *name)
 {
     struct node *n = ctx;
-    bool is_joining = peer_state(n->peer[NODE_GLOBAL]) == PEER_JOINING;
+    const char *text;
+    bool is_lost = election_trouble(n->election, &text) == ELECTION_RINGLESS;
+    bool is_joining = is_lost || peer_state(n->peer[NODE_GLOBAL]) == PEER_JOINING;
     struct ring_fetch *w =
         is_joining && n->ring_fetch_count < RING_FETCHES_MAX ? malloc(sizeof(*w)) : NULL;
 
@@ -103,10 +105,13 @@ on_fetch(void *ctx, uint32_t token, const char *name)
         fetch(n, token, name);
         return;
     }
-    w->until_ms = n->now.mono_ms + RING_WAIT_MS;
+    w->until_ms = n->now.mono_ms + (is_lost ? 0 : RING_WAIT_MS); /* 0: it fails at once */
     w->token = token;
     snprintf(w->name, sizeof(w->name), "%s", name);
-    list_append(&n->ring_fetches, &w->link);
+    if (is_lost)
+        list_prepend(&n->ring_fetches, &w->link);
+    else
+        list_append(&n->ring_fetches, &w->link);
     n->ring_fetch_count++;
 }
 

@@ -600,6 +600,14 @@ on_role_changed(void *ctx, enum election_role was, enum election_role is, uint32
         n->env.on_state(n->env.ctx);
 }
 
+static struct ring_health
+on_ring_health(void *ctx)
+{
+    struct node *n = ctx;
+
+    return node_ring_health(n, n->now);
+}
+
 static void
 on_trouble(void *ctx, enum election_trouble trouble, const char *text)
 {
@@ -659,6 +667,7 @@ node_election_new(struct node *n, struct moment now, struct why *why)
         .fetch_ring = on_fetch_ring,
         .aim_ring = on_aim_ring,
         .gone = on_gone,
+        .ring_health = n->conf.has_global ? on_ring_health : NULL,
         .publish_ring = on_publish_ring,
         .withdraw_ring = on_withdraw_ring,
         .watch = on_watch,

@@ -37,10 +37,25 @@ struct confirm {
     struct node_confirmed done;
 };
 
+#define NODE_REACHED_MAX 8
+
+/** A member of the ring that has answered. */
+struct node_reached {
+    struct id node;
+    uint64_t heard_ms;
+};
+
 struct node {
     struct node_conf conf;
     struct node_env env;
     struct peer *peer[NODE_OVERLAYS];
+    struct { /* members of the ring that are asked in turn */
+        struct node_reached member[NODE_REACHED_MAX];
+        uint64_t next_ms;
+        uint64_t heard_ms; /* has_heard: the last answer of all */
+        bool has_heard;
+        unsigned turn;
+    } reach;
     struct { /* of our own overlay's entries in the ring, for the election */
         bool is_under_way;
         unsigned pending; /* of those that have one: asked whether they live */
@@ -102,6 +117,10 @@ NODISCARD enum status node_replica_new(struct node *n, struct moment now);
 enum status node_on_dialogs(struct node *n, struct moment now, const struct peer_request *req);
 /** node_replica_gateways - the active set, best first. */
 void node_replica_gateways(struct node *n, const struct election_gateway *gateway, size_t count);
+/** node_reach_tick - ask the next member of the ring, when it is time. */
+void node_reach_tick(struct node *n, struct moment now);
+uint64_t node_reach_deadline_ms(const struct node *n);
+
 /** node_ring_read - an ELECTION_RING event follows. */
 void node_ring_read(struct node *n);
 

@@ -54,11 +54,20 @@ struct node_ref {
     char address[NODE_ADDRESS_BYTES]; /* "IP:PORT" of its overlay port */
 };
 
+/** What a node has of the global ring: it asks members of it in turn, its own overlay's gateways
+ *  aside. */
+struct ring_health {
+    uint8_t members;    /* that answered lately */
+    uint32_t silent_ms; /* since one did; RING_SILENT_EVER: none ever has */
+};
+#define RING_SILENT_EVER 0xffffffffu
+
 struct hello_req {
     uint32_t term;  /* highest the sender has seen */
     uint16_t score; /* 0..1000, and SCORE_PINNED; 0 when the sender is no candidate */
     uint8_t is_candidate;
     uint64_t list; /* of the last answer that the sender keeps; 0 for none */
+    struct ring_health ring;
 };
 struct hello_candidate {
     struct node_ref ref;
@@ -69,8 +78,9 @@ struct hello_ans {
     uint8_t is_active; /* 0: I am not the gateway (any more) */
     uint16_t score;    /* at the claim */
     struct id active;  /* the gateway the answerer knows; zero if none */
-    uint64_t list;     /* names what follows: another list, another number */
-    uint8_t has_list;  /* 0: it is the one that the HELLO named, and is left out */
+    struct ring_health health;
+    uint64_t list;    /* names what follows: another list, another number */
+    uint8_t has_list; /* 0: it is the one that the HELLO named, and is left out */
     uint8_t candidate_count;
     struct hello_candidate candidate[HELLO_CANDIDATES_MAX]; /* in order of rank */
     uint8_t ring_count;
@@ -131,7 +141,8 @@ struct gone_ans {
     struct id neighbour[GONE_NEIGHBOURS_MAX]; /* members near it, as the answerer knows them */
 };
 struct handover_req {
-    uint32_t term; /* of the gateway that leaves; the claim is term + 1 */
+    uint32_t term;        /* of the gateway that leaves; the claim is term + 1 */
+    uint8_t is_ring_lost; /* why: it does not reach the ring, and the receiver does */
 };
 
 /** DIALOGS: calls of a gateway, copied to or moved to another node (gateway/replica/replica.h). */
@@ -251,6 +262,7 @@ struct candidate_record {
     uint16_t score;
     uint16_t part[SCORE_PARTS]; /* each 0..1000 before its weight */
     char global_address[NODE_ADDRESS_BYTES];
+    uint8_t ring_members; /* as in struct ring_health, when the record was stored */
 };
 NODISCARD enum status candidate_record_read(struct slice in, struct candidate_record *ret);
 void candidate_record_write(struct writer *w, const struct candidate_record *b);

@@ -48,6 +48,7 @@ candidate_record_read(struct slice in, struct candidate_record *ret)
     for (size_t i = 0; i < SCORE_PARTS; i++)
         b.part[i] = wire_number_read(&r, SCORE_MAX);
     wire_text_read(&r, b.global_address, sizeof(b.global_address));
+    b.ring_members = reader_u8(&r);
     if (reader_is_done(&r))
         *ret = b;
     return wire_end(&r);
@@ -61,4 +62,5 @@ candidate_record_write(struct writer *w, const struct candidate_record *b)
     for (size_t i = 0; i < SCORE_PARTS; i++)
         writer_u16(w, b->part[i]);
     wire_text_write(w, b->global_address, sizeof(b->global_address));
+    writer_u8(w, b->ring_members);
 }

@@ -7,6 +7,22 @@
 
 /* ---- HELLO ----------------------------------------------------------------------------------- */
 
+static struct ring_health
+health_read(struct reader *r)
+{
+    struct ring_health h = {.members = reader_u8(r)};
+
+    h.silent_ms = reader_u32(r);
+    return h;
+}
+
+static void
+health_write(struct writer *w, const struct ring_health *h)
+{
+    writer_u8(w, h->members);
+    writer_u32(w, h->silent_ms);
+}
+
 enum status
 hello_req_read(struct slice in, struct hello_req *ret)
 {
@@ -18,6 +34,7 @@ hello_req_read(struct slice in, struct hello_req *ret)
     b.score = score_read(&r);
     b.is_candidate = reader_bool(&r);
     b.list = reader_u64(&r);
+    b.ring = health_read(&r);
     if (reader_is_done(&r))
         *ret = b;
     return wire_end(&r);
@@ -30,6 +47,7 @@ hello_req_write(struct writer *w, const struct hello_req *b)
     writer_u16(w, b->score);
     writer_bool(w, b->is_candidate);
     writer_u64(w, b->list);
+    health_write(w, &b->ring);
 }
 
 static void
@@ -74,6 +92,7 @@ hello_ans_read(struct slice in, struct hello_ans *ret)
     b.is_active = reader_bool(&r);
     b.score = score_read(&r);
     b.active = reader_id(&r);
+    b.health = health_read(&r);
     b.list = reader_u64(&r);
     b.has_list = reader_bool(&r);
     if (b.has_list)
@@ -90,6 +109,7 @@ hello_ans_write(struct writer *w, const struct hello_ans *b)
     writer_bool(w, b->is_active);
     writer_u16(w, b->score);
     writer_id(w, &b->active);
+    health_write(w, &b->health);
     writer_u64(w, b->list);
     writer_bool(w, b->has_list);
     if (b->has_list)
@@ -135,6 +155,7 @@ handover_req_read(struct slice in, struct handover_req *ret)
 
     reader_init(&r, in);
     b.term = reader_u32(&r);
+    b.is_ring_lost = reader_bool(&r);
     if (reader_is_done(&r))
         *ret = b;
     return wire_end(&r);
@@ -144,6 +165,7 @@ void
 handover_req_write(struct writer *w, const struct handover_req *b)
 {
     writer_u32(w, b->term);
+    writer_bool(w, b->is_ring_lost);
 }
 
 /* ---- GONE ------------------------------------------------------------------------------------ */

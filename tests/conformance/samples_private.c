@@ -175,7 +175,7 @@ sample_node_info(struct writer *w)
 void
 sample_handover_req(struct writer *w)
 {
-    struct handover_req b = {7};
+    struct handover_req b = {7, 1};
 
     PRIVATE(w, PRIVATE_HANDOVER, handover_req_write(&inner, &b));
 }

@@ -84,7 +84,7 @@ def claimed(island, calls, nodes):
 
 def one_after_the_other(island, calls):
     """Each is started again as soon as the next has claimed, and that one is killed 0.3 s later."""
-    gateway = island.gateway()
+    gateway = wait_for("all agree on a gateway", island.gateway)
     for _ in range(KILLS):
         dead = gateway
         kill_and_call(island, calls, dead)

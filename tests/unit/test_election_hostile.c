@@ -221,13 +221,17 @@ static void
 step_request(struct election *e, struct moment now, enum election_event_type type)
 {
     struct election_event ev = {.type = type};
-    struct hello_req hello = {any_term(), (uint16_t)draw(1001), (uint8_t)draw(2), draw(3)};
+    struct hello_req hello = {any_term(),
+                              (uint16_t)draw(1001),
+                              (uint8_t)draw(2),
+                              draw(3),
+                              {(uint8_t)draw(4), (uint32_t)draw(2000)}};
     struct claim_req claim = {.term = any_term(),
                               .score = (uint16_t)draw(1010),
                               .ref = any_ref(),
                               .replaces = any_node()};
     struct probe_gateway_req probe = {any_node(), any_term()};
-    struct handover_req handover = {draw(2) ? election_term(e) : any_term()};
+    struct handover_req handover = {draw(2) ? election_term(e) : any_term(), (uint8_t)draw(2)};
 
     ev.request.from = any_node();
     switch (type) {

@@ -79,12 +79,12 @@ START_TEST(hello_answer_without_list_is_short)
     struct hello_ans again;
 
     hello_req_write(&w, &req);
-    ck_assert_uint_eq(w.len, 15);
+    ck_assert_uint_eq(w.len, 20);
     ck_assert_int_eq(hello_req_read(writer_slice(&w), &req_again), ST_OK);
     ck_assert_uint_eq(req_again.list, 77);
     writer_reset(&w);
     hello_ans_write(&w, &b);
-    ck_assert_uint_eq(w.len, 32);
+    ck_assert_uint_eq(w.len, 37);
     ck_assert_int_eq(hello_ans_read(writer_slice(&w), &again), ST_OK);
     ck_assert_uint_eq(again.list, 77);
     ck_assert_uint_eq(again.has_list, 0);
@@ -114,7 +114,7 @@ START_TEST(counts_and_scores_are_bounded)
     ck_assert_uint_eq(again.score, 0x83e8);
     writer_reset(&w);
     hello_ans_write(&w, &ans);
-    w.data[4 + 1 + 2 + ID_BYTES + 8 + 1] = HELLO_CANDIDATES_MAX + 1;
+    w.data[4 + 1 + 2 + ID_BYTES + 5 + 8 + 1] = HELLO_CANDIDATES_MAX + 1;
     ck_assert_int_eq(hello_ans_read(writer_slice(&w), &ans_again), ST_MALFORMED);
 }
 END_TEST
