@@ -6,6 +6,7 @@
 #include "gateway/sip/connections.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/limits.h"
+#include "gateway/sip/paths.h"
 #include "gateway/sip/send.h"
 #include "gateway/sip/silence.h"
 
@@ -134,7 +135,9 @@ forget(void *ctx, unsigned branch)
 
     if (c->is_inward)
         c->initial->is_peer_lost = b->target.agent->side == SIP_PEERS;
-    else
+    if (c->is_inward && c->initial->is_peer_lost)
+        paths_lost(c->b2bua->sip, b->target.next_hop, !b->orq);
+    if (!c->is_inward)
         ask_forget(c->b2bua->sip, c->initial->overlay, &b->node);
     if (!b->orq)
         return;

@@ -235,8 +235,11 @@ find_target(const struct b2bua_call *c, const struct binding_record *binding, si
             struct sip_target *to)
 {
     struct sip *s = c->b2bua->sip;
+    enum status st = sip_target_of_contact(s, binding, contact, to);
 
-    if (sip_target_of_contact(s, binding, contact, to) != ST_OK)
+    if (st == ST_TIMEOUT)
+        c->initial->is_peer_lost = true;
+    if (st != ST_OK)
         return false;
     if (c->is_adopted && to->agent->side == SIP_PHONES &&
         sip_target_of_remote(s, binding, &binding->contact[contact], to) != ST_OK)

@@ -14,6 +14,7 @@
 #include "gateway/sip/limits.h"
 #include "gateway/sip/noted.h"
 #include "gateway/sip/orphan.h"
+#include "gateway/sip/paths.h"
 #include "gateway/sip/route.h"
 #include "gateway/sip/silence.h"
 #include "gateway/sip/twin.h"
@@ -95,6 +96,8 @@ branch_drop(struct branch *b)
         limits_end(b->forward->proxy->sip->limits, b->destination);
     if (b->orq)
         sip_send_end(b->orq);
+    free(b->hop);
+    free(b->uri);
     free(b);
 }
 
@@ -264,6 +267,7 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     if (is_ours) {
         msg_destroy(msg);
         forward_note(f, status_of_failure(b, status), NULL);
+        branch_peer_lost(b, status == 503);
     } else if (status == 430 && f->aor_count > 0) { /* nothing that a caller could make use of */
         msg_destroy(msg);
         forward_note(f, 480, NULL);
@@ -278,6 +282,31 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     if (status >= 600 && f->is_invite)
         list_each(at, &f->branches) branch_cancel(list_entry(at, struct branch, link));
     forward_finish(f);
+}
+
+/* The serving peer is lost, and the phone may be there: without it. */
+static void
+go_straight(struct branch *b)
+{
+    struct forward *f = b->forward;
+    struct sip_target target;
+    struct branch *straight;
+
+    if (!b->uri || f->is_answered || f->is_cancelled ||
+        sip_target_of_phone(f->proxy->sip, b->uri, &target))
+        return;
+    straight = branch_start(f, &target, BRANCH_TO_PHONE, 0, NULL);
+    if (straight)
+        straight->phone = b->phone;
+}
+
+void
+branch_peer_lost(struct branch *b, bool is_refused)
+{
+    if (!b->hop)
+        return;
+    paths_lost(b->forward->proxy->sip, b->hop, is_refused);
+    go_straight(b);
 }
 
 /* Timer C starts, or starts anew. */
@@ -424,6 +453,8 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
     bool is_ours = !sip || nta_sip_is_internal(sip);
 
     if (!is_ours) {
+        if (b->hop)
+            paths_heard(b->forward->proxy->sip, b->hop);
         connections_on_response(b->agent, msg);
         headers_accept_response(b->agent, msg);
     }
@@ -514,6 +545,8 @@ branch_start(struct forward *f, const struct sip_target *target, enum branch_to 
     f->tried++;
     if (gateway)
         b->gateway = *gateway;
+    if (to == BRANCH_TO_PEER && target->next_hop[0])
+        b->hop = strdup(target->next_hop);
     is_recorded = is_to_be_recorded(f, target, to, flow, f->is_callee_on_connection);
     sip_branch(branch);
     memcpy(branch + strlen(branch), f->loop_key, sizeof(f->loop_key));

@@ -308,13 +308,15 @@ try_contact(struct forward *f, const struct candidate *c)
     st = c->own ? sip_target_of_local(s, c->own, &target)
                 : sip_target_of_contact(s, c->record, c->place.contact, &target);
     if (st)
-        forward_note(f, 480, NULL);
+        forward_note(f, st == ST_TIMEOUT ? 500 : 480, NULL);
     else
-        b = branch_start(f, &target, is_phone ? BRANCH_TO_PHONE : BRANCH_TO_PEER,
+        b = branch_start(f, &target,
+                         is_phone || !target.route[0] ? BRANCH_TO_PHONE : BRANCH_TO_PEER,
                          c->own && contact->is_on_connection ? c->own->flow : 0, NULL);
-    if (b)
+    if (b) {
         b->phone = phone;
-    else
+        b->uri = b->to == BRANCH_TO_PEER && contact->is_by_uri ? strdup(contact->uri) : NULL;
+    } else
         release_phone(f, phone);
 }
 

@@ -51,6 +51,8 @@ struct branch {
     struct id gateway; /* BRANCH_TO_GATEWAY */
     bool has_answer;   /* any, 100 included */
     struct sip_agent *agent;
+    char *hop;          /* BRANCH_TO_PEER: the way to it (paths.h) */
+    char *uri;          /* the same: where the phone is sent to straight; NULL if it cannot be */
     uint64_t phone;     /* a flow of that phone (binding_phone()); 0: of none */
     bool is_cancel_due; /* CANCEL goes out with the first provisional answer (section 9.1) */
     bool is_cancelled;
@@ -180,6 +182,11 @@ void branch_look(struct forward *f);
 
 /** branch_send_up - a response of a branch goes to whoever sent the request; @msg is taken */
 void branch_send_up(struct forward *f, msg_t *msg);
+
+/** branch_peer_lost - the serving peer did not respond: the phone is sent to straight, if it can
+ * be.
+ */
+void branch_peer_lost(struct branch *b, bool is_refused);
 
 /** branch_lost_status - what it means that a branch can reach nobody: 480 of a phone; 500 of its
  *  serving peer, which alone knows whether it is there. */

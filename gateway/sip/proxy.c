@@ -147,8 +147,10 @@ on_peer_silent(struct branch *b)
 {
     if (b->to == BRANCH_TO_GATEWAY)
         on_gateway_silent(b);
-    else
+    else {
+        branch_peer_lost(b, false);
         branch_give_up(b, branch_lost_status(b));
+    }
 }
 
 /* Neither CANCEL nor the request itself has brought anything. */

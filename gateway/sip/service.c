@@ -26,6 +26,7 @@
 #include "gateway/sip/method.h"
 #include "gateway/sip/noted.h"
 #include "gateway/sip/numeric.h"
+#include "gateway/sip/paths.h"
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/registrar.h"
 #include "gateway/sip/stranger.h"
@@ -357,11 +358,12 @@ open_parts(struct sip *s)
     s->proxy = proxy_new(s);
     s->fence = fence_new();
     s->strangers = strangers_new();
+    s->paths = paths_new(s);
     s->second = su_timer_create(su_root_task(s->root), 1000);
     s->linger = su_timer_create(su_root_task(s->root), LINGER_TICK_MS);
     if (!s->asks || !s->flows || !s->finished || !s->client || !s->limits || !s->connections ||
-        !s->location || !s->noted || !s->proxy || !s->fence || !s->strangers || !s->second ||
-        !s->linger)
+        !s->location || !s->noted || !s->proxy || !s->fence || !s->strangers || !s->paths ||
+        !s->second || !s->linger)
         return ST_NOMEM;
     location_restore(s);
     return b2bua_new(s, &s->b2bua);
@@ -374,6 +376,7 @@ close_parts(struct sip *s)
     su_timer_destroy(s->linger);
     fence_free(s->fence);
     strangers_free(s->strangers);
+    paths_free(s->paths);
     b2bua_free(s->b2bua);
     proxy_free(s->proxy);
     registrar_end_all(s);

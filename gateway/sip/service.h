@@ -115,6 +115,7 @@ struct sip {
     struct finished *finished;
     struct client *client;
     struct strangers *strangers;
+    struct paths *paths;
     su_timer_t *second;  /* once a second: expiry, limits, BRIDGE_LOAD */
     su_timer_t *linger;  /* quitting, and not quiet yet */
     uint64_t quit_by_ms; /* 0: not quitting */

@@ -11,6 +11,7 @@
 #include "gateway/sip/clock.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/location.h"
+#include "gateway/sip/paths.h"
 #include "gateway/sip/send.h"
 
 #define PACKED_HEADER_BYTES                                                                        \
@@ -154,6 +155,7 @@ sip_target_of_remote(struct sip *s, const struct binding_record *binding,
 {
     struct sip_target t = {.agent = sip_agent_for(s, binding->path), .request_uri = contact->uri};
     char path[SIP_URI_BYTES];
+    enum path_state state;
     int len;
 
     if (!t.agent->nta)
@@ -165,6 +167,11 @@ sip_target_of_remote(struct sip *s, const struct binding_record *binding,
         return ST_MALFORMED;
     if (!sip_next_hop(binding->path, t.next_hop))
         return ST_UNREACHABLE;
+    state = paths_state(s, t.next_hop);
+    if (state != PATH_HEARD && contact->is_by_uri)
+        return sip_target_of_phone(s, contact->uri, ret);
+    if (state == PATH_DOWN)
+        return ST_TIMEOUT;
     *ret = t;
     return ST_OK;
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Calls to a phone whose serving peer has died."""
+"""Calls to phones whose serving peer has died, or hangs."""
+import signal
 import sys
+import time
 
 from common import Tests, lab_of
 from lab import LabError, wait_for
@@ -17,11 +19,37 @@ def final(caller, phone):
     return answer
 
 
-def serving_peer_dies(callers, phone, peer):
-    """Nobody knows whether a phone is there whose serving peer is dead: 500, come again; not 480."""
+def is_called(callers, phone, tag):
+    for n, caller in enumerate(callers):
+        dialog, _, _ = establish(caller, phone, tag=f"{tag}{n}")
+        end_call(caller, dialog, phone)
+
+
+def serving_peer_hangs(callers, plain, phone, peer):
+    """Nobody waits twice for a peer that does not answer; a phone that is reached by its URI is called straight."""
+    peer.process.send_signal(signal.SIGSTOP)
+    try:
+        is_called(callers, plain, "h")
+        took = []
+        for caller in callers * 3:
+            begin = time.monotonic()
+            answer = final(caller, phone)
+            took.append(time.monotonic() - begin)
+            if answer.status != 500 or not answer.get("retry-after"):
+                raise LabError(f"expected 500 with Retry-After, got {answer.start}")
+        if max(took[-2:]) > 1:
+            raise LabError(f"the last calls waited {took} s for it")
+    finally:
+        peer.process.send_signal(signal.SIGCONT)
+
+
+def serving_peer_dies(callers, plain, phone, peer):
+    """A phone that is reached by its URI is called straight.  Nobody knows whether another one is there: 500, come
+    again; not 480."""
     peer.process.kill()
     peer.process.wait()
     peer.process = None  # its end is no failure
+    is_called(callers, plain, "k")
     for caller in callers:
         answer = final(caller, phone)
         if answer.status != 500 or not answer.get("retry-after"):
@@ -35,21 +63,40 @@ def registers_elsewhere(callers, phone):
         end_call(caller, dialog, phone)
 
 
+def copies(node, peer):
+    key = peer.ctl("status")["node"]["node_id"]
+    return sum(r["kind"] == "BINDING" and r["key"] == key and r["exists"] for r in node.ctl("overlay", "local")["held"])
+
+
+def people(east, west, node, peer, first):
+    """Two callers, a phone that is reached by its URI, and one on a connection."""
+    callers = [Agent(f"{PHONES}.{first}", f"near{first}", east.domain, node.sip),
+               Agent(f"{PHONES}.{first + 1}", f"far{first}", west.domain, west.gateway().sip)]
+    plain = Agent(f"{PHONES}.{first + 2}", f"plain{first}", east.domain, peer.sip)
+    phone = Agent(f"{PHONES}.{first + 3}", f"flow{first}", east.domain, peer.sip, transport="tcp")
+    for one in (*callers, plain, phone):
+        one.register()
+    return callers, plain, phone
+
+
 def main():
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
         east, west = lab.islands
         node, peer = east.gateway(), east.others()[0]
         wait_for("the node is the gateway", lambda: node.role() == "active", 20)
-        callers = [Agent(f"{PHONES}.1", "near", east.domain, node.sip),
-                   Agent(f"{PHONES}.2", "far", west.domain, west.gateway().sip)]
-        phone = Agent(f"{PHONES}.3", "phone", east.domain, peer.sip)
-        for one in (*callers, phone):
-            one.register()
-        tests.run("its phone is there", registers_elsewhere, callers, phone)
-        tests.run("its serving peer dies", serving_peer_dies, callers, phone, peer)
-        phone.proxy, phone.far = node.sip, callers[0].far
-        tests.run("it registers at another", registers_elsewhere, callers, phone)
+        callers, plain, phone = people(east, west, node, peer, 1)
+        for one in (plain, phone):
+            tests.run(f"{one.user}: its phone is there", is_called, callers, one, "t")
+        tests.run("its serving peer hangs", serving_peer_hangs, callers, plain, phone, peer)
+        wait_for("the peer is back", lambda: node.ctl("overlay", "local")["neighbours"] == 1, 20)
+        node = lab.wait_gateway(east)
+        peer = east.others()[0]
+        callers, plain, phone = people(east, west, node, peer, 5)  # what the peer had got then reaches the others now
+        wait_for("the other node has a copy of their records", lambda: copies(node, peer) >= 2, 20)
+        tests.run("its serving peer dies", serving_peer_dies, callers, plain, phone, peer)
+        plain.proxy, plain.far = node.sip, callers[0].far
+        tests.run("it registers at another", registers_elsewhere, callers, plain)
     return tests.end()
 
 
