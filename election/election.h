@@ -320,6 +320,7 @@ struct election_event {
         struct {
             struct id node;
             bool is_up;
+            bool is_given_up; /* it went by our own time-outs: silence, which HELLOs measure */
         } link;
         const struct election_load *load;
     };

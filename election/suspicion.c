@@ -363,7 +363,7 @@ suspicion_on_link(struct election *e, const struct election_event *ev)
 {
     struct watched *w = gateways_watched(e, &ev->link.node);
 
-    if (!w || !w->is_linked || ev->link.is_up)
+    if (!w || !w->is_linked || ev->link.is_up || ev->link.is_given_up)
         return;
     if (w->is_reset)
         return; /* links that cannot be built fail again and again: that is no news */

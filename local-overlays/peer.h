@@ -107,8 +107,10 @@ struct peer_env {
     /** on_request - one of our private requests came for this node; answer by peer_answer(), at
      *  once or later.  NODE_INFO and GONE are answered by the peer itself. */
     void (*on_request)(void *ctx, struct moment now, const struct peer_request *req);
-    /** on_link - a direct link with @node came up or went (for those who watch a neighbour). */
-    void (*on_link)(void *ctx, struct moment now, const struct id *node, bool is_up);
+    /** on_link - a direct link with @node came up or went (for those who watch a neighbour).
+     *  @is_given_up: it went because of silence, by our own time-outs: not reset, not refused */
+    void (*on_link)(void *ctx, struct moment now, const struct id *node, bool is_up,
+                    bool is_given_up);
     struct log_to log;
 };
 

@@ -116,6 +116,8 @@ struct entry {
     uint32_t backoff_ms;
 };
 
+#define PEER_REFUSED_MS 1000 /* a connection that fails in less was refused, or cut off */
+
 struct watch {
     struct list_node at;
     struct id node;

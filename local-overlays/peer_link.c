@@ -239,6 +239,7 @@ struct told_link {
     struct later later;
     struct id node;
     bool is_up;
+    bool is_given_up;
 };
 
 static void
@@ -247,18 +248,19 @@ tell(struct peer *p, struct later *l)
     struct told_link *t = (struct told_link *)l;
 
     if (p->env.on_link && !p->is_ending)
-        p->env.on_link(p->env.ctx, p->now, &t->node, t->is_up);
+        p->env.on_link(p->env.ctx, p->now, &t->node, t->is_up, t->is_given_up);
     free(t);
 }
 
 static void
-tell_link(struct peer *p, const struct id *node, bool is_up)
+tell_link(struct peer *p, const struct id *node, bool is_up, bool is_given_up)
 {
     struct told_link *t = calloc(1, sizeof(*t));
 
     if (!t)
         return;
-    *t = (struct told_link){.later.run = tell, .node = *node, .is_up = is_up};
+    *t = (struct told_link){
+        .later.run = tell, .node = *node, .is_up = is_up, .is_given_up = is_given_up};
     peer_later(p, &t->later);
 }
 
@@ -283,7 +285,7 @@ peer_on_link_up(struct peer *p, struct moment now, const struct id *node, const 
     l->used_ms = now.mono_ms;
     if (address[0] != '\0')
         peer_copy_text(l->address, sizeof(l->address), address);
-    tell_link(p, node, true);
+    tell_link(p, node, true, false);
     peer_bootstrap_link_up(p, l, address);
     peer_watch_link_up(p, node);
     peer_attach_link_up(p, l);
@@ -330,6 +332,7 @@ static void
 lose_link(struct peer *p, struct link *l, const char *reason)
 {
     struct id node = l->node;
+    bool was_suspect = l->is_suspect; /* before it was given up it was silent for periods */
     char text[ID_TEXT_BYTES];
 
     log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: link with %s is gone: %s", p->conf.overlay,
@@ -341,7 +344,7 @@ lose_link(struct peer *p, struct link *l, const char *reason)
         peer_ops(p)->neighbour_lost(p->topology, p->now, &node);
     peer_bootstrap_link_down(p, &node);
     peer_watch_link_down(p, &node);
-    tell_link(p, &node, false);
+    tell_link(p, &node, false, was_suspect);
     peer_forwarded_hop_lost(p, &node);
     transactions_hop_lost(p->transactions, &node, p->now.mono_ms);
     transactions_hop_found(p->transactions, p->now.mono_ms); /* who has its place can be asked */
@@ -380,7 +383,7 @@ peer_on_connect_failed(struct peer *p, struct moment now, const char *address,
            reason);
     l = expected ? peer_link_find(p, expected) : NULL;
     if (expected && peer_is_watched(p, expected) && !(l && l->is_up))
-        tell_link(p, expected, false);
+        tell_link(p, expected, false, l && p->now.mono_ms >= l->used_ms + PEER_REFUSED_MS);
     if (l && !l->is_up)
         peer_link_drop(p, l);
     peer_bootstrap_connect_failed(p, address);
@@ -410,7 +413,7 @@ peer_links_tick(struct peer *p)
             peer_disconnect(p, &node);
             if (p->is_engaged)
                 peer_ops(p)->neighbour_lost(p->topology, p->now, &node);
-            tell_link(p, &node, false);
+            tell_link(p, &node, false, false);
         }
     }
 }

@@ -12,6 +12,7 @@ struct report {
     struct list_node link;
     enum node_overlay which;
     bool is_link; /* else: state */
+    bool is_given_up;
     bool is_up;
     struct id id;
 };
@@ -73,15 +74,17 @@ on_state(void *ctx, enum peer_state state, const char *reason)
 }
 
 static void
-on_link(void *ctx, struct moment now, const struct id *id, bool is_up)
+on_link(void *ctx, struct moment now, const struct id *id, bool is_up, bool is_given_up)
 {
     struct node_side *side = ctx;
 
     (void)now;
     if (side->which == NODE_LOCAL)
-        report_add(
-            side->node,
-            &(struct report){.which = NODE_LOCAL, .is_link = true, .is_up = is_up, .id = *id});
+        report_add(side->node, &(struct report){.which = NODE_LOCAL,
+                                                .is_link = true,
+                                                .is_up = is_up,
+                                                .is_given_up = is_given_up,
+                                                .id = *id});
 }
 
 static void
@@ -133,6 +136,7 @@ on_report(struct node *n, struct moment now, const struct report *r)
         ev = (struct election_event){.type = ELECTION_LINK};
         ev.link.node = r->id;
         ev.link.is_up = r->is_up;
+        ev.link.is_given_up = r->is_given_up;
         election_step(n->election, now, &ev);
         if (!r->is_up && n->env.on_lost)
             n->env.on_lost(n->env.ctx, &r->id);

@@ -71,10 +71,11 @@ env_on_request(void *ctx, struct moment now, const struct peer_request *req)
 }
 
 static void
-env_on_link(void *ctx, struct moment now, const struct id *node, bool is_up)
+env_on_link(void *ctx, struct moment now, const struct id *node, bool is_up, bool is_given_up)
 {
     struct sim_node *n = ctx;
 
+    (void)is_given_up;
     (void)now;
     if (n->sim->conf.on_link)
         n->sim->conf.on_link(n->sim->conf.ctx, n->index, node, is_up);

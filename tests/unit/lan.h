@@ -182,8 +182,9 @@ lan_on_request(void *ctx, struct moment now, const struct peer_request *req)
 }
 
 static inline void
-lan_on_link(void *ctx, struct moment now, const struct id *node, bool is_up)
+lan_on_link(void *ctx, struct moment now, const struct id *node, bool is_up, bool is_given_up)
 {
+    (void)is_given_up;
     struct lan_host *h = ctx;
 
     (void)now;
