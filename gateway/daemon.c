@@ -413,6 +413,7 @@ make_node(struct daemon *d, struct why *why)
                            .on_lost = daemon_on_lost,
                            .adopt = daemon_on_adopt,
                            .released = daemon_on_released,
+                           .copied = daemon_on_copied,
                            .on_state = on_node_state,
                            .on_left = on_node_left,
                            .on_history = on_node_history,

@@ -240,7 +240,7 @@ on_calls(struct daemon *d, const struct bridge_message *m)
         struct slice token = slice_of(r->token, strnlen(r->token, sizeof(r->token)));
         struct slice record = bridge_record_bytes(m, i);
         if (record.len == r->record_len) /* else its bytes are not there: that is not "over" */
-            call[count++] = (struct replica_call){token, record};
+            call[count++] = (struct replica_call){token, record, r->is_awaited};
     }
     if (call)
         node_on_calls(d->node, daemon_now(), call, count);
@@ -307,6 +307,12 @@ void
 daemon_on_released(void *ctx, const struct replica_call *call, size_t count)
 {
     post_calls(ctx, message_of(BRIDGE_RELEASE, call, count), count);
+}
+
+void
+daemon_on_copied(void *ctx, const struct replica_call *call, size_t count)
+{
+    post_calls(ctx, message_of(BRIDGE_COPIED, call, count), count);
 }
 
 static void

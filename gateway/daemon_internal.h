@@ -90,10 +90,12 @@ void daemon_on_trouble(void *ctx, enum election_trouble trouble);
 /** daemon_on_lost - a member of the local overlay went: tell the SIP thread. */
 void daemon_on_lost(void *ctx, const struct id *node);
 
-/** daemon_on_adopt, daemon_on_released - calls became ours, or another's: tell the SIP thread. */
+/** daemon_on_adopt, daemon_on_released, daemon_on_copied - calls became ours, or another's, or are
+ * held by the first standby: tell the SIP thread. */
 void daemon_on_adopt(void *ctx, const struct id *owner, bool is_moved,
                      const struct replica_call *call, size_t count);
 void daemon_on_released(void *ctx, const struct replica_call *call, size_t count);
+void daemon_on_copied(void *ctx, const struct replica_call *call, size_t count);
 
 /** daemon_open_control - the control socket and, where configured, HTTP. */
 NODISCARD enum status daemon_open_control(struct daemon *d, struct why *why);

@@ -47,6 +47,7 @@ enum bridge_type {
     BRIDGE_JOINED,  /* the node became a member of its overlay: it can store */
     BRIDGE_LOST,    /* the local overlay lost this member, @node, as seen from here */
     BRIDGE_ADOPT,   /* these calls of another gateway, @node, are ours from now on */
+    BRIDGE_COPIED,  /* the first standby has these calls of ours, if there is one */
     BRIDGE_RELEASE, /* these calls of ours are another gateway's: forget them without a word */
 };
 
@@ -83,6 +84,7 @@ struct bridge_record {
     char token[64];
     size_t record_len; /* 0: the call is over (CALLS); always in RELEASE */
     size_t record_at;  /* in the message's @bytes */
+    bool is_awaited;   /* CALLS: COPIED is to follow */
 };
 
 /** What the SIP side has counted since the daemon's start. */
@@ -120,7 +122,7 @@ struct bridge_message {
         struct bridge_gateway *gateway;           /* ROUTES, GATEWAY: count */
         struct bridge_registration *registration; /* REPORT */
         struct bridge_call *call;                 /* REPORT */
-        struct bridge_record *record;             /* CALLS, ADOPT, RELEASE: count */
+        struct bridge_record *record;             /* CALLS, ADOPT, COPIED, RELEASE: count */
         void *data;                               /* freed with the message */
     };
     enum bridge_query query;         /* QUERY, REPORT */

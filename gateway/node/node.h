@@ -60,6 +60,8 @@ struct node_env {
     void (*adopt)(void *ctx, const struct id *owner, bool is_moved, const struct replica_call *call,
                   size_t count);
     void (*released)(void *ctx, const struct replica_call *call, size_t count);
+    /** copied - as struct replica_env; may be NULL */
+    void (*copied)(void *ctx, const struct replica_call *call, size_t count);
     /** on_history - the role changed, or a step of the last change is over.  May be NULL. */
     void (*on_history)(void *ctx, const struct election_transition *t);
     /** on_state - an overlay's state, the role or the term changed (status, readiness). */

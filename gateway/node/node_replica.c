@@ -77,6 +77,15 @@ on_released(void *ctx, const struct replica_call *call, size_t count)
 }
 
 static void
+on_copied(void *ctx, const struct replica_call *call, size_t count)
+{
+    struct node *n = ctx;
+
+    if (n->env.copied)
+        n->env.copied(n->env.ctx, call, count);
+}
+
+static void
 on_left(void *ctx)
 {
     struct node *n = ctx;
@@ -99,6 +108,7 @@ node_replica_new(struct node *n, struct moment now)
                                     .send = on_send,
                                     .adopt = on_adopt,
                                     .released = on_released,
+                                    .copied = on_copied,
                                     .left = on_left,
                                     .random = on_random,
                                     .log = n->env.log};

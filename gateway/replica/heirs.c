@@ -297,6 +297,17 @@ send(struct replica *r, struct heir *h)
     r->env.send(r->env.ctx, &h->node, h->token, &req, r->conf.deadline_ms);
 }
 
+/* When it may be sent what has changed: sooner where somebody waits until the first standby has it.
+ */
+static uint64_t
+flush_at_ms(const struct replica *r, const struct heir *h)
+{
+    uint64_t soon_ms = h->sent_ms + r->conf.awaited_ms;
+    bool is_soon = r->now.mono_ms < r->urgent_until_ms && h->failures == 0;
+
+    return is_soon && soon_ms < h->next_ms ? soon_ms : h->next_ms;
+}
+
 static uint64_t
 due_ms(const struct replica *r, const struct heir *h)
 {
@@ -305,7 +316,7 @@ due_ms(const struct replica *r, const struct heir *h)
     if (h->token)
         return h->sent_ms + r->conf.deadline_ms + REPLICA_LATE_MS;
     if (is_behind || (r->mode != REPLICA_ACTIVE && r->live > 0))
-        return h->next_ms;
+        return flush_at_ms(r, h);
     if (r->live == 0)
         return MOMENT_NEVER;
     return h->next_ms > h->sent_ms + r->conf.keepalive_ms ? h->next_ms

@@ -39,9 +39,10 @@ enum kept_state {
 
 /** An own call, or the copy of another node's. */
 struct kept {
-    struct list_node at;     /* LIVE, OVER: in the log */
-    struct list_node rest;   /* OVER: among the graves; GONE: among the ghosts */
-    struct list_node redone; /* changed while a request with it was under way */
+    struct list_node at;      /* LIVE, OVER: in the log */
+    struct list_node rest;    /* OVER: among the graves; GONE: among the ghosts */
+    struct list_node redone;  /* changed while a request with it was under way */
+    struct list_node awaited; /* the SIP side waits until the first standby has it */
     enum kept_state state;
     bool is_released;   /* GONE: another node's; else it is over */
     bool is_offered;    /* a copy: in the offer that is under way */
@@ -137,10 +138,11 @@ struct replica {
     uint32_t run; /* random, not zero: of this life of ours */
 
     struct map *calls; /* token -> struct kept, in all states */
-    struct list_node log, graves, ghosts, redone;
+    struct list_node log, graves, ghosts, redone, awaited;
     size_t live, grave_count, ghost_count;
     uint64_t change;
-    bool is_full; /* told so in the log */
+    uint64_t urgent_until_ms; /* what has changed goes after awaited_ms */
+    bool is_full;             /* told so in the log */
 
     enum replica_mode mode;
     bool has_target;
@@ -216,6 +218,8 @@ void own_reclaim(struct replica *r, const struct id *from);
 /** own_tell_* - what was gathered goes to the SIP side, also while more is gathered. */
 void own_tell_adopted(struct replica *r, const struct id *owner);
 void own_tell_released(struct replica *r);
+/** own_tell_copied - what is waited for, and is held or never will be */
+void own_tell_copied(struct replica *r);
 /** own_purge - tombstones that all heirs have seen, tokens remembered long enough. */
 void own_purge(struct replica *r);
 uint64_t own_deadline_ms(const struct replica *r);

@@ -16,6 +16,7 @@ kept_new(struct slice token, struct slice record)
     list_init(&c->at);
     list_init(&c->rest);
     list_init(&c->redone);
+    list_init(&c->awaited);
     memcpy(c->token, token.data, token.len);
     c->token_len = (uint8_t)token.len;
     if (!kept_set_record(c, record)) {
@@ -33,6 +34,7 @@ kept_free(struct kept *c)
     list_remove(&c->at);
     list_remove(&c->rest);
     list_remove(&c->redone);
+    list_remove(&c->awaited);
     slice_free(&c->record);
     free(c);
 }
@@ -198,6 +200,16 @@ put(struct replica *r, struct kept *c, struct slice record)
         changed(r, c);
 }
 
+static void
+await(struct replica *r, struct slice token)
+{
+    struct kept *c = own_find(r, token);
+
+    if (c && list_is_empty(&c->awaited))
+        list_append(&r->awaited, &c->awaited);
+    r->urgent_until_ms = r->now.mono_ms + r->conf.flush_ms;
+}
+
 void
 own_told(struct replica *r, const struct replica_call *call)
 {
@@ -218,6 +230,8 @@ own_told(struct replica *r, const struct replica_call *call)
     } else if (c && c->state == KEPT_LIVE) {
         own_over(r, c);
     }
+    if (call->is_awaited && call->record.len > 0)
+        await(r, call->token);
 }
 
 /* ---- calls that come and go between nodes ---- */
@@ -241,7 +255,7 @@ own_tell_released(struct replica *r)
 static void
 tell_adopted(struct replica *r, const struct kept *c, const struct id *owner)
 {
-    r->tell[r->tell_count++] = (struct replica_call){kept_token(c), c->record};
+    r->tell[r->tell_count++] = (struct replica_call){.token = kept_token(c), .record = c->record};
     if (r->tell_count == REPLICA_TELL_MAX)
         own_tell_adopted(r, owner);
 }
@@ -250,7 +264,7 @@ static void
 tell_released(struct replica *r, const struct kept *c)
 {
     r->released++;
-    r->tell[r->tell_count++] = (struct replica_call){kept_token(c), slice_of(NULL, 0)};
+    r->tell[r->tell_count++] = (struct replica_call){.token = kept_token(c)};
     if (r->tell_count == REPLICA_TELL_MAX)
         own_tell_released(r);
 }
@@ -271,6 +285,34 @@ own_ended_elsewhere(struct replica *r, struct kept *c)
 {
     own_over(r, c);
     tell_released(r, c);
+}
+
+static void
+tell_copied(struct replica *r)
+{
+    if (r->tell_count > 0 && r->env.copied)
+        r->env.copied(r->env.ctx, r->tell, r->tell_count);
+    r->tell_count = 0;
+}
+
+void
+own_tell_copied(struct replica *r)
+{
+    bool has_standby = r->mode == REPLICA_ACTIVE && r->present_count > 0;
+    uint32_t first = has_standby ? heir_bit(r, &r->heir[r->present[0]]) : 0;
+
+    list_each(at, &r->awaited)
+    {
+        struct kept *c = list_entry(at, struct kept, awaited);
+
+        if (has_standby && c->state == KEPT_LIVE && !(c->held_by & first))
+            continue;
+        list_remove(at);
+        r->tell[r->tell_count++] = (struct replica_call){.token = kept_token(c)};
+        if (r->tell_count == REPLICA_TELL_MAX)
+            tell_copied(r);
+    }
+    tell_copied(r);
 }
 
 static void

@@ -15,6 +15,7 @@ replica_conf_defaults(struct replica_conf *conf)
     *conf = (struct replica_conf){
         .heirs_max = 2,
         .flush_ms = 20,
+        .awaited_ms = 4,
         .keepalive_ms = 1000,
         .deadline_ms = 2000,
         .handover_ms = 3000,
@@ -47,6 +48,7 @@ replica_new(const struct replica_conf *conf, const struct replica_env *env, stru
     list_init(&r->graves);
     list_init(&r->ghosts);
     list_init(&r->redone);
+    list_init(&r->awaited);
     writer_init(&r->entries, r->conf.batch_bytes);
     r->calls = map_new(env->random(env->ctx), 0);
     if (!r->calls) {
@@ -127,6 +129,7 @@ settle(struct replica *r)
     offers_run(r);
     heirs_part(r);
     heirs_run(r);
+    own_tell_copied(r);
     own_purge(r);
     run_leave(r);
     check_invariants(r);

@@ -14,12 +14,12 @@
  * number, and each heir a place in the list: all before it is held there.  A call that is over
  * stays in the list as a tombstone until no heir's place is before it.  One DIALOGS request is
  * under way to an heir at a time, with the oldest changes that fit; the next follows flush_ms after
- * it, or at once where more had to wait than fitted.  A record that is longer than a request goes
- * in parts, each in a request of its own, one after the other; it is held with the last of them,
- * and begins anew where one was not acknowledged.  Without changes an empty one goes every
- * keepalive_ms while there are calls.  A new heir begins at the start, and so gets all.  An heir
- * that lost its copies (it started anew) says so in its answer and begins there again.  An heir
- * that is none for a while keeps its place.
+ * it (awaited_ms, soon after a call that is awaited), or at once where more had to
+ * wait than fitted.  A record that is longer than a request goes in parts, each in a request of its
+ * own, one after the other; it is held with the last of them, and begins anew where one was not
+ * acknowledged.  Without changes an empty one goes every keepalive_ms while there are calls.  A new
+ * heir begins at the start, and so gets all.  An heir that lost its copies (it started anew) says
+ * so in its answer and begins there again.  An heir that is none for a while keeps its place.
  *
  * Heirs.  Of an active gateway: the first heirs_max candidates by rank; where there are fewer,
  * other active gateways after them.  Of a node that is not active (any more): the gateway that came
@@ -69,6 +69,7 @@ struct replica_conf {
     uint32_t heirs_max;    /* 2 */
     uint32_t flush_ms;     /* 20 */
     uint32_t keepalive_ms; /* 1000 */
+    uint32_t awaited_ms;   /* 4: in place of flush_ms, soon after a call that is awaited */
     uint32_t deadline_ms;  /* 2000: of one DIALOGS request; then it is sent again as a new one */
     uint32_t handover_ms;  /* 3000 */
     uint32_t copy_ms;      /* 600000 */
@@ -84,6 +85,7 @@ void replica_conf_defaults(struct replica_conf *conf);
 struct replica_call {
     struct slice token;
     struct slice record;
+    bool is_awaited; /* told of with env.copied once the first standby has it */
 };
 
 struct replica_env {
@@ -100,6 +102,9 @@ struct replica_env {
     /** released - these calls are another node's from now on: forget them without a word to anybody
      */
     void (*released)(void *ctx, const struct replica_call *call, size_t count);
+    /** copied - each of these is held by the first standby, if there is one; without record.  May
+     * be NULL */
+    void (*copied)(void *ctx, const struct replica_call *call, size_t count);
     /** left - replica_leave() has ended: all calls are moved, or their time is up */
     void (*left)(void *ctx);
     uint64_t (*random)(void *ctx);

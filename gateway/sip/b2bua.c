@@ -116,6 +116,7 @@ b2bua_call_free(struct b2bua_call *c)
     b2bua_twin_forget(c);
     b2bua_twin_drop(c);
     b2bua_upstream_free(c);
+    list_remove(&c->held_link);
     list_remove(&c->link);
     list_remove(&c->slot_link);
     list_remove(&c->trying.link);
@@ -317,6 +318,7 @@ b2bua_call_alloc(struct b2bua *b)
     list_init(&c->link);
     list_init(&c->trying.link);
     list_init(&c->changed_link);
+    list_init(&c->held_link);
     list_init(&c->upstream.link);
     list_init(&c->upstream.ask.link);
     return c;
@@ -508,7 +510,8 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     b->places = map_new(s->seed, s->conf.limits.calls * (size_t)PLACES_OF_A_CALL);
     b->origins = map_new(s->seed, s->conf.limits.calls * (size_t)2);
     if (!b->tags || !b->places || !b->origins || !b->timer || b2bua_copy_new(b) ||
-        b2bua_refresh_new(b) || su_timer_run(b->timer, on_timer, (su_timer_arg_t *)(void *)b) < 0) {
+        b2bua_hold_new(b) || b2bua_refresh_new(b) ||
+        su_timer_run(b->timer, on_timer, (su_timer_arg_t *)(void *)b) < 0) {
         b2bua_free(b);
         return ST_NOMEM;
     }
@@ -524,6 +527,7 @@ b2bua_free(struct b2bua *b)
     while (!list_is_empty(&b->calls))
         b2bua_call_free(list_entry(b->calls.next, struct b2bua_call, link));
     b2bua_copy_free(b);
+    b2bua_hold_free(b);
     b2bua_refresh_end(b);
     if (b->timer)
         su_timer_destroy(b->timer);

@@ -48,7 +48,8 @@ bool b2bua_on_ack(struct sip *s, msg_t *msg, const sip_t *sip, const struct sip_
 bool b2bua_on_response(struct sip *s, msg_t *msg, const sip_t *sip,
                        const struct sip_sender *sender);
 
-/** b2bua_on_bridge - BRIDGE_ADOPT, BRIDGE_RELEASE: calls that become ours, or another gateway's. */
+/** b2bua_on_bridge - BRIDGE_ADOPT, BRIDGE_RELEASE: calls that become ours, or another gateway's;
+ * BRIDGE_COPIED: ours are held by the first standby. */
 void b2bua_on_bridge(struct sip *s, const struct bridge_message *m);
 
 /** b2bua_tick - once a second. */

@@ -173,7 +173,7 @@ relay(void *ctx, unsigned branch, uint8_t dialog)
     (void)branch;
     list_remove(&c->trying.link); /* no 100 after it */
     b2bua_twin_keep(c, dialog);
-    if (c->irq)
+    if (c->irq && (sip_object(c->in_hand)->sip_status->st_status < 200 || !b2bua_hold(c)))
         b2bua_pass_response(c, CALL_CALLER, dialog, c->irq, c->in_hand,
                             d ? d->our_tag : c->answer_tag);
 }
@@ -256,6 +256,8 @@ on_confirmed(struct b2bua_call *c)
     drop_silent(c, false);
     b2bua_learn_timer(c, CALL_CALLER, sip_object(c->in_hand));
     b2bua_changed(c);
+    if (!list_is_empty(&c->held_link))
+        b2bua_copy_now(c->b2bua);
     if (!c->irq)
         return;
     nta_incoming_bind(c->irq, NULL, NULL);

@@ -26,6 +26,7 @@
 #include "gateway/sip/b2bua_copy.h"
 #include "gateway/sip/b2bua_dialog.h"
 #include "gateway/sip/b2bua_exchange.h"
+#include "gateway/sip/b2bua_hold.h"
 #include "gateway/sip/b2bua_initial.h"
 #include "gateway/sip/b2bua_invite.h"
 #include "gateway/sip/b2bua_message.h"
@@ -72,6 +73,10 @@ struct b2bua {
     uint64_t too_large_ms;      /* when that was last logged */
     su_timer_t *copy_timer;
     bool is_copy_armed;
+    /* calls whose 2xx waits for their copy: b2bua_hold.c */
+    struct list_node held; /* by held_link */
+    su_timer_t *hold_timer;
+    bool is_hold_armed;
     /* calls of another gateway that are to hear of us: b2bua_refresh.c */
     struct list_node refreshes; /* struct b2bua_refresh */
     su_timer_t *refresh_timer;
@@ -139,6 +144,8 @@ struct b2bua_call {
     bool is_released;     /* it is another gateway's */
     bool is_adopted;      /* it was another gateway's */
     struct list_node changed_link;
+    struct list_node held_link; /* its 2xx is not sent yet */
+    uint64_t held_until_ms;
     struct b2bua_refresh *refresh; /* until both ends have heard of us */
     struct b2bua_trying trying;
     struct b2bua_initial *initial;

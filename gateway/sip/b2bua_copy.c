@@ -322,6 +322,7 @@ add_call(struct bridge_message *m, struct writer *all, struct writer *one, struc
     if (rings)
         b2bua_early_token(c->our_tag, r->token);
     r->record_at = at;
+    r->is_awaited = !list_is_empty(&c->held_link);
     r->record_len = all->len - at;
     c->is_copied = c->is_copied || !rings;
     c->is_early_copied = c->is_early_copied || rings;
@@ -360,17 +361,13 @@ add_changed(struct b2bua *b, struct bridge_message *m, struct writer *all)
     writer_done(&one);
 }
 
-static void
-on_copy_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
+void
+b2bua_copy_now(struct b2bua *b)
 {
-    struct b2bua *b = (struct b2bua *)(void *)arg;
     struct bridge_message *m =
         bridge_new(BRIDGE_CALLS, 0, B2BUA_COPIES_MAX, sizeof(struct bridge_record));
     struct writer all;
 
-    (void)magic;
-    (void)timer;
-    b->is_copy_armed = false;
     if (m) {
         m->count = 0;
         writer_init(&all, B2BUA_COPIES_BYTES + CALL_RECORD_BYTES_MAX);
@@ -385,6 +382,17 @@ on_copy_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     }
     if (!list_is_empty(&b->changed) || b->over.count > 0)
         arm(b);
+}
+
+static void
+on_copy_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
+{
+    struct b2bua *b = (struct b2bua *)(void *)arg;
+
+    (void)magic;
+    (void)timer;
+    b->is_copy_armed = false;
+    b2bua_copy_now(b);
 }
 
 enum status

@@ -683,6 +683,7 @@ b2bua_exchange_start(struct b2bua_key *key, nta_incoming_t *irq, const sip_t *si
         return;
     }
     b2bua_call_hold(c);
+    b2bua_hold_end(c); /* what it answered goes first */
     if (status == 0 && is_target_refresh(method))
         status = b2bua_check_refresh(sip);
     if (status == 0)

@@ -196,6 +196,25 @@ copy_request(struct b2bua_call *c, msg_t *in, const struct b2bua_peer *p, sip_t 
     return msg;
 }
 
+/** Whoever rings, and can be told by nobody that it is over, stops by itself (RFC 3261 section
+ * 13.3.1): no later than the caller wants, or than we would have it. */
+static bool
+limit_ringing(const struct b2bua_call *c, msg_t *msg, sip_t *sip)
+{
+    uint32_t most_s = c->b2bua->sip->conf.ring_timeout_s;
+
+    if (call_kind(c->core) != CALL_SESSION || most_s == 0)
+        return true;
+    if (!sip->sip_expires)
+        return sip_add_make(msg, sip, sip_expires_class,
+                            su_sprintf(msg_home(msg), "%u", (unsigned)most_s)) >= 0;
+    if (sip->sip_expires->ex_date == 0 && sip->sip_expires->ex_delta > most_s) {
+        sip->sip_expires->ex_delta = most_s;
+        sip_fragment_clear(sip->sip_expires->ex_common);
+    }
+    return true;
+}
+
 msg_t *
 b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
 {
@@ -214,7 +233,7 @@ b2bua_initial_request(struct b2bua_call *c, const struct sip_target *target)
         msg_destroy(msg);
         return NULL;
     }
-    if (!set_call_id(msg, sip, c->callee_call_id) ||
+    if (!limit_ringing(c, msg, sip) || !set_call_id(msg, sip, c->callee_call_id) ||
         (target->request_uri && !set_request_uri(msg, sip, target->request_uri))) {
         msg_destroy(msg);
         return NULL;

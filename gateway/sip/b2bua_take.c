@@ -334,6 +334,10 @@ b2bua_on_bridge(struct sip *s, const struct bridge_message *m)
         adopt_all(s->b2bua, m);
         return;
     }
+    if (m->type == BRIDGE_COPIED) {
+        b2bua_on_copied(s->b2bua, m);
+        return;
+    }
     for (size_t i = 0; i < m->count; i++)
         forget(s->b2bua, m->record[i].token);
     log_write(LOG_LEVEL_INFO, "sip", "%zu calls are another gateway's now", m->count);

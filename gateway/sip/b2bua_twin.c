@@ -153,6 +153,7 @@ replace_answered(struct b2bua_call *c, nta_incoming_t *irq)
 {
     struct b2bua_invite *i = c->invite[CALL_INITIAL];
 
+    list_remove(&c->held_link);
     if (i->irq)
         nta_incoming_destroy(i->irq);
     i->irq = irq;

@@ -476,8 +476,7 @@ branch_look(struct forward *f)
         struct branch *b = list_entry(at, struct branch, link);
         bool was_lost = b->is_way_lost;
 
-        b->is_way_lost = f->is_invite && b->has_answer && b->to != BRANCH_TO_PHONE &&
-                         !b->is_given_up && sip_is_way_lost(b->orq);
+        b->is_way_lost = b->to != BRANCH_TO_PHONE && !b->is_given_up && sip_is_way_lost(b->orq);
         if (b->is_way_lost && was_lost) { /* the library has not found out */
             on_final(b, 503, NULL, true);
             return;

@@ -176,7 +176,7 @@ struct branch *branch_start(struct forward *f, const struct sip_target *target, 
  * cancelled, until its transaction ends, for whoever picks up all the same. */
 void branch_give_up(struct branch *b, int status);
 
-/** branch_look - a branch to a node that rings there, and whose connection is gone, has failed; the
+/** branch_look - a branch to a node whose connection is gone has failed; the
  * forward may be freed */
 void branch_look(struct forward *f);
 

@@ -244,6 +244,26 @@ by_named_contact(struct route *r)
     r->is_contact = true;
 }
 
+/* A request of a call whose gateway is another's, and is no more: who takes its place may not be
+ * one yet.  True when it has decided. */
+static bool
+by_lost_gateway(struct sip *s, const sip_t *sip, const struct sip_sender *sender, struct route *r)
+{
+    const url_t *url = sip->sip_request->rq_url;
+
+    if (sender->side != SIP_PEERS || !sip->sip_to->a_tag || !b2bua_is_token(url->url_user) ||
+        sip_is_own_url(s, url) || !is_of_gateway(s, url))
+        return false;
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (s->is_gateway && has_host(s->gateway[i].uri, url->url_host))
+            return false; /* one of several: it has the call */
+    if (s->is_gateway)
+        r->kind = ROUTE_B2BUA;
+    else
+        refuse(r, 503, "Not the gateway"); /* the sender tries another */
+    return true;
+}
+
 /* To an address rather than a name: one we know of. True when it has decided. */
 static bool
 by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
@@ -254,6 +274,8 @@ by_address(struct sip *s, const sip_t *sip, const struct sip_sender *sender,
 
     if (!is_address(url->url_host))
         return false;
+    if (by_lost_gateway(s, sip, sender, r))
+        return true;
     through = sip->sip_to->a_tag ? noted_through(s, sip, url) : named_through(s, sip, url);
     if (sender->side == SIP_PEERS || (own->has_token && sip->sip_to->a_tag && through))
         direct(s, r, url, SIP_PEERS);

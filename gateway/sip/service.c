@@ -203,6 +203,7 @@ on_mail(struct sip *s, struct bridge_message *m)
         report(s, m);
         break;
     case BRIDGE_ADOPT:
+    case BRIDGE_COPIED:
     case BRIDGE_RELEASE:
         b2bua_on_bridge(s, m);
         break;

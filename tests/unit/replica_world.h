@@ -39,6 +39,7 @@ struct world_node {
     bool has[WORLD_CALLS];         /* its SIP side */
     uint32_t version[WORLD_CALLS]; /* of the record its SIP side has */
     unsigned adopts, releases;     /* calls */
+    unsigned copied;               /* calls that were awaited, and are held */
     unsigned moved;                /* adopted from an owner that gave them away */
     unsigned refreshed;            /* adopted while the SIP side had it */
     unsigned requests, max_batch;  /* that it sent */
@@ -53,6 +54,7 @@ struct world {
     unsigned loss;
     struct world_node node[WORLD_NODES];
     bool is_over[WORLD_CALLS];
+    bool is_awaited; /* what is put from now on */
     size_t record_bytes;
     unsigned large_each; /* each call whose number it divides has a record in parts; 0: none */
     struct replica_conf conf;
@@ -193,6 +195,16 @@ world_released(void *ctx, const struct replica_call *call, size_t count)
 }
 
 static inline void
+world_copied(void *ctx, const struct replica_call *call, size_t count)
+{
+    struct world_node *n = ctx;
+
+    for (size_t i = 0; i < count; i++)
+        ck_assert(n->has[world_call(call[i].token)]);
+    n->copied += (unsigned)count;
+}
+
+static inline void
 world_left(void *ctx)
 {
     struct world_node *n = ctx;
@@ -228,6 +240,7 @@ world_start(unsigned i)
                                     .send = world_send,
                                     .adopt = world_adopt,
                                     .released = world_released,
+                                    .copied = world_copied,
                                     .left = world_left,
                                     .random = world_random,
                                     .log = {world_log, n}};
@@ -291,7 +304,9 @@ world_put(unsigned i, unsigned call, uint32_t version)
     char text[16];
     static uint8_t record[DIALOGS_WHOLE_MAX];
     size_t bytes = world_bytes(call);
-    struct replica_call c = {world_token(call, text), slice_of(record, bytes)};
+    struct replica_call c = {.token = world_token(call, text),
+                             .record = slice_of(record, bytes),
+                             .is_awaited = world.is_awaited};
 
     memset(record, 0, bytes);
     memcpy(record, &version, 4);
@@ -305,7 +320,7 @@ static inline void
 world_drop(unsigned i, unsigned call)
 {
     char text[16];
-    struct replica_call c = {world_token(call, text), slice_of(NULL, 0)};
+    struct replica_call c = {.token = world_token(call, text)};
 
     world.node[i].has[call] = false;
     world.is_over[call] = true;

@@ -65,6 +65,38 @@ lose_moves(unsigned from, unsigned to, const struct dialogs_req *req)
 
 /* ---- copies ---- */
 
+/* Who waits for the copy of a call hears of it when the first standby has it: the second is no
+ * help. */
+START_TEST(who_waits_for_a_copy_hears_of_it)
+{
+    begin(3, "bc");
+    world_run_ms(100);
+    world.is_awaited = true;
+    lost_at = 1;
+    world.tap = lose_to;
+    put_many(0, 0, 3);
+    world_run_ms(1000);
+    ck_assert_uint_eq(copied(2, 3), 3);
+    ck_assert_uint_eq(world.node[0].copied, 0);
+    world.tap = NULL;
+    world_run_ms(6000);
+    ck_assert_uint_eq(copied(1, 3), 3);
+    ck_assert_uint_eq(world.node[0].copied, 3);
+    put_many(0, 3, 3);
+    world_run_ms(20);
+    ck_assert_uint_eq(world.node[0].copied, 6);
+}
+END_TEST
+
+START_TEST(nobody_waits_where_there_is_no_standby)
+{
+    begin(1, "");
+    world.is_awaited = true;
+    put_many(0, 0, 3);
+    ck_assert_uint_eq(world.node[0].copied, 3);
+}
+END_TEST
+
 START_TEST(changes_reach_the_heirs)
 {
     begin(4, "bcd");
@@ -714,6 +746,8 @@ replica_suite(void)
 
     tcase_add_checked_fixture(tc, world_setup, world_teardown);
     tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, who_waits_for_a_copy_hears_of_it);
+    tcase_add_test(tc, nobody_waits_where_there_is_no_standby);
     tcase_add_test(tc, changes_reach_the_heirs);
     tcase_add_test(tc, changes_are_gathered);
     tcase_add_test(tc, new_heir_gets_all);
