@@ -240,6 +240,7 @@ peer_new(const struct peer_conf *conf, const struct peer_env *env, struct moment
     list_init(&p->attaches);
     list_init(&p->answers);
     list_init(&p->waiting_stores);
+    list_init(&p->fetches);
     list_init(&p->offers);
     list_init(&p->forwarded);
     st = make_tables(p);
@@ -368,6 +369,7 @@ peer_tick(struct peer *p, struct moment now)
     peer_attach_tick(p);
     peer_watch_tick(p);
     peer_store_tick(p);
+    peer_fetch_tick(p);
     peer_replica_tick(p);
     peer_answers_expire(p);
     if (p->reassembly)
@@ -391,6 +393,7 @@ peer_deadline_ms(const struct peer *p)
     at = moment_earlier_ms(at, peer_attach_deadline_ms(p));
     at = moment_earlier_ms(at, peer_watch_deadline_ms(p));
     at = moment_earlier_ms(at, peer_store_deadline_ms(p));
+    at = moment_earlier_ms(at, peer_fetch_deadline_ms(p));
     at = moment_earlier_ms(at, peer_replica_deadline_ms(p));
     at = moment_earlier_ms(at, peer_depart_deadline_ms(p));
     if (peer_neighbour_count(p) != p->told_neighbours)

@@ -60,6 +60,7 @@
 #define PEER_BACKOFF_MAX_MS        30000
 #define PEER_REMARK_MS             100 /* changes of responsibility are looked at together */
 #define PEER_RETRY_COPY_MS         1000
+#define PEER_ASK_OTHERS_MS         250 /* a look-up without answer asks those next to the place */
 #define PEER_RETRY_REFUSED_MS      60000 /* of copies for which there is no room; of others, at most */
 #define PEER_HAND_OVER_MS          2500 /* leaving: until all records are elsewhere */
 #define PEER_GOODBYE_MS            1000 /* and then until all know */
@@ -220,6 +221,7 @@ struct peer {
     struct list_node attaches;
     struct list_node answers;
     struct list_node waiting_stores;
+    struct list_node fetches; /* of the upper layers, that have asked the responsible peer alone */
     struct list_node offers;
     struct transactions *transactions;
     struct duplicates *duplicates;
@@ -460,6 +462,12 @@ void peer_write_fetch(const struct id *resource, const struct kind *kind, struct
 void peer_store_acknowledged(struct peer *p, const struct id *resource);
 void peer_store_not_copied(struct peer *p, const struct id *resource);
 void peer_store_tick(struct peer *p);
+/** peer_fetch_tick - whose responsible peer is silent has others asked. */
+void peer_fetch_tick(struct peer *p);
+uint64_t peer_fetch_deadline_ms(const struct peer *p);
+/** peer_fail_later - what was asked for has failed: at the end of the step. */
+void peer_fail_later(struct peer *p, enum status st, const struct peer_reply *reply,
+                     const struct peer_fetched *fetched);
 uint64_t peer_store_deadline_ms(const struct peer *p);
 void peer_store_free(struct peer *p);
 

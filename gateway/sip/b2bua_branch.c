@@ -127,6 +127,17 @@ resume(void *ctx, unsigned branch)
     ask_cancel(&c->initial->ask);
 }
 
+/* @response: of the peer, or the library's; NULL: none. */
+static enum path_loss
+loss_of(msg_t *response)
+{
+    const sip_t *sip = response ? sip_object(response) : NULL;
+
+    if (!sip || !sip->sip_status || sip->sip_status->st_status != 503)
+        return PATH_SILENT;
+    return nta_sip_is_internal(sip) ? PATH_REFUSED : PATH_BUSY;
+}
+
 static void
 forget(void *ctx, unsigned branch)
 {
@@ -136,7 +147,7 @@ forget(void *ctx, unsigned branch)
     if (c->is_inward)
         c->initial->is_peer_lost = b->target.agent->side == SIP_PEERS;
     if (c->is_inward && c->initial->is_peer_lost)
-        paths_lost(c->b2bua->sip, b->target.next_hop, !b->orq);
+        paths_lost(c->b2bua->sip, b->target.next_hop, loss_of(c->in_hand));
     if (!c->is_inward)
         ask_forget(c->b2bua->sip, c->initial->overlay, &b->node);
     if (!b->orq)

@@ -267,12 +267,14 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     if (is_ours) {
         msg_destroy(msg);
         forward_note(f, status_of_failure(b, status), NULL);
-        branch_peer_lost(b, status == 503);
+        branch_peer_lost(b, status == 503 ? PATH_REFUSED : PATH_SILENT);
     } else if (status == 430 && f->aor_count > 0) { /* nothing that a caller could make use of */
         msg_destroy(msg);
         forward_note(f, 480, NULL);
     } else {
         forward_note(f, status, msg);
+        if (status == 503) /* it drains: between our nodes that means "try another" */
+            branch_peer_lost(b, PATH_BUSY);
     }
     branch_drop(b);
     if (phone && is_lost) {
@@ -301,11 +303,11 @@ go_straight(struct branch *b)
 }
 
 void
-branch_peer_lost(struct branch *b, bool is_refused)
+branch_peer_lost(struct branch *b, enum path_loss loss)
 {
     if (!b->hop)
         return;
-    paths_lost(b->forward->proxy->sip, b->hop, is_refused);
+    paths_lost(b->forward->proxy->sip, b->hop, loss);
     go_straight(b);
 }
 
@@ -453,7 +455,7 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
     bool is_ours = !sip || nta_sip_is_internal(sip);
 
     if (!is_ours) {
-        if (b->hop)
+        if (b->hop && status != 503)
             paths_heard(b->forward->proxy->sip, b->hop);
         connections_on_response(b->agent, msg);
         headers_accept_response(b->agent, msg);

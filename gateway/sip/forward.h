@@ -5,6 +5,7 @@
 #define GATEWAY_SIP_FORWARD_H
 
 #include "gateway/sip/ask.h"
+#include "gateway/sip/paths.h"
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/send.h"
 
@@ -186,7 +187,7 @@ void branch_send_up(struct forward *f, msg_t *msg);
 /** branch_peer_lost - the serving peer did not respond: the phone is sent to straight, if it can
  * be.
  */
-void branch_peer_lost(struct branch *b, bool is_refused);
+void branch_peer_lost(struct branch *b, enum path_loss loss);
 
 /** branch_lost_status - what it means that a branch can reach nobody: 480 of a phone; 500 of its
  *  serving peer, which alone knows whether it is there. */

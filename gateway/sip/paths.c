@@ -68,13 +68,16 @@ path_of(struct sip *s, const char *hop)
 }
 
 void
-paths_lost(struct sip *s, const char *hop, bool is_refused)
+paths_lost(struct sip *s, const char *hop, enum path_loss loss)
 {
     struct path *path = path_of(s, hop);
 
     if (!path)
         return;
-    path->lost = is_refused ? 2 : path->lost + 1;
+    if (loss == PATH_BUSY)
+        path->lost = 1;
+    else
+        path->lost = loss == PATH_REFUSED ? 2 : path->lost + 1;
     path->until_ms = sip_moment(s).mono_ms + PATHS_DOUBT_MS;
     log_write(LOG_LEVEL_REMOTE, "sip", "serving peer %s does not answer: %s", hop,
               path->lost > 1 ? "nobody waits for it" : "its phones are sent to straight");

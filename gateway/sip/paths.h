@@ -5,9 +5,10 @@
  *      ^                |                 |
  *      +---- heard -----+---- 10 s -------+
  *
- * One that lets a request time out, or cannot be sent to, is in doubt: a phone behind it that can
- * be reached by its URI is sent to straight.  One that has done so twice, or whose port is closed,
- * is down: nobody waits for it, but for one request in ten seconds that tries.
+ * One that lets a request time out, or cannot be sent to, or drains (503), is in doubt: a phone
+ * behind it that can be reached by its URI is sent to straight.  One that has done so twice, or
+ * whose port is closed, is down: nobody waits for it, but for one request in ten seconds that
+ * tries.
  */
 #ifndef GATEWAY_SIP_PATHS_H
 #define GATEWAY_SIP_PATHS_H
@@ -24,8 +25,13 @@ void paths_free(struct paths *p);
 enum path_state { PATH_HEARD, PATH_IN_DOUBT, PATH_DOWN };
 enum path_state paths_state(const struct sip *s, const char *hop);
 
-/** paths_lost - a request to @hop had no response. @is_refused: it could not be sent at all */
-void paths_lost(struct sip *s, const char *hop, bool is_refused);
+/** How a request to a serving peer was lost. */
+enum path_loss {
+    PATH_SILENT,  /* no response */
+    PATH_REFUSED, /* it could not be sent */
+    PATH_BUSY     /* 503: it serves nobody now, but it lives: in doubt, not down */
+};
+void paths_lost(struct sip *s, const char *hop, enum path_loss loss);
 
 /** paths_heard - a response came. */
 void paths_heard(struct sip *s, const char *hop);

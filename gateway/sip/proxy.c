@@ -148,7 +148,7 @@ on_peer_silent(struct branch *b)
     if (b->to == BRANCH_TO_GATEWAY)
         on_gateway_silent(b);
     else {
-        branch_peer_lost(b, false);
+        branch_peer_lost(b, PATH_SILENT);
         branch_give_up(b, branch_lost_status(b));
     }
 }

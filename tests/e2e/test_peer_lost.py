@@ -63,6 +63,16 @@ def registers_elsewhere(callers, phone):
         end_call(caller, dialog, phone)
 
 
+def serving_peer_drains(callers, plain, peer):
+    """Whoever is reached by the URI he registered is called, though his serving peer takes nothing new, and when it has left."""
+    if peer.ctl("drain") is None:
+        raise LabError("drain was refused")
+    is_called(callers, plain, "d")
+    if peer.stop() != 0:
+        raise LabError("it did not leave")
+    is_called(callers, plain, "l")
+
+
 def copies(node, peer):
     key = peer.ctl("status")["node"]["node_id"]
     return sum(r["kind"] == "BINDING" and r["key"] == key and r["exists"] for r in node.ctl("overlay", "local")["held"])
@@ -93,6 +103,12 @@ def main():
         node = lab.wait_gateway(east)
         peer = east.others()[0]
         callers, plain, phone = people(east, west, node, peer, 5)  # what the peer had got then reaches the others now
+        tests.run("its serving peer drains and leaves", serving_peer_drains, callers, plain, peer)
+        peer.start()
+        wait_for("it is back", lambda: peer.local_state() == "joined", 20)
+        node = lab.wait_gateway(east)
+        peer = east.others()[0]
+        callers, plain, phone = people(east, west, node, peer, 9)
         wait_for("the other node has a copy of their records", lambda: copies(node, peer) >= 2, 20)
         tests.run("its serving peer dies", serving_peer_dies, callers, plain, phone, peer)
         plain.proxy, plain.far = node.sip, callers[0].far
