@@ -178,8 +178,10 @@ deliver_looked_up(struct world_node *n, struct world_event *x)
     } else {
         x->ev.ring.st =
             w->is_ring_down || (w->is_cut && side == w->ringless_side) ? ST_STATE : ST_OK;
-        if (x->ev.ring.st == ST_OK)
+        if (x->ev.ring.st == ST_OK) {
             x->ev.ring.term = world_ring_term(n);
+            x->ev.ring.lives = n->ring_lives;
+        }
     }
     step(n, &x->ev);
 }

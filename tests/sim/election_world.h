@@ -45,6 +45,8 @@ struct world_node {
     unsigned hellos; /* sent */
     unsigned reads;  /* of the candidates' records */
     struct election_load load;
+    uint32_t ring_lives;     /* of its overlay's others in the ring */
+    uint64_t ring_silent_ms; /* since then no member of the ring answers it; 0: one does */
 };
 
 struct world_record {
@@ -68,6 +70,7 @@ struct world {
     uint32_t ring_term[WORLD_NODES];
     uint64_t ring_ms[WORLD_NODES];
     bool is_ring_down;
+    bool is_ring_asked; /* nodes know what they have of the ring */
     bool is_cut;
     bool is_cut_silent;         /* a partition breaks no link: it is only silent */
     int ringless_side;          /* of a partition: it does not reach the ring; -1: both do */

@@ -314,6 +314,18 @@ on_fetch_ring(void *ctx)
     world_later(n->world, STORE_MS, n->name - 'a', ELECTION_RING)->lookup = WORLD_LOOKUP_RING;
 }
 
+static struct ring_health
+on_ring_health(void *ctx)
+{
+    const struct world_node *n = ctx;
+
+    if (!n->world->is_ring_asked)
+        return (struct ring_health){0};
+    if (n->ring_silent_ms == 0)
+        return (struct ring_health){.members = 1, .silent_ms = 20};
+    return (struct ring_health){.silent_ms = (uint32_t)(n->world->now_ms - n->ring_silent_ms)};
+}
+
 static void
 on_aim_ring(void *ctx, enum peer_aim aim)
 {
@@ -439,6 +451,7 @@ world_env(struct world_node *n, struct election_env *ret)
         .fetch_gateways = on_fetch_gateways,
         .fetch_ring = on_fetch_ring,
         .aim_ring = on_aim_ring,
+        .ring_health = on_ring_health,
         .publish_ring = on_publish_ring,
         .withdraw_ring = on_withdraw_ring,
         .watch = on_watch,
