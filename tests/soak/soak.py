@@ -11,6 +11,7 @@ import collections
 import os
 import random
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,7 +204,7 @@ class Soak:
         codes = self.lab.stop(keep=True)
         for node in self.lab.nodes():
             if self.options.keep_logs:
-                os.replace(node.log_path, os.path.join(self.options.keep_logs, f"{node.island.name}-{node.name}.log"))
+                shutil.move(node.log_path, os.path.join(self.options.keep_logs, f"{node.island.name}-{node.name}.log"))
         for phone in self.phones():
             phone.close()
         self.network.close()
