@@ -254,6 +254,9 @@ bool peer_is_member(const struct peer *p);
 size_t peer_neighbour_count(const struct peer *p);
 /** peer_has_others - are there bootstrap entries besides our own address? */
 bool peer_has_others(const struct peer *p);
+/** peer_finds_no_member - a client, and nobody has a member to show: some bootstrap entries say
+ * that they look for one, too, and the others refuse connections */
+bool peer_finds_no_member(const struct peer *p);
 size_t peer_record_count(const struct peer *p);
 size_t peer_record_bytes(const struct peer *p);
 

@@ -446,6 +446,18 @@ peer_bootstrap_look(struct peer *p)
     }
 }
 
+bool
+peer_finds_no_member(const struct peer *p)
+{
+    struct summary s;
+
+    if (p->aim != PEER_AIM_CLIENT || p->state != PEER_JOINING ||
+        p->now.mono_ms - p->since_ms < FORM_MS)
+        return false;
+    s = sum_up(p);
+    return !s.member && s.open == 0 && !s.has_silent && s.in_progress > 0;
+}
+
 static void
 decide_client(struct peer *p)
 {

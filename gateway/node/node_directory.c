@@ -96,7 +96,8 @@ on_fetch(void *ctx, uint32_t token, const char *name)
 {
     struct node *n = ctx;
     const char *text;
-    bool is_lost = election_trouble(n->election, &text) == ELECTION_RINGLESS;
+    bool is_lost = election_trouble(n->election, &text) == ELECTION_RINGLESS ||
+                   peer_finds_no_member(n->peer[NODE_GLOBAL]); /* the first gateway forms it */
     bool is_joining = is_lost || peer_state(n->peer[NODE_GLOBAL]) == PEER_JOINING;
     struct ring_fetch *w =
         is_joining && n->ring_fetch_count < RING_FETCHES_MAX ? malloc(sizeof(*w)) : NULL;

@@ -1,4 +1,5 @@
-/* Many clients of one member: they leave each other alone, and find who comes after it. */
+/* Many clients of one member: they leave each other alone, and find who comes after it; and of
+ * none. */
 #include <check.h>
 
 #include "tests/unit/lan_ask.h"
@@ -68,6 +69,30 @@ START_TEST(test_clients_find_who_becomes_a_member)
 }
 END_TEST
 
+START_TEST(test_clients_know_that_there_is_no_member)
+{
+    for (unsigned i = 0; i < LAN_MAX; i++) {
+        lan_add();
+        lan_start(i);
+        peer_aim(lan_peer(i), lan_now(), PEER_AIM_CLIENT);
+    }
+    ck_assert(!peer_finds_no_member(lan_peer(1))); /* nobody has said anything yet */
+    lan_run_ms(1500);
+    for (unsigned i = 1; i < LAN_MAX; i++)
+        ck_assert(peer_finds_no_member(lan_peer(i)));
+    peer_aim(lan_peer(0), lan_now(), PEER_AIM_MEMBER);
+    ck_assert(!peer_finds_no_member(lan_peer(0))); /* it forms one */
+    lan_run_ms(5000);
+    for (unsigned i = 1; i < LAN_MAX; i++)
+        ck_assert(!peer_finds_no_member(lan_peer(i)));
+    for (unsigned i = 0; i + 1 < LAN_MAX; i++)
+        lan_crash(i);
+    lan_run_ms(5000);
+    /* all the others refuse connections: the network may be cut as well */
+    ck_assert(!peer_finds_no_member(lan_peer(LAN_MAX - 1)));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -79,6 +104,7 @@ main(void)
     tcase_add_checked_fixture(tc, lan_setup, lan_teardown);
     tcase_add_test(tc, test_clients_keep_no_links_with_each_other);
     tcase_add_test(tc, test_clients_find_who_becomes_a_member);
+    tcase_add_test(tc, test_clients_know_that_there_is_no_member);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
