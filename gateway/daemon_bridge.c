@@ -418,7 +418,10 @@ daemon_on_gateways(void *ctx, const struct election_gateway *gateway, size_t cou
         m->gateway[i].priority = gateway[i].priority;
         m->gateway[i].weight = gateway[i].weight;
         m->gateway[i].is_self = gateway[i].is_self;
+        m->has_naming_key = m->has_naming_key || gateway[i].is_self;
         snprintf(m->gateway[i].uri, SIP_URI_BYTES, "%s", gateway[i].sip_uri);
     }
+    if (m->has_naming_key)
+        memcpy(m->naming_key, node_naming_key(d->node), sizeof(m->naming_key));
     sip_post(d->sip, m);
 }

@@ -125,6 +125,8 @@ struct bridge_message {
         struct bridge_record *record;             /* CALLS, ADOPT, COPIED, RELEASE: count */
         void *data;                               /* freed with the message */
     };
+    bool has_naming_key; /* GATEWAY: this node is one, and names calls with @naming_key */
+    uint8_t naming_key[NAMING_KEY_BYTES];
     enum bridge_query query;         /* QUERY, REPORT */
     uint32_t calls;                  /* LOAD */
     uint32_t registrations;          /* LOAD */

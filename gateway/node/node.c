@@ -233,6 +233,22 @@ new_peer(struct node *n, enum node_overlay which, struct moment now, struct why 
                     &n->peer[which], why);
 }
 
+/* Ours by chance: of use where no gateway's is heard before this node is one. */
+static void
+make_naming_key(struct node *n)
+{
+    for (size_t i = 0; i < NAMING_KEY_BYTES; i += sizeof(uint64_t)) {
+        uint64_t part = n->env.random(n->env.ctx);
+        memcpy(n->naming_key + i, &part, sizeof(part));
+    }
+}
+
+const uint8_t *
+node_naming_key(const struct node *n)
+{
+    return n->naming_key;
+}
+
 enum status
 node_new(const struct node_conf *conf, const struct node_env *env, struct moment now,
          struct node **ret_node, struct why *why)
@@ -245,6 +261,7 @@ node_new(const struct node_conf *conf, const struct node_env *env, struct moment
     n->conf = *conf;
     n->env = *env;
     n->list_seed = env->random(env->ctx);
+    make_naming_key(n);
     n->leave_deadline_ms = n->linger_until_ms = MOMENT_NEVER;
     list_init(&n->reports);
     list_init(&n->ring_fetches);

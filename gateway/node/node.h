@@ -148,6 +148,11 @@ struct ring_health node_ring_health(const struct node *n, struct moment now);
 /** node_is_published - does the ring hold this gateway's entry, for others to read? */
 bool node_is_published(const struct node *n);
 
+/** node_naming_key - what the gateways of our overlay name their calls with; borrowed.  A secret of
+ * theirs: it goes to the SIP side, and nowhere else.  on_gateways follows a change of it where this
+ * node is gateway. */
+const uint8_t *node_naming_key(const struct node *n);
+
 /** node_locate - read the record of our own gateway again; on_gateways follows a change. */
 void node_locate(struct node *n, struct moment now);
 

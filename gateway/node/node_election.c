@@ -88,6 +88,22 @@ learn_ring(struct node *n, struct moment now, const struct hello_ans *ans)
         peer_learn(n->peer[NODE_GLOBAL], now, &ans->ring[i]);
 }
 
+/* Of several gateways all go by the first one's key. */
+static void
+learn_key(struct node *n, const struct id *from, const struct hello_ans *ans)
+{
+    size_t count;
+    const struct election_gateway *gateway = election_gateways(n->election, &count);
+
+    if (!ans->is_active || !ans->has_key || count == 0 || gateway[0].is_self ||
+        !id_equal(&gateway[0].ref.node, from) ||
+        memcmp(n->naming_key, ans->key, sizeof(ans->key)) == 0)
+        return;
+    memcpy(n->naming_key, ans->key, sizeof(ans->key));
+    if (election_role(n->election) == ELECTION_ACTIVE)
+        n->env.on_gateways(n->env.ctx, gateway, count);
+}
+
 static void
 on_answered(void *ctx, struct moment now, enum status st, const struct signer *from,
             struct slice body)
@@ -123,6 +139,8 @@ on_answered(void *ctx, struct moment now, enum status st, const struct signer *f
     }
     ev.answer.st = st;
     election_step(n->election, now, &ev);
+    if (st == ST_OK && ev.type == ELECTION_HELLO_ANSWER)
+        learn_key(n, &ev.answer.from, &ans.hello);
     node_settle(n, now);
 }
 
@@ -204,6 +222,9 @@ on_answer_hello(void *ctx, uint64_t handle, const struct hello_ans *ans)
         full.ring_count = (uint8_t)(1 + peer_neighbours(n->peer[NODE_GLOBAL], &full.ring[1],
                                                         RING_NEIGHBOURS_MAX - 1));
     }
+    full.has_key = full.is_active && n->is_candidate_asking;
+    if (full.has_key)
+        memcpy(full.key, n->naming_key, sizeof(full.key));
     node_lists_number(n->list_seed, n->asked_list, &full);
     writer_init(&w, BODY_BYTES_MAX);
     hello_ans_write(&w, &full);
@@ -263,12 +284,15 @@ on_election_request(struct node *n, struct moment now, const struct peer_request
     ev.request.from = req->signer.node;
     ev.request.handle = req->handle;
     n->asked_list = 0;
+    n->is_candidate_asking = false;
     switch (req->subtype) {
     case PRIVATE_HELLO:
         st = hello_req_read(req->body, &hello);
         ev.request.hello = &hello;
-        if (st == ST_OK)
+        if (st == ST_OK) {
             n->asked_list = hello.list;
+            n->is_candidate_asking = hello.score > 0;
+        }
         break;
     case PRIVATE_CLAIM:
         return on_claim(n, now, req, &ev);

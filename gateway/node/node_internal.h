@@ -91,7 +91,9 @@ struct node {
     size_t verified_next;
     struct node_lists lists; /* of the gateways that we say HELLO to */
     uint64_t list_seed;
-    uint64_t asked_list; /* that the HELLO which is being answered names */
+    uint64_t asked_list;                  /* that the HELLO which is being answered names */
+    bool is_candidate_asking;             /* it: he may be gateway, and needs the key */
+    uint8_t naming_key[NAMING_KEY_BYTES]; /* the first gateway's; ours, if none is heard */
 };
 
 /** node_settle - act on what the peers reported, until nothing is left. */

@@ -30,6 +30,8 @@ copy_lists(struct hello_ans *to, const struct hello_ans *from)
     memcpy(to->candidate, from->candidate, sizeof(to->candidate));
     to->ring_count = from->ring_count;
     memcpy(to->ring, from->ring, sizeof(to->ring));
+    to->has_key = from->has_key;
+    memcpy(to->key, from->key, sizeof(to->key));
 }
 
 static void

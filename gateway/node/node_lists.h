@@ -2,8 +2,9 @@
  * DOC: the lists in HELLO answers, which are left out where the asker has them
  *
  * A HELLO names, by its number, the list of candidates and ring members that its sender keeps of
- * this gateway; an answer whose list has that number goes without.  The number is a keyed hash of
- * the list: the gateway remembers nothing of those that ask.  The election sees whole answers.
+ * this gateway, the naming key with it; an answer whose list has that number goes without.  The
+ * number is a keyed hash of the list: the gateway remembers nothing of those that ask.  The
+ * election sees whole answers.
  */
 #ifndef GATEWAY_NODE_NODE_LISTS_H
 #define GATEWAY_NODE_NODE_LISTS_H

@@ -223,44 +223,6 @@ kind_of(sip_method_t method)
     return CALL_SINGLE;
 }
 
-/** 12 characters of 5 bits, from a keyed hash: who does not know the key can tell nothing of it. */
-static void
-write_hash(uint64_t seed, struct slice key, char *out)
-{
-    static const char digits[] = "abcdefghijkmnpqrstuvwxyz23456789";
-    uint64_t hash = map_hash(seed, key);
-
-    for (size_t i = 0; i < B2BUA_HASH_CHARS; i++, hash >>= 5)
-        out[i] = digits[hash & 31];
-}
-
-/**
- * A request that is tried again (with credentials, with a longer session) is of the same Call-ID
- * and From tag as before (RFC 3261 section 8.1.3.5), on the far leg as on this one: so both are
- * hashes of the caller's.  Where two such calls are up at once the second is made of chance.
- */
-static void
-name_callee_leg(struct b2bua_call *c)
-{
-    const struct b2bua *b = c->b2bua;
-    char key[CALL_ID_BYTES * 2];
-    int len = snprintf(key, sizeof(key), "%s\n%s", c->caller_call_id, c->caller_tag);
-
-    sip_random_text(c->callee_call_id, B2BUA_TOKEN_CHARS);
-    sip_random_text(c->our_tag, B2BUA_TAG_CHARS);
-    if (len >= (int)sizeof(key))
-        return;
-    write_hash(b->name_seed[0], slice_text(key), c->our_tag);
-    if (map_get(b->tags, slice_of(c->our_tag, B2BUA_HASH_CHARS))) {
-        sip_random_text(c->our_tag, B2BUA_TAG_CHARS);
-        return;
-    }
-    c->our_tag[B2BUA_HASH_CHARS] = '\0';
-    write_hash(b->name_seed[1], slice_text(key), c->callee_call_id);
-    write_hash(b->name_seed[2], slice_text(key),
-               c->callee_call_id + B2BUA_TOKEN_CHARS - B2BUA_HASH_CHARS);
-}
-
 /** It may come once more, by another way; and who sent it may be lost. */
 static bool
 note_invite(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sender)
@@ -282,7 +244,6 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
 {
     struct b2bua *b = c->b2bua;
 
-    sip_random_text(c->token, B2BUA_TOKEN_CHARS);
     sip_random_text(c->answer_tag, B2BUA_TAG_CHARS);
     c->from_uri = b2bua_text_of_url(sip->sip_from->a_url);
     c->to_uri = b2bua_text_of_url(sip->sip_to->a_url);
@@ -290,12 +251,12 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
     c->caller_tag = strdup(sip->sip_from->a_tag ? sip->sip_from->a_tag : "");
     if (sender->side == SIP_GATEWAYS)
         c->far_overlay = strdup(sender->overlay);
-    if (call_kind(c->core) == CALL_SESSION && !b2bua_place_new(c))
-        return false;
     if (!c->from_uri || !c->to_uri || !c->caller_call_id || !c->caller_tag ||
         (sender->side == SIP_GATEWAYS && !c->far_overlay))
         return false;
-    name_callee_leg(c);
+    b2bua_name_call(c, sip);
+    if (call_kind(c->core) == CALL_SESSION && !b2bua_place_new(c))
+        return false;
     b2bua_peer_from_request(c->b2bua->sip, &c->caller, sip, sender);
     c->peer_cseq[CALL_CALLER] = sip->sip_cseq->cs_seq;
     c->cseq[CALL_CALLEE] = sip->sip_cseq->cs_seq;
@@ -501,8 +462,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     list_init(&b->upstreams);
     for (size_t i = 0; i < B2BUA_SLOTS; i++)
         list_init(&b->slot[i]);
-    for (size_t i = 0; i < 3; i++)
-        b->name_seed[i] = sip_random();
+    b2bua_naming_chance(&b->naming);
     set_conf(b, &s->conf);
     b->slot_at = sip_moment(s).mono_ms / B2BUA_SLOT_MS;
     b->tags = map_new(s->seed, s->conf.limits.calls * (size_t)(TAGS_OF_A_CALL + 1));

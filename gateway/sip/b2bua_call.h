@@ -30,6 +30,7 @@
 #include "gateway/sip/b2bua_initial.h"
 #include "gateway/sip/b2bua_invite.h"
 #include "gateway/sip/b2bua_message.h"
+#include "gateway/sip/b2bua_name.h"
 #include "gateway/sip/b2bua_place.h"
 #include "gateway/sip/b2bua_refresh.h"
 #include "gateway/sip/b2bua_twin.h"
@@ -57,7 +58,7 @@ struct b2bua {
     struct list_node calls;
     size_t count;
     size_t unacknowledged;
-    uint64_t name_seed[3];
+    struct b2bua_naming naming;
     struct call_conf outward; /* a call from this overlay: targets are gateways */
     struct call_conf inward;  /* a call to this overlay: targets are phones */
     /* calls by their deadline: a wheel of slots */

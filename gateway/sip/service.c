@@ -12,6 +12,7 @@
 
 #include "gateway/sip/ask.h"
 #include "gateway/sip/b2bua.h"
+#include "gateway/sip/b2bua_name.h"
 #include "gateway/sip/client.h"
 #include "gateway/sip/clock.h"
 #include "gateway/sip/connections.h"
@@ -185,6 +186,8 @@ on_mail(struct sip *s, struct bridge_message *m)
     switch (m->type) {
     case BRIDGE_GATEWAY:
         if (m->status == ST_OK) {
+            if (m->has_naming_key)
+                b2bua_naming_set(s, m->naming_key);
             set_gateways(s, m);
             proxy_on_gateways(s);
         }

@@ -46,6 +46,7 @@ NODISCARD enum status private_read(struct slice in, uint16_t *ret_subtype, struc
 #define TERM_MAX             0x7fffffffu /* of an election; a higher one is not believed */
 #define HELLO_CANDIDATES_MAX 16
 #define RING_NEIGHBOURS_MAX  8
+#define NAMING_KEY_BYTES     32 /* all gateways of an overlay name their calls with the same */
 
 /** A node as others are told of it. */
 struct node_ref {
@@ -85,6 +86,8 @@ struct hello_ans {
     struct hello_candidate candidate[HELLO_CANDIDATES_MAX]; /* in order of rank */
     uint8_t ring_count;
     struct node_ref ring[RING_NEIGHBOURS_MAX]; /* ring members near the gateway: global addresses */
+    uint8_t has_key; /* of an active gateway to a candidate; no field: the key is there, or not */
+    uint8_t key[NAMING_KEY_BYTES]; /* a secret */
 };
 
 /** CLAIM; its answer is a hello_ans.  The certificate is the claimant's global one (overlay@NAME).
@@ -194,8 +197,8 @@ NODISCARD enum status hello_req_read(struct slice in, struct hello_req *ret);
 void hello_req_write(struct writer *w, const struct hello_req *b);
 NODISCARD enum status hello_ans_read(struct slice in, struct hello_ans *ret);
 void hello_ans_write(struct writer *w, const struct hello_ans *b);
-/** hello_lists_write - the candidates and the ring, as they are in an answer: what a number names.
- */
+/** hello_lists_write - the candidates, the ring and the key, as they are in an answer: what a
+ * number names. */
 void hello_lists_write(struct writer *w, const struct hello_ans *b);
 NODISCARD enum status claim_req_read(struct slice in, struct claim_req *ret);
 void claim_req_write(struct writer *w, const struct claim_req *b);

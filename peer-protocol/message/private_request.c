@@ -1,5 +1,6 @@
 /* The bodies of our own requests and answers: docs/protocol.md. */
 #include <assert.h>
+#include <string.h>
 
 #include "peer-protocol/message/private.h"
 #include "peer-protocol/message/private_ref.h"
@@ -65,6 +66,12 @@ lists_read(struct reader *r, struct hello_ans *b)
         reader_fail(r);
     for (uint8_t i = 0; i < b->ring_count && !r->failed; i++)
         node_ref_read(r, &b->ring[i]);
+    b->has_key = reader_left(r) > 0;
+    if (b->has_key) {
+        struct slice key = reader_bytes(r, sizeof(b->key));
+        if (!r->failed)
+            memcpy(b->key, key.data, sizeof(b->key));
+    }
 }
 
 void
@@ -79,6 +86,8 @@ hello_lists_write(struct writer *w, const struct hello_ans *b)
     writer_u8(w, b->ring_count);
     for (uint8_t i = 0; i < b->ring_count; i++)
         node_ref_write(w, &b->ring[i]);
+    if (b->has_key)
+        writer_bytes(w, slice_of(b->key, sizeof(b->key)));
 }
 
 enum status

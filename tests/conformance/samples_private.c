@@ -109,7 +109,9 @@ sample_hello_ans(struct writer *w)
                           .candidate_count = 2,
                           .candidate = {{ref(4), 700}, {ref(5), 600}},
                           .ring_count = 1,
-                          .ring = {ref(6)}};
+                          .ring = {ref(6)},
+                          .has_key = 1,
+                          .key = {7, 8, 9}};
 
     PRIVATE(w, PRIVATE_HELLO, hello_ans_write(&inner, &b));
 }

@@ -9,9 +9,10 @@ T1_S, T2_S = 0.5, 4.0
 
 
 class Ringing:
-    """A call whose callee rings; what both ends have heard since."""
+    """A call whose callee rings; what both ends have heard since.  @at_once gets the INVITE as soon as the callee
+    has it; then the caller need not hear that it rings."""
 
-    def __init__(self, caller, callee):
+    def __init__(self, caller, callee, at_once=None):
         self.caller, self.callee = caller, callee
         caller.waiting.clear()
         callee.waiting.clear()
@@ -21,8 +22,11 @@ class Ringing:
         except LabError as problem:
             caller.poll(0)
             raise LabError(f"{problem}; {caller.user} has {[m.start for m in caller.waiting]}") from problem
+        if at_once:
+            at_once(self.invite)
         callee.answer(self.invite, 180, "Ringing", "b1")
-        caller.expect_status(180)
+        if not at_once:
+            caller.expect_status(180)
         self.begin = time.monotonic()
         self.cancelled = self.answer_at = None
         self.pause = T1_S

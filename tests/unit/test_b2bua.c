@@ -332,6 +332,93 @@ START_TEST(only_addresses_are_sent_to)
 }
 END_TEST
 
+struct names {
+    char token[B2BUA_TOKEN_CHARS + 1];
+    char call_id[B2BUA_TOKEN_CHARS + 1];
+    char tag[B2BUA_TAG_CHARS + 1];
+};
+
+/** Of a call that comes with this INVITE. */
+static struct names
+names_of(uint32_t cseq, const char *uri)
+{
+    struct b2bua_call c = {
+        .b2bua = b, .caller_call_id = call.caller_call_id, .caller_tag = call.caller_tag};
+    struct names n;
+    char text[512];
+    msg_t *msg;
+
+    snprintf(text, sizeof(text),
+             "INVITE %s SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.2;branch=z9hG4bK%u\r\n"
+             "From: <sip:alice@site.pastry>;tag=alice\r\nTo: <sip:bob@can>\r\n"
+             "Call-ID: alices-call\r\nCSeq: %u INVITE\r\nContent-Length: 0\r\n\r\n",
+             uri, (unsigned)sip_random(), (unsigned)cseq);
+    msg = message(text);
+    b2bua_name_call(&c, sip_object(msg));
+    msg_destroy(msg);
+    memcpy(n.token, c.token, sizeof(n.token));
+    memcpy(n.call_id, c.callee_call_id, sizeof(n.call_id));
+    memcpy(n.tag, c.our_tag, sizeof(n.tag));
+    ck_assert_uint_eq(strlen(n.token), B2BUA_TOKEN_CHARS);
+    ck_assert_uint_eq(strlen(n.call_id), B2BUA_TOKEN_CHARS);
+    return n;
+}
+
+static bool
+is_same(const struct names *a, const struct names *o)
+{
+    return strcmp(a->token, o->token) == 0 && strcmp(a->call_id, o->call_id) == 0 &&
+           strcmp(a->tag, o->tag) == 0;
+}
+
+START_TEST(the_same_key_makes_the_same_names)
+{
+    static const uint8_t key[NAMING_KEY_BYTES] = {1, 2, 3}, other_key[NAMING_KEY_BYTES] = {1, 2, 4};
+    struct names by_chance = names_of(1, "sip:bob@can"), one, other;
+
+    b2bua_naming_set(&s, key);
+    one = names_of(1, "sip:bob@can");
+    ck_assert(!is_same(&one, &by_chance));
+    b2bua_naming_chance(&b->naming); /* another gateway, which hears the key */
+    b2bua_naming_set(&s, key);
+    other = names_of(1, "sip:bob@can");
+    ck_assert(is_same(&one, &other));
+    b2bua_naming_set(&s, other_key);
+    other = names_of(1, "sip:bob@can");
+    ck_assert_str_ne(one.token, other.token);
+    ck_assert_str_ne(one.call_id, other.call_id);
+    ck_assert_str_ne(one.tag, other.tag);
+}
+END_TEST
+
+START_TEST(a_request_tried_again_has_another_token)
+{
+    struct names one = names_of(1, "sip:bob@can"), again = names_of(2, "sip:bob@can"),
+                 forked = names_of(1, "sip:carol@can");
+
+    ck_assert_str_eq(one.call_id, again.call_id);
+    ck_assert_str_eq(one.tag, again.tag);
+    ck_assert_str_ne(one.token, again.token);
+    ck_assert_str_eq(one.call_id, forked.call_id);
+    ck_assert_str_ne(one.token, forked.token);
+}
+END_TEST
+
+START_TEST(names_that_are_taken_are_replaced_by_chance)
+{
+    struct names one = names_of(1, "sip:bob@can"), second, third;
+
+    ck_assert_int_eq(map_put(b->tags, slice_text(one.tag), &call.callee_key, NULL), ST_OK);
+    second = names_of(1, "sip:bob@can");
+    third = names_of(1, "sip:bob@can");
+    map_remove(b->tags, slice_text(one.tag));
+    ck_assert_str_ne(one.tag, second.tag);
+    ck_assert_str_ne(one.call_id, second.call_id);
+    ck_assert_str_ne(one.token, second.token);
+    ck_assert(!is_same(&second, &third));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -339,6 +426,9 @@ main(void)
     TCase *tc = tcase_create("messages");
 
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, the_same_key_makes_the_same_names);
+    tcase_add_test(tc, a_request_tried_again_has_another_token);
+    tcase_add_test(tc, names_that_are_taken_are_replaced_by_chance);
     tcase_add_test(tc, each_far_tag_is_a_dialog);
     tcase_add_test(tc, route_set_of_a_response);
     tcase_add_test(tc, a_phone_with_a_name_is_reached_where_it_was);

@@ -83,6 +83,28 @@ START_TEST(test_any_change_makes_another_list)
 }
 END_TEST
 
+START_TEST(test_the_key_comes_with_the_list)
+{
+    struct hello_ans keyed = answer(3, 700);
+    struct hello_ans again;
+    bool has_list;
+
+    keyed.has_key = 1;
+    keyed.key[31] = 5;
+    ck_assert(!exchange(answer(3, 700), &has_list).has_key);
+    again = exchange(keyed, &has_list); /* the same list, for one who is a candidate now */
+    ck_assert(has_list);
+    ck_assert(again.has_key);
+    again = exchange(keyed, &has_list);
+    ck_assert(!has_list);
+    ck_assert(again.has_key);
+    ck_assert_mem_eq(again.key, keyed.key, NAMING_KEY_BYTES);
+    keyed.key[31] = 6;
+    ck_assert_uint_eq(exchange(keyed, &has_list).key[31], 6);
+    ck_assert(has_list);
+}
+END_TEST
+
 START_TEST(test_each_gateway_has_its_own)
 {
     struct id other = {{2}};
@@ -126,6 +148,7 @@ main(void)
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_test(tc, test_the_same_list_comes_once);
     tcase_add_test(tc, test_any_change_makes_another_list);
+    tcase_add_test(tc, test_the_key_comes_with_the_list);
     tcase_add_test(tc, test_each_gateway_has_its_own);
     tcase_add_test(tc, test_many_gateways_do_not_fill_the_memory);
     suite_add_tcase(s, tc);

@@ -94,6 +94,29 @@ START_TEST(hello_answer_without_list_is_short)
 }
 END_TEST
 
+START_TEST(hello_answer_has_a_key_or_none)
+{
+    struct hello_ans b = {.term = 7, .is_active = 1, .list = 77, .has_list = 1, .has_key = 1};
+    struct hello_ans again;
+    size_t bare;
+
+    for (uint8_t i = 0; i < NAMING_KEY_BYTES; i++)
+        b.key[i] = (uint8_t)(200 + i);
+    hello_ans_write(&w, &b);
+    ck_assert_int_eq(hello_ans_read(writer_slice(&w), &again), ST_OK);
+    ck_assert(again.has_key);
+    ck_assert_mem_eq(again.key, b.key, NAMING_KEY_BYTES);
+    bare = w.len - NAMING_KEY_BYTES;
+    for (size_t len = 0; len < w.len; len++)
+        ck_assert_int_eq(hello_ans_read(slice_of(w.data, len), &again),
+                         len == bare ? ST_OK : ST_MALFORMED);
+    ck_assert_int_eq(hello_ans_read(slice_of(w.data, bare), &again), ST_OK);
+    ck_assert(!again.has_key);
+    writer_u8(&w, 0);
+    ck_assert_int_eq(hello_ans_read(writer_slice(&w), &again), ST_MALFORMED);
+}
+END_TEST
+
 START_TEST(counts_and_scores_are_bounded)
 {
     struct hello_req b = {.term = 1, .score = 1001};
@@ -373,6 +396,7 @@ main(void)
     tcase_add_test(tc, envelope_has_subtype_and_version);
     tcase_add_test(tc, hello_answer_keeps_the_rank);
     tcase_add_test(tc, hello_answer_without_list_is_short);
+    tcase_add_test(tc, hello_answer_has_a_key_or_none);
     tcase_add_test(tc, counts_and_scores_are_bounded);
     tcase_add_test(tc, texts_carry_no_controls);
     tcase_add_test(tc, longest_text_fits);

@@ -1,0 +1,37 @@
+/**
+ * DOC: inside the B2BUA: the names of the callee's leg
+ *
+ * Call-ID and From tag are keyed hashes of the caller's Call-ID and From tag: a request that is
+ * tried again (with credentials, with a longer session) is of the same ones as before (RFC 3261
+ * section 8.1.3.5), on the far leg as on this one.  The call's token, which stands in our Contacts,
+ * is a keyed hash of these, of method, CSeq and Request-URI: of this very request.
+ *
+ * All gateways of an overlay have one key.  So an INVITE that comes once more, to the gateway in
+ * place of a dead one, has the same names from there on, and is known for a twin (b2bua_twin.h,
+ * twin.h) though nobody has a copy of the call.
+ *
+ * Where a name is taken by a call that is here already, the second has all its names by chance.
+ */
+#ifndef GATEWAY_SIP_B2BUA_NAME_H
+#define GATEWAY_SIP_B2BUA_NAME_H
+
+#include "gateway/sip/service.h"
+
+struct b2bua;
+struct b2bua_call;
+
+/** Made of the overlay's key, or of chance: of tag, Call-ID (two) and token (two). */
+struct b2bua_naming {
+    uint64_t seed[5];
+};
+
+/** b2bua_naming_chance - a key of this process alone, until one is given */
+void b2bua_naming_chance(struct b2bua_naming *n);
+/** b2bua_naming_set - calls that come from now on are named with this key */
+void b2bua_naming_set(struct sip *s, const uint8_t key[NAMING_KEY_BYTES]);
+
+/** b2bua_name_call - token, and Call-ID and From tag of the callee's leg, for a call whose caller's
+ * names are filled in */
+void b2bua_name_call(struct b2bua_call *c, const sip_t *sip);
+
+#endif
