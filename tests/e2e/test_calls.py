@@ -56,7 +56,7 @@ def cancelled(caller_node, node, is_back):
     b = phone_at(node, f"{PHONES}.112", f"gone{is_back:d}", "udp")
     scenarios.basic(a, b)
     b.register(0)
-    node.process.send_signal(signal.SIGSTOP)
+    node.hang()
     try:
         sent = a.request("INVITE", b.uri, body=a.sdp())
         a.expect_status(100)

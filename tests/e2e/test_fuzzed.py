@@ -45,7 +45,7 @@ def held_and_refused(node):
 def refused_after_sleep(node, turn):
     names = ("TCP", "SCTP", "UDP")
     lines = [connect(node, f"{PHONES}.{n + 1}") for n in range(len(names))]
-    os.kill(node.process.pid, signal.SIGSTOP)
+    node.hang()
     for (line, me), name in zip(lines, names):
         line.sendall(request(me, name, f"held-{name}{turn}"))
     time.sleep(0.5)  # more than it may sleep without asking
@@ -84,7 +84,7 @@ def behind_a_half(node):
               for n in range(151)]
     line.sendall(wanted[0][:100])
     time.sleep(0.1)  # it is read
-    os.kill(node.process.pid, signal.SIGSTOP)
+    node.hang()
     line.sendall(wanted[0][100:] + b"".join(wanted[1:]))
     os.kill(node.process.pid, signal.SIGCONT)
     stream = Stream(line)
@@ -315,7 +315,7 @@ def many_registers(node, other):
         raise LabError("no 200 to a REGISTER")
     lines = [connect(node, f"{PHONES}.{20 + n}") for n in range(8)]
     burst = [b"".join(register(at, f"many{n}-{i}") for i in range(150)) for n, (_, at) in enumerate(lines)]
-    os.kill(other.process.pid, signal.SIGSTOP)
+    other.hang()
     try:
         for (line, _), data in zip(lines, burst):
             line.sendall(data)
@@ -338,7 +338,7 @@ def many_registers(node, other):
 def ends_amid_registers(node, other):
     """A node that is told to leave while REGISTERs wait for the overlay leaves nothing behind."""
     line, me = connect(node, f"{PHONES}.6")
-    os.kill(other.process.pid, signal.SIGSTOP)
+    other.hang()
     try:
         for n in range(30):
             line.sendall(register(me, f"end{n}"))

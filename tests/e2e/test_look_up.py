@@ -36,7 +36,7 @@ def is_answered_from_copies(lab, net):
         uris.append(phone.uri)
     caller = Agent(f"{net}.2", "caller", island.domain, asking[0].sip)
     caller.register()
-    hung.process.send_signal(signal.SIGSTOP)
+    hung.hang()
     try:
         slowest = slowest_of(caller, phone, uris)
     finally:

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """What an operator does to running daemons: exit codes, hand-over, reload, drain, leave, signals."""
-import os
 import signal
 import subprocess
 import sys
@@ -128,7 +127,7 @@ def leave(island, gateway):
 def second_signal(island):
     """Nobody answers the leave; the second SIGTERM does not wait for them."""
     gateway, other = island.gateway(), island.others()[0]
-    other.process.send_signal(signal.SIGSTOP)
+    other.hang()
     try:
         before = len(gateway.log())
         gateway.process.send_signal(signal.SIGTERM)

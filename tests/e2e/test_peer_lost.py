@@ -21,13 +21,14 @@ def final(caller, phone):
 
 def is_called(callers, phone, tag):
     for n, caller in enumerate(callers):
+        phone.waiting.clear()  # an INVITE that a busy node retransmitted
         dialog, _, _ = establish(caller, phone, tag=f"{tag}{n}")
         end_call(caller, dialog, phone)
 
 
 def serving_peer_hangs(callers, plain, phone, peer):
     """Nobody waits twice for a peer that does not answer; a phone that is reached by its URI is called straight."""
-    peer.process.send_signal(signal.SIGSTOP)
+    peer.hang()
     try:
         is_called(callers, plain, "h")
         took = []

@@ -48,7 +48,7 @@ def rings(caller, uri, phone, others=()):
     """A call of @uri reaches @phone and nobody else; it is refused and ended."""
     sent = caller.request("INVITE", uri, body=caller.sdp())
     try:
-        invite = phone.expect_request("INVITE")
+        invite = phone.expect_new("INVITE")
     except LabError:
         raise LabError(f"{phone.user} does not ring for {uri}: {[m.start for m in caller.waiting]}") from None
     phone.answer(invite, 486, "Busy Here", "t1")
@@ -325,7 +325,7 @@ def a_peer_that_is_silent(north):
         star.register()
         new = phones.at(node, "left", register=False)
         new.register()
-        os.kill(silent.process.pid, signal.SIGSTOP)
+        silent.hang()
         try:
             for phone, what in ((new, f"<{old.contact}>;expires=0"), (new, None), (None, "*")):
                 agent = phone or phones.at(node, "starred", register=False)

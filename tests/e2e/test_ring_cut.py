@@ -9,11 +9,11 @@ import time
 from common import Tests, lab_of
 from lab import GLOBAL_PORT, LabError, wait_for
 from agent import Agent
-from namespace import run_inside
+from namespace import SKIPPED, run_inside
 
 ISLANDS = [("east", "127.84.81", 3), ("west", "127.84.82", 1)]
 PHONES = "127.84.83"
-MOVED_S, AT_ONCE_S, LOST_S = 1.0, 0.5, 8
+MOVED_S, AT_ONCE_S, LOST_S = 5.0, 2.0, 15  # a busy machine's; alone it is a fifth of that
 
 
 def nft(text):
@@ -118,6 +118,9 @@ def nobody_has_it(lab, calls):
 
 def main():
     run_inside()
+    if subprocess.run(["nft", "list", "tables"], stderr=subprocess.DEVNULL, check=False).returncode:
+        print("no packet filter can be made here")
+        return SKIPPED
     tests = Tests()
     with lab_of(tests, ISLANDS) as lab:
         calls = Calls(lab)

@@ -505,7 +505,7 @@ def a_gateway_nobody_told_of_may_call(nodes):
 
 def two_gateways_for_a_moment(nodes):
     """One that has not heard of its successor is served; one that nobody knows hears who is, not 403."""
-    caller, callee = Phone("ute", 1, domain=FAR_DOMAIN), Phone("vera", 2)
+    caller, callee = Phone("ute", 1, domain=FAR_DOMAIN), Phone("vera", 2, stream_to=PEER)  # by that peer alone
     caller.register(FAR)
     callee.register(PEER)
 
@@ -556,7 +556,7 @@ def many_connections_come_and_go(_nodes):
 
 def a_node_that_is_gone(nodes):
     """The last check: its node stays down."""
-    caller, callee, early = Phone("paul", 1), Phone("quin", 2), Phone("rosa", 3)
+    caller, callee, early = Phone("paul", 1), Phone("quin", 2, stream_to=GATEWAY), Phone("rosa", 3)
     callee.register(GATEWAY)
     early.register(PEER)
     caller.invite(early.aor, PEER)

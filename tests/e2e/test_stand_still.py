@@ -17,7 +17,7 @@ def stands_still(lab):
     gateway = wait_for("all agree on a gateway", east.gateway)
     time.sleep(2)
     term = gateway.ctl("election")["term"]
-    gateway.process.send_signal(signal.SIGSTOP)
+    gateway.hang()
     time.sleep(STILL_S)
     gateway.process.send_signal(signal.SIGCONT)
     end = time.monotonic() + LOOK_S

@@ -85,7 +85,7 @@ def asleep(lab, a, b, island):
     calls = make_calls(a, b, 3, UPDATE, lab.islands)
     old = gateway_of(island)
     near = a if a.domain == island.domain else b
-    os.kill(old.process.pid, signal.SIGSTOP)
+    old.hang()
     try:
         for call in calls:
             take_update(near, call.dialog[near])

@@ -153,6 +153,19 @@ class Node:
         self.process.wait()
         self.process = None
 
+    def hang(self):
+        """SIGSTOP; from the return on it does nothing, until SIGCONT."""
+        self.process.send_signal(signal.SIGSTOP)
+        folder = f"/proc/{self.process.pid}/task"
+
+        def states():
+            found = set()
+            for task in os.listdir(folder):
+                with open(f"{folder}/{task}/stat", encoding="ascii", errors="replace") as stat:
+                    found.add(stat.read().rpartition(")")[2].split()[0])
+            return found
+        wait_for(f"{self.name} stands still", lambda: states() == {"T"}, 5, 0.001)
+
     def stop(self, timeout=15, is_told=False):
         """SIGTERM (unless it @is_told already) and wait; the exit code, killed after the timeout: -9."""
         if self.process is None:
