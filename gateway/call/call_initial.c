@@ -380,6 +380,17 @@ on_lost(struct call *c, struct moment now, unsigned index, int status)
     }
 }
 
+/** It was heard, and has gone; or it rang there, and the call is another gateway's now. */
+static bool
+is_hop_lost(const struct call *c, unsigned index, const struct call_response *response)
+{
+    const struct branches *b = c->branches;
+
+    return (response->is_ours || (response->status == 503 && c->state == CALL_EARLY)) &&
+           b->branch[index].state == BRANCH_HEARD && c->kind == CALL_SESSION &&
+           b->branch[index].is_hop && c->conf->rescue_ms > 0 && !b->has_given_up;
+}
+
 /** The same of a hop: the request rings on behind it, and whoever takes its place goes on with it.
  */
 static void
@@ -492,9 +503,7 @@ call_on_response(struct call *c, struct moment now, unsigned branch,
     }
     if (response->status < 300)
         on_success(c, now, branch, response);
-    else if (response->is_ours && b->branch[branch].state == BRANCH_HEARD &&
-             c->kind == CALL_SESSION && b->branch[branch].is_hop && c->conf->rescue_ms > 0 &&
-             !b->has_given_up)
+    else if (is_hop_lost(c, branch, response))
         on_hop_lost(c, now, branch);
     else if (response->is_ours && b->branch[branch].state == BRANCH_HEARD &&
              c->kind == CALL_SESSION)

@@ -93,7 +93,8 @@ struct node_confirmed {
 /**
  * node_confirm - this process was stopped: ask two stand-bys whether the gateway it takes itself
  * for has been replaced meanwhile, and read the record if one of them says so
- * @done: called once, within 1.5 s; not for a question that a later one comes after
+ * @done: called once, within 1.5 s, and where it has been replaced not before its calls are moved;
+ * not for a question that a later one comes after
  */
 void node_confirm(struct node *n, struct moment now, const struct node_confirmed *done);
 

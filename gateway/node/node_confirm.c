@@ -85,6 +85,15 @@ node_confirm(struct node *n, struct moment now, const struct node_confirmed *don
     node_settle(n, now);
 }
 
+/** Calls of a gateway that is replaced are on their way to the one in its place: what comes for
+ * them meanwhile is for that one. */
+static bool
+is_moving(const struct node *n, struct moment now)
+{
+    return election_role(n->election) != ELECTION_ACTIVE && now.mono_ms < n->confirm.until_ms &&
+           node_replica_holds_calls(n);
+}
+
 void
 node_confirm_settle(struct node *n, struct moment now)
 {
@@ -95,7 +104,7 @@ node_confirm_settle(struct node *n, struct moment now)
 
     if (is_open && c->ask_at_ms <= now.mono_ms)
         c->is_agreed = !ask_all(n, now) && !c->is_outdated;
-    if (!c->is_under_way || (is_open && !c->is_agreed))
+    if (!c->is_under_way || (is_open && !c->is_agreed) || is_moving(n, now))
         return;
     c->is_under_way = false;
     done.done(done.ctx);

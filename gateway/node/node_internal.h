@@ -128,6 +128,8 @@ void node_ring_read(struct node *n);
 
 /** node_replica_on_handover - we have said yes to @owner. */
 void node_replica_on_handover(struct node *n, const struct id *owner);
+/** node_replica_holds_calls - has it any that are not another's? */
+bool node_replica_holds_calls(const struct node *n);
 /** node_replica_hands_over - somebody is asked to take our role. */
 void node_replica_hands_over(struct node *n);
 /** node_replica_settle - the candidates may have changed; what is due. */

@@ -134,6 +134,16 @@ node_replica_gateways(struct node *n, const struct election_gateway *gateway, si
     n->is_in_replica = false;
 }
 
+bool
+node_replica_holds_calls(const struct node *n)
+{
+    struct replica_report report = {0};
+
+    if (n->replica)
+        replica_report(n->replica, n->now, &report);
+    return report.calls > 0;
+}
+
 void
 node_replica_on_handover(struct node *n, const struct id *owner)
 {

@@ -177,6 +177,22 @@ b2bua_early_token(const char *tag, char ret[B2BUA_TAG_CHARS + 1])
     ret[len] = '\0';
 }
 
+bool
+b2bua_is_early_token(const char *token)
+{
+    return token[0] < '0' || (token[0] >= 'A' && token[0] <= 'Z');
+}
+
+void
+b2bua_early_tag(const char *token, char ret[B2BUA_TAG_CHARS + 1])
+{
+    size_t len = strnlen(token, B2BUA_TAG_CHARS);
+
+    for (size_t i = 0; i < len; i++)
+        ret[i] = (char)(token[i] < '0' ? token[i] - '!' + '0' : token[i] - 'A' + 'a');
+    ret[len] = '\0';
+}
+
 /** Does it ring, or may it, and can it go on elsewhere? */
 static bool
 is_early(const struct b2bua_call *c)

@@ -55,6 +55,9 @@ void b2bua_record(const struct b2bua_call *c, char ways[2][B2BUA_WAY_BYTES],
  * entry than the call when it is up, which another gateway may be given while this one rings here
  */
 void b2bua_early_token(const char *tag, char ret[B2BUA_TAG_CHARS + 1]);
+/** b2bua_is_early_token - is it such a name?  b2bua_early_tag - and the tag in it */
+bool b2bua_is_early_token(const char *token);
+void b2bua_early_tag(const char *token, char ret[B2BUA_TAG_CHARS + 1]);
 
 NODISCARD enum status b2bua_copy_new(struct b2bua *b);
 void b2bua_copy_free(struct b2bua *b);

@@ -306,6 +306,41 @@ adopt_all(struct b2bua *b, const struct bridge_message *m)
 
 /* ---- ours become another's ---- */
 
+/** Does it reach a phone of this node's own without a peer between them?  Then it cannot ring
+ * on by another gateway. */
+static bool
+is_bound_here(const struct b2bua_call *c)
+{
+    if (!c->irq || c->caller.is_phone)
+        return true;
+    for (unsigned i = 0; c->initial && i < c->initial->count; i++)
+        if (c->initial->branch[i]->orq && c->initial->branch[i]->target.agent->side == SIP_PHONES)
+            return true;
+    return false;
+}
+
+/** It rings on by way of the gateway that has it: CANCEL would end it there, and so nobody hears
+ * anything but who sent its INVITE. */
+static void
+forget_early(struct b2bua *b, const char *token)
+{
+    char tag[B2BUA_TAG_CHARS + 1];
+    struct b2bua_key *key;
+    struct b2bua_call *c;
+
+    b2bua_early_tag(token, tag);
+    key = b2bua_find(b, tag);
+    c = key ? key->call : NULL;
+    if (!c || key != &c->callee_key || c->is_released || c->holds > 0 ||
+        call_state(c->core) >= CALL_CONFIRMED || is_bound_here(c))
+        return;
+    c->is_released = true;
+    c->is_early_copied = false;
+    nta_incoming_bind(c->irq, NULL, NULL);
+    sip_reply(c->irq, 503, NULL, 0);
+    b2bua_call_free(c);
+}
+
 static void
 forget(struct b2bua *b, const char *tag)
 {
@@ -339,6 +374,9 @@ b2bua_on_bridge(struct sip *s, const struct bridge_message *m)
         return;
     }
     for (size_t i = 0; i < m->count; i++)
-        forget(s->b2bua, m->record[i].token);
+        if (b2bua_is_early_token(m->record[i].token))
+            forget_early(s->b2bua, m->record[i].token);
+        else
+            forget(s->b2bua, m->record[i].token);
     log_write(LOG_LEVEL_INFO, "sip", "%zu calls are another gateway's now", m->count);
 }

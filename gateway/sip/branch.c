@@ -208,11 +208,11 @@ sever(struct branch *b, int status)
 /* A gateway that was heard is lost: the INVITE rings on behind it, and the gateway in its place
  * goes on with it when it comes there once more. */
 static bool
-is_gateway_lost(const struct branch *b, bool is_ours)
+is_gateway_lost(const struct branch *b, bool is_lost)
 {
     const struct forward *f = b->forward;
 
-    return is_ours && b->to == BRANCH_TO_GATEWAY && f->is_invite && !f->is_dialog &&
+    return is_lost && b->to == BRANCH_TO_GATEWAY && f->is_invite && !f->is_dialog &&
            b->has_answer && b->orq && !f->is_answered && !f->is_cancelled && !b->is_given_up &&
            f->gateway_losses < GATEWAY_LOSSES_MAX;
 }
@@ -236,7 +236,8 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     struct forward *f = b->forward;
 
     note_end(f, status);
-    if (is_gateway_lost(b, is_ours)) {
+    if (is_gateway_lost(b, is_ours ||
+                               (status == 503 && f->irq && nta_incoming_status(f->irq) > 100))) {
         f->gateway_losses++;
         f->gateway_until_ms = 0;
         msg_destroy(msg);
@@ -438,10 +439,12 @@ branch_on_late(struct sip *s, const sip_t *sip)
     {
         struct branch *b = list_entry(at, struct branch, watch);
 
-        if (b->is_severed && strcmp(nta_outgoing_branch(b->orq), sip->sip_via->v_branch) == 0) {
+        if ((!b->is_severed && !b->is_deserted) ||
+            strcmp(nta_outgoing_branch(b->orq), sip->sip_via->v_branch) != 0)
+            continue;
+        if (b->is_severed)
             orphan_hang_up(b->agent, b->orq, sip);
-            return true;
-        }
+        return true;
     }
     return false;
 }
@@ -454,6 +457,10 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
     msg_t *msg = nta_outgoing_getresponse(orq);
     bool is_ours = !sip || nta_sip_is_internal(sip);
 
+    if (b->is_deserted) {
+        msg_destroy(msg);
+        return 0;
+    }
     if (!is_ours) {
         if (b->hop && status != 503)
             paths_heard(b->forward->proxy->sip, b->hop);
@@ -468,6 +475,42 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
         on_final(b, status, msg, is_ours || !msg);
     }
     return 0;
+}
+
+/* Neither CANCEL nor BYE, which would reach the call by the way that it had before. */
+static void
+desert(struct branch *b)
+{
+    struct proxy *p = b->forward->proxy;
+
+    b->is_given_up = true;
+    b->is_cancelled = true;
+    b->is_deserted = true;
+    list_remove(&b->watch);
+    list_remove(&b->ring);
+    silence_give_up(p->sip, b->orq, 0);
+    b->due_ms = sip_moment(p->sip).mono_ms + CANCEL_WAIT_MS;
+    list_append(&p->cancel_watch, &b->watch);
+    proxy_arm(p);
+}
+
+void
+branch_look_at_gateway(struct forward *f)
+{
+    if (f->proxy->sip->gateway_count == 0)
+        return; /* nobody has its place */
+    list_each(at, &f->branches)
+    {
+        struct branch *b = list_entry(at, struct branch, link);
+
+        if (!is_gateway_lost(b, true) || sip_gateway_of(f->proxy->sip, &b->gateway))
+            continue;
+        desert(b);
+        f->gateway_losses++;
+        f->gateway_until_ms = 0;
+        forward_to_gateway_again(f);
+        return;
+    }
 }
 
 void

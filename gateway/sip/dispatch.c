@@ -336,6 +336,9 @@ on_ack(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sender)
         proxy_on_ack(s, msg, sip, sender, &route);
     } else if (b2bua_on_ack(s, msg, sip, sender)) {
         flow_on_dialog(s, sender);
+    } else if (sender->side == SIP_GATEWAYS && !s->is_gateway) {
+        /* a far gateway knows this node as the one that has the call, which is another's by now */
+        proxy_on_ack(s, msg, sip, sender, &(struct route){.kind = ROUTE_GATEWAY});
     } else {
         msg_destroy(msg);
     }

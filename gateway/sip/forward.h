@@ -59,6 +59,7 @@ struct branch {
     bool is_cancelled;
     bool is_given_up;                    /* nothing of it counts but a 2xx */
     bool is_severed;                     /* given up, and its transaction ended: no way there */
+    bool is_deserted;                    /* given up, and nothing of it counts, a 2xx neither */
     bool is_way_lost;                    /* its connection was gone when it was looked at last */
     bool is_overdue;                     /* BRANCH_TO_GATEWAY: silent once already */
     char destination[DESTINATION_BYTES]; /* counted by limits.h; "" if not */
@@ -176,6 +177,11 @@ struct branch *branch_start(struct forward *f, const struct sip_target *target, 
 /** branch_give_up - it is called off: @status is its answer, 0 for none. An INVITE stays,
  * cancelled, until its transaction ends, for whoever picks up all the same. */
 void branch_give_up(struct branch *b, int status);
+
+/** branch_look_at_gateway - an INVITE that was heard by one that is a gateway no longer, and whose
+ * connection is up, as when it stands still: the gateway in its place goes on with it, and what the
+ * former one says later is not believed */
+void branch_look_at_gateway(struct forward *f);
 
 /** branch_look - a branch to a node whose connection is gone has failed; the
  * forward may be freed */

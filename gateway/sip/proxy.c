@@ -297,6 +297,7 @@ proxy_on_gateways(struct sip *s)
     {
         struct forward *f = list_entry(at, struct forward, link);
 
+        branch_look_at_gateway(f);
         if (!list_is_empty(&f->again) && forward_has_other_gateway(f))
             forward_to_gateway(f);
         else if (!f->is_answered && !list_is_empty(&f->branches))
