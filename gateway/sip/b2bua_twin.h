@@ -17,6 +17,9 @@
  *
  * KNOWN is a call of a gateway that is no more: its names alone, until its INVITE comes here.
  *
+ * A gateway that stood still has lost its calls that ring in the same way, and nothing of them is
+ * said to the far end then, which has them by another way: CANCEL or BYE would end them.
+ *
  * Only from whoever may have had the first one: a node of our overlay, or a gateway whose
  * certificate is of the overlay that the call came from.
  */
