@@ -186,10 +186,22 @@ status_of_failure(const struct branch *b, int status)
     return status == 408 && b->has_answer ? 408 : branch_lost_status(b);
 }
 
+/* Of several gateways another may have the call: its INVITE went there when the one died that the
+ * dialog names. */
+static bool
+is_call_elsewhere(const struct branch *b, int status)
+{
+    const struct forward *f = b->forward;
+
+    return status == 481 && b->to == BRANCH_TO_GATEWAY && f->is_dialog &&
+           f->proxy->sip->gateway_count > 1 && forward_has_other_gateway(f);
+}
+
 static bool
 is_other_gateway_worth_trying(const struct branch *b, int status, bool is_ours)
 {
-    return b->to == BRANCH_TO_GATEWAY && !b->forward->is_cancelled && (is_ours || status == 503) &&
+    return b->to == BRANCH_TO_GATEWAY && !b->forward->is_cancelled &&
+           (is_ours || status == 503 || is_call_elsewhere(b, status)) &&
            forward_may_wait(b->forward);
 }
 
@@ -235,7 +247,8 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     bool is_lost = is_ours || status == 430 || status == 408;
     struct forward *f = b->forward;
 
-    note_end(f, status);
+    if (!is_call_elsewhere(b, status))
+        note_end(f, status);
     if (is_gateway_lost(b, is_ours ||
                                (status == 503 && f->irq && nta_incoming_status(f->irq) > 100))) {
         f->gateway_losses++;

@@ -87,8 +87,9 @@ class Ringing:
         end = time.monotonic() + seconds
         self.until("time", lambda: time.monotonic() >= end, seconds + 5)
 
-    def talk(self):
-        """It is this call: what the callee answered is what the caller got, and either end can end it."""
+    def talk(self, by_caller=lambda: False):
+        """It is this call: what the callee answered is what the caller got, and the callee, or
+        the caller, can end it."""
         self.answer()
         self.until("the call", lambda: self.final and self.is_acknowledged, 8)
         if self.final.status != 200 or self.cancelled:
@@ -97,10 +98,12 @@ class Ringing:
             raise LabError(f"the answer was {self.final.body}")
         self.answer_at = None
         self.wait(0.3)
-        dialog = self.callee.dialog_of_request(self.invite, "b1")
-        self.callee.in_dialog(dialog, "BYE")
-        self.caller.answer(self.caller.expect("the BYE", lambda m: not m.is_response and m.method == "BYE"), 200, "OK")
-        self.callee.expect_status(200, "BYE")
+        one, other, dialog = self.callee, self.caller, self.callee.dialog_of_request(self.invite, "b1")
+        if by_caller():
+            one, other, dialog = self.caller, self.callee, self.dialog
+        one.in_dialog(dialog, "BYE")
+        other.answer(other.expect("the BYE", lambda m: not m.is_response and m.method == "BYE"), 200, "OK")
+        one.expect_status(200, "BYE")
 
     def stops(self, within=STOPS_S):
         self.until("the callee stops ringing", lambda: self.cancelled, within)
