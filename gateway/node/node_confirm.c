@@ -102,8 +102,8 @@ node_confirm_settle(struct node *n, struct moment now)
     bool is_open = c->is_under_way && election_role(n->election) == ELECTION_ACTIVE &&
                    now.mono_ms < c->until_ms && (c->is_outdated || !c->is_agreed);
 
-    if (is_open && c->ask_at_ms <= now.mono_ms)
-        c->is_agreed = !ask_all(n, now) && !c->is_outdated;
+    if (is_open && c->ask_at_ms <= now.mono_ms && !ask_all(n, now))
+        c->ask_at_ms = now.mono_ms + RETRY_MS; /* they were there before: links come back */
     if (!c->is_under_way || (is_open && !c->is_agreed) || is_moving(n, now))
         return;
     c->is_under_way = false;
