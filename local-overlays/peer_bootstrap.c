@@ -153,8 +153,10 @@ heard_member(struct peer *p, struct entry *e, const struct id *from)
         peer_disconnect(p, &e->node);
     else if (l && !e->is_elsewhere)
         l->is_member = true;
-    if (!e->is_elsewhere)
+    if (!e->is_elsewhere) {
+        e->lone_ms = 0;
         return;
+    }
     if (was_elsewhere)
         peer_check_partition(p, &e->node);
     else

@@ -110,6 +110,7 @@ struct entry {
     bool is_configured;
     bool wants_membership; /* with HEARD_IN_PROGRESS */
     bool is_elsewhere;     /* the last ping for our own ID ended at another node */
+    uint64_t lone_ms;      /* since when it may be one that lost its overlay; 0: it is not */
     enum entry_state state;
     enum entry_heard heard;
     uint64_t heard_ms;

@@ -3,6 +3,8 @@
 
 #include "local-overlays/peer_internal.h"
 
+#define LONE_MS 5000 /* a node that has lost its overlay finds back into it in less */
+
 /** The check that the same nodes answer for ID 0 here and through an entry. */
 struct check {
     struct id through; /* the entry's node */
@@ -61,9 +63,23 @@ peer_tell_partition(struct peer *p)
     }
 }
 
-/* ID 0 stands for an overlay: in a ring whoever answers for it has the lowest Node-ID.  The overlay
- * whose representative is higher joins the other; when both name the same, it is one overlay that
- * is still settling.  The other side may have nobody to ask about ours: it is told. */
+/* Whoever answers for ID 0 there is the one that was asked: it may have nobody else, and then it is
+ * the one to move. */
+static bool
+may_move_by_itself(struct peer *p, struct entry *e, const struct check *c)
+{
+    if (!id_equal(&c->there, &c->through))
+        return false;
+    if (e->lone_ms == 0)
+        e->lone_ms = p->now.mono_ms;
+    e->next_ms = p->now.mono_ms + p->conf.reliability_ms;
+    return p->now.mono_ms - e->lone_ms < LONE_MS;
+}
+
+/* ID 0 stands for an overlay: in a ring whoever answers for it has the lowest Node-ID.  One node
+ * alone joins the others, for it has stood still or was cut off.  Else the overlay whose
+ * representative is higher joins the other; when both name the same, it is one overlay that is
+ * still settling.  The other side may have nobody to ask about ours: it is told. */
 static void
 compared(void *owner, void *ctx, struct moment now, const struct transaction_end *end)
 {
@@ -71,6 +87,7 @@ compared(void *owner, void *ctx, struct moment now, const struct transaction_end
     struct check *c = ctx;
     struct check copy = *c;
     struct entry *e = peer_entry_find(p, NULL, &copy.through);
+    bool is_alone = p->state == PEER_ALONE;
 
     (void)now;
     free(c);
@@ -80,10 +97,13 @@ compared(void *owner, void *ctx, struct moment now, const struct transaction_end
         return;
     if (!e || e->heard != HEARD_MEMBER || !e->is_elsewhere)
         return;
-    if (id_compare(&end->from->node, &copy.there) > 0)
+    if (is_alone && !id_equal(&copy.there, &copy.through))
         rejoin(p, &copy.through);
-    else
+    else if (id_compare(&end->from->node, &copy.there) < 0 ||
+             (!is_alone && may_move_by_itself(p, e, &copy)))
         send_hint(p, &copy.through);
+    else
+        rejoin(p, &copy.through);
 }
 
 static void

@@ -348,6 +348,38 @@ START_TEST(test_cut_off_for_a_moment)
 }
 END_TEST
 
+/* Who was alone joins the others, whatever its Node-ID: none of them moves. */
+START_TEST(test_one_does_not_move_many)
+{
+    static const uint64_t gone_ms[] = {3000, 6000, 40000};
+    unsigned cut = 0;
+
+    lan_members(5);
+    ck_assert(lan_run_until(PEER_JOINED, 10000));
+    lan_run_ms(2000);
+    for (unsigned i = 1; i < 5; i++)
+        if (id_compare(lan_id(i), lan_id(cut)) < 0)
+            cut = i;
+    for (unsigned round = 0; round < 3; round++) {
+        lan.host[cut].is_cut_off = true;
+        for (unsigned i = 0; i < 5; i++)
+            if (i != cut)
+                lan_cut(cut, i);
+        lan_run_ms(gone_ms[round]);
+        ck_assert_int_eq(lan.host[cut].state, PEER_ALONE);
+        lan.host[cut].is_cut_off = false;
+        for (unsigned ms = 0; ms < 20000; ms += 10) {
+            lan_run_ms(10);
+            for (unsigned i = 0; i < 5; i++)
+                if (i != cut)
+                    ck_assert_int_eq(lan.host[i].state, PEER_JOINED);
+        }
+        for (unsigned i = 0; i < 5; i++)
+            ck_assert_uint_eq(peer_neighbour_count(lan_peer(i)), 4);
+    }
+}
+END_TEST
+
 static bool
 lose_attach(unsigned from, unsigned to, struct slice *message)
 {
@@ -558,6 +590,7 @@ suite(void)
     tcase_add_test(t, test_trace);
     tcase_add_test(t, test_watch);
     tcase_add_test(t, test_two_overlays);
+    tcase_add_test(t, test_one_does_not_move_many);
     tcase_add_test(t, test_informant_leaves);
     tcase_add_test(t, test_informant_dies);
     tcase_add_test(t, test_a_silent_link_is_waited_for);
