@@ -60,7 +60,7 @@
 #define PEER_BACKOFF_MAX_MS        30000
 #define PEER_REMARK_MS             100 /* changes of responsibility are looked at together */
 #define PEER_RETRY_COPY_MS         1000
-#define PEER_ASK_OTHERS_MS         250 /* a look-up without answer asks those next to the place */
+#define PEER_ASK_OTHERS_MS         250 /* a look-up without response asks those next to the place */
 #define PEER_RETRY_REFUSED_MS      60000 /* of copies for which there is no room; of others, at most */
 #define PEER_HAND_OVER_MS          2500 /* leaving: until all records are elsewhere */
 #define PEER_GOODBYE_MS            1000 /* and then until all know */

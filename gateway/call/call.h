@@ -219,7 +219,7 @@ struct call_response {
 void call_on_response(struct call *c, struct moment now, unsigned branch,
                       const struct call_response *response);
 
-/** call_on_cancel - the caller gave up, or there is no way to him any more. */
+/** call_on_cancel - the caller gave up, or there is no longer a way to him. */
 void call_on_cancel(struct call *c, struct moment now);
 
 /** call_on_ack - who sent this INVITE acknowledged its 2xx. */

@@ -27,6 +27,16 @@ database_run(sqlite3_stmt *s)
     return sqlite3_reset(s) == SQLITE_OK && is_done;
 }
 
+enum status
+database_commit(sqlite3 *db, bool is_good, sqlite3_stmt *prune, struct why *why)
+{
+    if (is_good && database_run(prune) && sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
+        return ST_OK;
+    database_failed(db, why); /* before the rollback, which has its own words */
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return ST_IO;
+}
+
 int64_t
 database_number(sqlite3 *db, const char *query, int64_t otherwise)
 {

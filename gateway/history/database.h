@@ -28,6 +28,10 @@ enum status database_failed(sqlite3 *db, struct why *why);
 /** database_run - a statement that returns no rows; it is ready for the next time. */
 bool database_run(sqlite3_stmt *s);
 
+/** database_commit - end a transaction: if @is_good, run @prune and commit, else roll back
+ *  Returns: ST_OK; ST_IO with the cause, and nothing of it is kept. */
+enum status database_commit(sqlite3 *db, bool is_good, sqlite3_stmt *prune, struct why *why);
+
 /** database_number - the number that a query returns, else @otherwise. */
 int64_t database_number(sqlite3 *db, const char *query, int64_t otherwise);
 

@@ -217,14 +217,6 @@ history_file_write(struct history_file *f, const struct history_job *job, size_t
 
     for (size_t i = 0; i < count && is_good; i++)
         is_good = write_job(f, &job[i]);
-    if (is_good) {
-        sqlite3_bind_int64(f->prune, 1, HISTORY_ROWS_MAX);
-        is_good =
-            database_run(f->prune) && sqlite3_exec(f->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
-    }
-    if (is_good)
-        return ST_OK;
-    database_failed(f->db, why); /* before the rollback, which has its own words */
-    sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
-    return ST_IO;
+    sqlite3_bind_int64(f->prune, 1, HISTORY_ROWS_MAX);
+    return database_commit(f->db, is_good, f->prune, why);
 }

@@ -118,16 +118,8 @@ write_rows(struct registrations *r, const struct map *rows, struct why *why)
     clock_gettime(CLOCK_REALTIME, &now);
     while (is_good && map_next(rows, &c))
         is_good = write_row(r, c.value);
-    if (is_good) {
-        sqlite3_bind_int64(r->prune, 1, (sqlite3_int64)now.tv_sec * 1000);
-        is_good =
-            database_run(r->prune) && sqlite3_exec(r->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
-    }
-    if (is_good)
-        return ST_OK;
-    database_failed(r->db, why); /* before the rollback, which has its own words */
-    sqlite3_exec(r->db, "ROLLBACK", NULL, NULL, NULL);
-    return ST_IO;
+    sqlite3_bind_int64(r->prune, 1, (sqlite3_int64)now.tv_sec * 1000);
+    return database_commit(r->db, is_good, r->prune, why);
 }
 
 static void

@@ -141,7 +141,7 @@ struct b2bua_call {
     bool is_copied;       /* the overlay thread has a record of it */
     bool is_early_copied; /* the same of it while it rang */
     bool is_sent;         /* its initial request is, to somebody */
-    bool is_too_large;    /* its record is: the stand-bys do not get it */
+    bool is_too_large;    /* its record is: the standbys do not get it */
     bool is_released;     /* it is another gateway's */
     bool is_adopted;      /* it was another gateway's */
     struct list_node changed_link;

@@ -59,7 +59,7 @@ take_as_gateway(struct forward *f)
 
     sender.tport = nta_incoming_transport(sender.nta, irq, f->msg);
     f->irq = NULL;
-    f->is_failed = true; /* what was given up is no answer to the caller any more */
+    f->is_failed = true; /* what was given up is no longer a response for the caller */
     if (!b2bua_on_request(s, irq, f->request, &sender)) {
         sip_reply(irq, f->is_dialog ? 481 : 404, NULL, 0);
         nta_incoming_destroy(irq);

@@ -80,7 +80,7 @@ bool location_entry_copy(struct location_entry *e);
 void location_entry_store(struct location_entry *e,
                           void (*done)(void *ctx, const struct answer *answer));
 
-/** location_entry_next - it is not busy any more: the next change, or the entry's end. */
+/** location_entry_next - it is no longer busy: the next change, or the entry's end. */
 void location_entry_next(struct location_entry *e);
 
 /** upkeep_stored - a store of @e has ended; @answer says at which peer. */

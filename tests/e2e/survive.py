@@ -126,6 +126,12 @@ def back(node):
     wait_for(f"{node.name} is back", lambda: node.local_state() in ("joined", "alone"), 30)
 
 
+def back_in_role(node):
+    """It is back, and a candidate again, or the gateway."""
+    back(node)
+    wait_for("it is a candidate", lambda: is_candidate(node) or node.role() == "active", 20)
+
+
 def restored(test):
     """Afterwards every node runs, and each island has one gateway, whatever became of the test."""
     def run(lab, *arguments, **options):

@@ -16,11 +16,6 @@ DELAYS = (0.05, 0.6, 1.5)  # of the answer, after the death
 ROUNDS = int(os.environ.get("ROUNDS", len(DELAYS)))
 
 
-def back(node):
-    survive.back(node)
-    wait_for("it is a candidate", lambda: survive.is_candidate(node) or node.role() == "active", 20)
-
-
 def gateway_dies(lab, which, alice, bob):
     """@which overlay's, the callee's or the caller's."""
     for n in range(ROUNDS):
@@ -34,7 +29,7 @@ def gateway_dies(lab, which, alice, bob):
         except LabError as problem:
             raise LabError(f"round {n}: {problem}") from problem
         finally:
-            back(gateway)
+            survive.back_in_role(gateway)
 
 
 def main():

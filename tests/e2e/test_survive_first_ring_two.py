@@ -28,11 +28,6 @@ def two_gateways(overlay, spare):
         survive.back(node)
 
 
-def back(node):
-    survive.back(node)
-    wait_for("it is a candidate", lambda: survive.is_candidate(node) or node.role() == "active", 20)
-
-
 def knows_both(peer):
     """An observer may hear late of one of two gateways: then it cannot know which has the call."""
     known = {gateway["name"] for gateway in peer.ctl("election")["gateways"]}
@@ -59,7 +54,7 @@ def gateway_dies(lab, spare, alice, bob):
         except LabError as problem:
             raise LabError(f"round {n}: {problem}") from problem
         finally:
-            back(dead[0])
+            survive.back_in_role(dead[0])
 
 
 def main():

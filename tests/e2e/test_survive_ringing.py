@@ -7,7 +7,7 @@ import sys
 import time
 
 from common import Tests, lab_of
-from lab import LabError, wait_for
+from lab import LabError
 from agent import Agent
 from ringing import Ringing, STOPS_S
 import survive
@@ -16,11 +16,6 @@ ISLANDS = [("east", "127.84.61", 4), ("west", "127.84.62", 4)]
 PHONES = "127.84.63"
 DELAYS = (0.0, 0.02, 0.3, 1.2)  # of the answer, after the death
 ROUNDS = int(os.environ.get("ROUNDS", len(DELAYS)))
-
-
-def back(node):
-    survive.back(node)
-    wait_for("it is a candidate", lambda: survive.is_candidate(node) or node.role() == "active", 20)
 
 
 def gateway_dies(lab, which, alice, bob):
@@ -34,7 +29,7 @@ def gateway_dies(lab, which, alice, bob):
             call.wait(DELAYS[n % len(DELAYS)])
             call.talk()
         finally:
-            back(gateway)
+            survive.back_in_role(gateway)
 
 
 def caller_gives_up(lab, which, alice, bob):
@@ -52,7 +47,7 @@ def caller_gives_up(lab, which, alice, bob):
             if call.final.status != 487:
                 raise LabError(f"the caller got {call.final.start}")
         finally:
-            back(gateway)
+            survive.back_in_role(gateway)
 
 
 def phones(lab):
