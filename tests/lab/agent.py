@@ -149,10 +149,11 @@ class Agent:
         self.taken.add((found.get("via"), method))
         return found
 
-    def expect_new(self, method, timeout=8.0):
-        """A request that is no retransmission: a busy node sends one by UDP where the response is late."""
+    def expect_new(self, method, timeout=8.0, subject=None):
+        """A request that is no retransmission (a busy node sends one by UDP where the response is late), with that
+        Subject if one is named: a request of before may still be on its way."""
         found = self.expect(method, lambda m: not m.is_response and m.method == method and
-                            (m.get("via"), method) not in self.taken, timeout)
+                            (m.get("via"), method) not in self.taken and subject in (None, m.get("subject")), timeout)
         self.taken.add((found.get("via"), method))
         return found
 
@@ -265,9 +266,9 @@ class Agent:
 
 def establish(caller, callee, tag="b1", offer=True, extra=()):
     """INVITE, 180, 200, ACK: (caller's dialog, callee's dialog, the INVITE as it arrived); @extra
-    header fields stand in the INVITE and in its 200."""
+    header fields stand in the INVITE and in its 200.  With a Subject among them no other INVITE is taken for it."""
     sent = caller.request("INVITE", callee.uri, body=caller.sdp(1) if offer else "", extra=extra)
-    invite = callee.expect_new("INVITE")
+    invite = callee.expect_new("INVITE", subject=dict(extra).get("Subject"))
     callee.answer(invite, 180, "Ringing", tag)
     callee.answer(invite, 200, "OK", tag, body=callee.sdp(2), extra=extra)
     caller.expect_status(180)
