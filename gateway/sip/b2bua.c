@@ -94,6 +94,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     tell_trying(b);
     b2bua_upstream_tick(b, now.mono_ms);
     b2bua_exchange_tick(b, now.mono_ms);
+    b2bua_bye_tick(b, now.mono_ms);
     b2bua_place_tick(b, now.mono_ms);
     if (until > b->slot_at + B2BUA_SLOTS)
         b->slot_at = until - B2BUA_SLOTS;
@@ -458,6 +459,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     list_init(&b->calls);
     list_init(&b->untold);
     list_init(&b->silent);
+    list_init(&b->byes);
     list_init(&b->places_over);
     list_init(&b->upstreams);
     for (size_t i = 0; i < B2BUA_SLOTS; i++)
@@ -486,6 +488,7 @@ b2bua_free(struct b2bua *b)
         return;
     while (!list_is_empty(&b->calls))
         b2bua_call_free(list_entry(b->calls.next, struct b2bua_call, link));
+    b2bua_bye_free(b);
     b2bua_copy_free(b);
     b2bua_hold_free(b);
     b2bua_refresh_end(b);

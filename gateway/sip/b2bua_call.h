@@ -22,6 +22,7 @@
 
 #include "gateway/call/call.h"
 #include "gateway/sip/b2bua.h"
+#include "gateway/sip/b2bua_bye.h"
 #include "gateway/sip/b2bua_check.h"
 #include "gateway/sip/b2bua_copy.h"
 #include "gateway/sip/b2bua_dialog.h"
@@ -67,6 +68,8 @@ struct b2bua {
     su_timer_t *timer;
     struct list_node untold; /* struct b2bua_trying: requests whose sender waits for a 100 */
     struct list_node silent; /* struct b2bua_exchange: sent to a far gateway, by doubt_ms */
+    struct list_node byes;   /* struct b2bua_bye */
+    size_t bye_count;
     /* what the stand-bys have to hear of: b2bua_copy.c */
     struct list_node changed;   /* calls, by changed_link */
     struct b2bua_tag_list over; /* of calls that had been copied, and are no more */

@@ -8,20 +8,6 @@
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/silence.h"
 
-/* ---- BYE of our own ---- */
-
-void
-b2bua_say_bye(struct b2bua_call *c, enum call_leg leg, uint8_t dialog)
-{
-    msg_t *msg = b2bua_own_request(c, leg, dialog, sip_method_bye, ++c->cseq[leg]);
-    struct sip_target target;
-
-    if (!msg)
-        return;
-    b2bua_peer_target(c->b2bua, b2bua_peer_of(c, leg, dialog), &target);
-    (void)sip_send(c->b2bua->sip, &target, msg, NULL, NULL);
-}
-
 /* ---- requests inside the dialog ---- */
 
 static enum call_method

@@ -56,6 +56,5 @@ void b2bua_exchange_move(struct b2bua_call *c, enum call_leg leg);
 void b2bua_exchange_tick(struct b2bua *b, uint64_t now_ms);
 /** b2bua_exchange_go - it is sent, to where its dialog says; or it fails */
 void b2bua_exchange_go(struct b2bua_exchange *x);
-void b2bua_say_bye(struct b2bua_call *c, enum call_leg leg, uint8_t dialog);
 
 #endif

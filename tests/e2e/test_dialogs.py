@@ -285,14 +285,19 @@ def untagged(header):
 
 
 def unusable_200(lab, a, b, status, change=None, extra=()):
-    """A 200 that no dialog can be made of: ACK and BYE to its sender, a refusal to the caller."""
+    """A 200 that no dialog can be made of: ACK and BYE to its sender, a refusal to the caller.  A BYE that nobody
+    says he has heard comes once more."""
     sent = a.request("INVITE", b.uri, body=a.sdp(1))
     invite = b.expect_request("INVITE")
     with Replaced(b, change or (lambda data: data)):
         b.answer(invite, 200, "OK", "b1", body=b.sdp(2), extra=extra)
     a.ack_failure(b.uri, sent, a.expect_status(status))
     b.expect_request("ACK")
-    b.answer(b.expect_request("BYE"), 200, "OK")
+    first = b.expect_request("BYE")
+    b.answer(first, 503, "Service Unavailable")
+    second = b.expect_new("BYE")
+    assert int(second.get("cseq").split()[0]) == int(first.get("cseq").split()[0]) + 1, second.get("cseq")
+    b.answer(second, 200, "OK")
     quiet(lab, a, b)
 
 
