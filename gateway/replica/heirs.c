@@ -303,7 +303,8 @@ static uint64_t
 flush_at_ms(const struct replica *r, const struct heir *h)
 {
     uint64_t soon_ms = h->sent_ms + r->conf.awaited_ms;
-    bool is_soon = r->now.mono_ms < r->urgent_until_ms && h->failures == 0;
+    bool is_first = r->present_count > 0 && h == &r->heir[r->present[0]];
+    bool is_soon = is_first && !list_is_empty(&r->awaited) && h->failures == 0;
 
     return is_soon && soon_ms < h->next_ms ? soon_ms : h->next_ms;
 }

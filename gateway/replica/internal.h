@@ -141,8 +141,7 @@ struct replica {
     struct list_node log, graves, ghosts, redone, awaited;
     size_t live, grave_count, ghost_count;
     uint64_t change;
-    uint64_t urgent_until_ms; /* what has changed goes after awaited_ms */
-    bool is_full;             /* told so in the log */
+    bool is_full; /* told so in the log */
 
     enum replica_mode mode;
     bool has_target;

@@ -207,7 +207,6 @@ await(struct replica *r, struct slice token)
 
     if (c && list_is_empty(&c->awaited))
         list_append(&r->awaited, &c->awaited);
-    r->urgent_until_ms = r->now.mono_ms + r->conf.flush_ms;
 }
 
 void

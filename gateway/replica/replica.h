@@ -14,12 +14,13 @@
  * number, and each heir a place in the list: all before it is held there.  A call that is over
  * stays in the list as a tombstone until no heir's place is before it.  One DIALOGS request is
  * under way to an heir at a time, with the oldest changes that fit; the next follows flush_ms after
- * it (awaited_ms, soon after a call that is awaited), or at once where more had to
- * wait than fitted.  A record that is longer than a request goes in parts, each in a request of its
- * own, one after the other; it is held with the last of them, and begins anew where one was not
- * acknowledged.  Without changes an empty one goes every keepalive_ms while there are calls.  A new
- * heir begins at the start, and so gets all.  An heir that lost its copies (it started anew) says
- * so in its answer and begins there again.  An heir that is none for a while keeps its place.
+ * it, or at once where more had to wait than fitted, and to the first standby awaited_ms after it
+ * while somebody waits until that has a call.  A record that is longer than a request goes in
+ * parts, each in a request of its own, one after the other; it is held with the last of them, and
+ * begins anew where one was not acknowledged.  Without changes an empty one goes every keepalive_ms
+ * while there are calls.  A new heir begins at the start, and so gets all.  An heir that lost its
+ * copies (it started anew) says so in its answer and begins there again.  An heir that is none for
+ * a while keeps its place.
  *
  * Heirs.  Of an active gateway: the first heirs_max candidates by rank; where there are fewer,
  * other active gateways after them.  Of a node that is not active (any more): the gateway that came
@@ -69,7 +70,7 @@ struct replica_conf {
     uint32_t heirs_max;    /* 2 */
     uint32_t flush_ms;     /* 20 */
     uint32_t keepalive_ms; /* 1000 */
-    uint32_t awaited_ms;   /* 4: in place of flush_ms, soon after a call that is awaited */
+    uint32_t awaited_ms;   /* 6: in place of flush_ms, where a call is awaited */
     uint32_t deadline_ms;  /* 2000: of one DIALOGS request; then it is sent again as a new one */
     uint32_t handover_ms;  /* 3000 */
     uint32_t copy_ms;      /* 600000 */

@@ -5,8 +5,8 @@
  *                              -> 503, 500, 408 or 430, or not a word in
  *                                 B2BUA_SILENCE_MS: nobody said that it was heard    -> once more
  *
- * The call is freed when its BYE is sent; the BYE is not.  Once more is after B2BUA_BYE_PAUSE_MS and
- * then at twice the distance each time, for B2BUA_BYE_MS in all (64 * T1 of RFC 3261 section
+ * The call is freed when its BYE is sent; the BYE is not.  Once more is after B2BUA_BYE_PAUSE_MS
+ * and then at twice the distance each time, for B2BUA_BYE_MS in all (64 * T1 of RFC 3261 section
  * 17.1.2.2), with a new branch and the next CSeq.  A leg that leads to another overlay belongs to
  * the overlay's name: the ring is asked who is its gateway now.  A phone's connection that is gone
  * has no other way.
