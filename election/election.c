@@ -334,6 +334,9 @@ on_event(struct election *e, const struct election_event *ev)
     case ELECTION_LINK:
         suspicion_on_link(e, ev);
         return;
+    case ELECTION_DOUBT:
+        signs_on_doubt(e, ev);
+        return;
     case ELECTION_LOAD:
         on_load(e, ev->load);
         return;

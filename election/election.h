@@ -15,12 +15,29 @@
  *
  * A candidate's view of one gateway:
  *
- *     TRUSTED -- link reset, or the last of so many HELLOs is nearly overdue --> SUSPECT
+ *     TRUSTED -- link reset, work that waits, or the last of so many HELLOs is nearly overdue
+ *                                                                                   --> SUSPECT
  *     SUSPECT -- another candidate still hears it --> SUSPECT, asked again a little later
  *     SUSPECT -- misses * interval silent (after a reset: a short wait), and neither of two others
  *                hears it, or there is none --> DEAD
  *     DEAD    -- its turn comes: rank * stagger, at once for the first --> it claims
- *     any     -- a HELLO is answered --> TRUSTED
+ *     any     -- a HELLO is answered, or anything else comes over its link --> TRUSTED
+ *
+ * Work that waits: a request that was given to the gateway (of SIP: ELECTION_DOUBT) and has no word
+ * from it, by that way or over its link, for 20 ms and 4 round trips.  Who is a candidate then
+ * suspects it, sends it a HELLO, and asks two others; who is none tells the first two.  The verdict
+ * takes two paths that are silent, the work's and that HELLO's, and as ever two others who do not
+ * hear it either; and no less silence than a third of what its HELLOs allow, 50 ms, 8 round trips
+ * and 4 times the lateness of our own timers.  A third, since more evidence deserves less patience
+ * but any process stands still at times, for its disk or its machine: at 3 HELLOs a third is the
+ * one HELLO that may be late, and at hello_ms = 1000 a second.  Without work that waits, a gateway
+ * has all the time of its HELLOs, whatever our links say.
+ *
+ * Loss is not death: on a path that is known to lose packets, and to bring them in the end
+ * (env.signs), silence is a death when TCP has had the time to send three times again, 7 times its
+ * first wait, 1.7 s at most, since we or one that was asked heard the gateway; others are asked
+ * again and again until then.  A cut makes no path lossy, as nothing comes through it: it is seen
+ * as soon as ever.
  *
  * Who is asked for its view and has not just heard the gateway asks it too, and waits a little. The
  * first conf.fast_ranks candidates send a HELLO every conf.hello_ms, less up to a quarter at
@@ -172,6 +189,13 @@ struct election_transition {
     struct election_steps steps;
 };
 
+/** What is heard of a node otherwise than by HELLO, and what its link is like. */
+struct election_signs {
+    uint32_t heard_ms; /* since anything came from it */
+    bool is_lossy;     /* packets get lost on the way, and come through in the end */
+    uint32_t rto_ms;   /* after so long TCP sends again for the first time; 0: not known */
+};
+
 enum election_record { ELECTION_RECORD_CANDIDATE, ELECTION_RECORD_GATEWAY };
 
 /**
@@ -229,6 +253,10 @@ struct election_env {
     void (*watch)(void *ctx, const struct id *node, const char *address);
     void (*unwatch)(void *ctx, const struct id *node);
 
+    /** signs - what has come from a node over its link, and what that is like; false without one.
+     *  May be NULL. */
+    bool (*signs)(void *ctx, const struct id *node, struct election_signs *ret);
+
     /** gateways_changed - the active set, best first, as election_gateways() gives it from now on.
      */
     void (*gateways_changed)(void *ctx, const struct election_gateway *gateway, size_t count);
@@ -266,6 +294,7 @@ enum election_event_type {
     ELECTION_HANDOVER_ANSWER, /* .answer.st alone */
 
     ELECTION_LINK,   /* .link: a watched node's link came up or went */
+    ELECTION_DOUBT,  /* .doubt: work that was given to a gateway waits without a word from it */
     ELECTION_LOAD,   /* .load: measured */
     ELECTION_LOCATE, /* somebody could not reach the gateway: read its record again */
     ELECTION_LEAVE,  /* hand over and go; env.left follows */
@@ -320,8 +349,13 @@ struct election_event {
         struct {
             struct id node;
             bool is_up;
-            bool is_given_up; /* it went by our own time-outs: silence, which HELLOs measure */
+            bool is_given_up; /* one of its ends closed it, be it for silence, which HELLOs
+                                 measure: the other end may be alive */
         } link;
+        struct {
+            struct id node;
+            uint32_t waiting_ms;
+        } doubt;
         const struct election_load *load;
     };
 };

@@ -231,6 +231,7 @@ measure(struct watched *w, uint64_t now_ms, uint32_t rtt_ms)
     w->srtt_ms = w->is_heard ? (7 * w->srtt_ms + rtt_ms + 4) / 8 : rtt_ms;
     w->is_heard = true;
     w->answer_ms = now_ms;
+    w->life_ms = now_ms;
     w->news_ms = now_ms;
 }
 
@@ -260,6 +261,7 @@ on_active_answer(struct election *e, struct watched *w, const struct hello_ans *
 {
     size_t at = (size_t)(w - e->watched);
 
+    w->is_link_known = true;
     hello_listen(e, w);
     /* Of several gateways the first one's list is the one that all candidates go by. */
     if (at == 0 || !e->watched[0].is_heard || e->watched[0].trust != TRUST_OK)

@@ -6,6 +6,7 @@
  *     gateways.c   the active set: who is in it, and what is known of each
  *     hello.c      HELLO, its interval and what its answers tell
  *     suspicion.c  silence, suspicion, indirect probe, verdict
+ *     signs.c      what is heard otherwise than by HELLO; work that waits; paths that lose packets
  *     claim.c      when to claim, claims and conflicts, preemption
  *     steps.c      how a change came about, for the history
  *     term.c       which terms are believed, and how one is given back
@@ -80,6 +81,7 @@ struct watched {
     bool is_heard;
     uint64_t heard_ms;  /* last answer, or when we began to listen; moved on where we slept */
     uint64_t answer_ms; /* is_heard: last answer */
+    uint64_t life_ms;   /* last answer, or whatever else came from it over its link */
     uint64_t news_ms;   /* last answer or claim, or when it was first heard of */
     uint64_t hello_at_ms;
     uint64_t hello_sent_ms;
@@ -93,9 +95,17 @@ struct watched {
         uint64_t at_ms;
     } sent[ELECTION_SENT_MAX];
     unsigned sent_next;
-    bool is_linked; /* env.watch was asked */
+    bool is_linked;     /* env.watch was asked */
+    bool is_link_known; /* it has answered as gateway over the link that there is */
     bool is_reset;
     uint64_t reset_ms;
+    bool is_doubted;     /* work waits for it without a word */
+    uint64_t work_ms;    /* since then */
+    uint64_t doubted_ms; /* we know that since then */
+    uint64_t told_ms;    /* we told the candidates */
+    uint64_t lossy_until_ms;
+    uint32_t rto_ms;
+    uint64_t others_ms; /* in this suspicion: when one that was asked last heard it */
     enum trust trust;
     struct probe probe[ELECTION_PROBES];
     unsigned probe_count;
@@ -314,6 +324,20 @@ void suspicion_run_looks(struct election *e);
 uint64_t suspicion_looks_deadline_ms(const struct election *e);
 /** suspicion_end - it is heard. */
 void suspicion_end(struct watched *w);
+
+/* ---- signs.c --------------------------------------------------------------------------------- */
+/** signs_look - ask the shell what it has heard of this gateway: may end a suspicion. */
+void signs_look(struct election *e, struct watched *w);
+/** signs_lossy_ms - how long silence says nothing on a path that loses packets; 0: on this none
+ *  are lost. */
+uint32_t signs_lossy_ms(const struct election *e, const struct watched *w);
+/** signs_doubt_ms - how long work waits before it is a doubt. */
+uint32_t signs_doubt_ms(const struct watched *w);
+/** signs_floor_ms - the least silence that is a death where work waits. */
+uint32_t signs_floor_ms(const struct election *e, const struct watched *w);
+/** signs_doubt - work has waited for so long, here or at a member that says so. */
+void signs_doubt(struct election *e, struct watched *w, uint32_t waiting_ms);
+void signs_on_doubt(struct election *e, const struct election_event *ev);
 
 /* ---- claim.c --------------------------------------------------------------------------------- */
 void claim_run(struct election *e);

@@ -19,6 +19,7 @@ suspicion_end(struct watched *w)
     w->probe_count = 0;
     w->ask_count = 0;
     w->is_recess = false;
+    w->is_doubted = false;
 }
 
 static uint32_t
@@ -68,6 +69,8 @@ suspect_at_ms(const struct election *e, const struct watched *w)
     uint64_t at_ms = silent_from_ms(e, w);
     uint32_t lead_ms = clamp(look_ms(e, w) + 2 * w->srtt_ms, 1, w->interval_ms / 4 + 1);
 
+    if (e->role == ELECTION_CANDIDATE && w->is_doubted)
+        at_ms = moment_earlier_ms(at_ms, w->doubted_ms + lead_ms);
     if (e->role != ELECTION_CANDIDATE)
         return w->is_reset ? moment_earlier_ms(at_ms, w->reset_ms + e->conf.hello_ms) : at_ms;
     return w->is_reset ? moment_earlier_ms(at_ms - lead_ms, w->reset_ms) : at_ms - lead_ms;
@@ -81,16 +84,41 @@ answer_wait_ms(const struct election *e, const struct watched *w)
                        : e->conf.hello_ms;
 }
 
+/* Work waits, our own HELLO has no answer, and it has been silent for a part of its patience. */
+static uint64_t
+doubted_from_ms(const struct election *e, const struct watched *w)
+{
+    uint64_t at_ms = w->heard_ms + signs_floor_ms(e, w);
+    uint64_t least_ms = w->doubted_ms + signs_doubt_ms(w);
+
+    return at_ms > least_ms ? at_ms : least_ms;
+}
+
+/* Silence on a path that loses packets says something when TCP has had its time: since we heard it,
+ * or another who was asked. */
+static uint64_t
+lossy_until_ms(const struct election *e, const struct watched *w)
+{
+    uint32_t lossy_ms = signs_lossy_ms(e, w);
+
+    return lossy_ms ? (w->heard_ms > w->others_ms ? w->heard_ms : w->others_ms) + lossy_ms : 0;
+}
+
 /* No verdict before: the HELLO that asks the gateway itself may still have its answer. */
 static uint64_t
 verdict_from_ms(const struct election *e, const struct watched *w)
 {
     uint64_t at_ms = silent_from_ms(e, w);
     uint32_t wait_ms = answer_wait_ms(e, w);
+    uint64_t lossy_ms = lossy_until_ms(e, w);
 
     /* Ours went late: it is that many HELLOs that have to be unanswered. */
     if (w->unanswered < e->conf.hello_misses && at_ms < w->hello_at_ms + RESET_WAIT_MIN_MS)
         at_ms = w->hello_at_ms + RESET_WAIT_MIN_MS;
+    if (w->is_doubted)
+        at_ms = moment_earlier_ms(at_ms, doubted_from_ms(e, w));
+    if (at_ms < lossy_ms)
+        at_ms = lossy_ms;
     return w->is_reset ? moment_earlier_ms(at_ms, w->reset_ms + wait_ms) : at_ms;
 }
 
@@ -104,6 +132,8 @@ ask(struct election *e, struct watched *w, const struct id *to)
     struct probe_gateway_req req = {.gateway = w->node, .term = e->term};
     uint32_t wait_ms = (uint32_t)(w->judge_at_ms - e->now.mono_ms);
 
+    if (w->is_doubted)
+        req.waiting_ms = (uint32_t)(e->now.mono_ms - w->work_ms);
     *p = (struct probe){.to = *to, .token = election_token(e)};
     w->asked_count++;
     e->env.send_probe(e->env.ctx, to, p->token, &req, wait_ms);
@@ -148,19 +178,28 @@ give_up(struct election *e, struct watched *w)
            election_name(e, &w->node, name), (unsigned long long)(w->claim_at_ms - e->now.mono_ms));
 }
 
+/* How long those that are asked have for their answers. */
+static uint32_t
+round_ms(const struct election *e, const struct watched *w)
+{
+    uint32_t wait_ms = w->is_doubted ? 0 : e->conf.hello_ms / 2;
+    uint32_t least_ms = (w->is_doubted ? signs_doubt_ms(w) : look_ms(e, w)) + 4 * w->srtt_ms;
+
+    if (wait_ms < least_ms)
+        wait_ms = least_ms;
+    wait_ms = clamp(wait_ms, PROBE_WAIT_MIN_MS, PROBE_WAIT_MAX_MS);
+    if (w->ask_count > 0) /* nobody answered, or the gateway was alive: there is more time */
+        wait_ms *= 2;
+    return wait_ms;
+}
+
 static void
 ask_others(struct election *e, struct watched *w)
 {
     const struct candidate *order[ELECTION_PROBES + 1];
     size_t count = ranking_order(e, order, ELECTION_PROBES + 1);
-    uint32_t wait_ms = e->conf.hello_ms / 2;
 
-    if (wait_ms < look_ms(e, w) + 4 * w->srtt_ms)
-        wait_ms = look_ms(e, w) + 4 * w->srtt_ms;
-    wait_ms = clamp(wait_ms, PROBE_WAIT_MIN_MS, PROBE_WAIT_MAX_MS);
-    if (w->ask_count > 0) /* nobody answered, or the gateway was alive: there is more time */
-        wait_ms *= 2;
-    w->judge_at_ms = e->now.mono_ms + wait_ms;
+    w->judge_at_ms = e->now.mono_ms + round_ms(e, w);
     w->probe_count = 0;
     w->ask_count++;
     for (size_t i = 0; i < count && w->probe_count < ELECTION_PROBES; i++)
@@ -176,8 +215,35 @@ suspect(struct election *e, struct watched *w)
     w->trust = TRUST_SUSPECT;
     w->suspected_ms = e->now.mono_ms;
     w->was_reset = w->is_reset;
+    w->others_ms = 0;
     w->asked_count = w->answered_count = 0;
     ask_others(e, w);
+}
+
+/* Those that were asked may not have noticed yet, or what they said is lost: ask again soon, then
+ * less and less often, and once more right before the verdict. */
+static void
+ask_again(struct election *e, struct watched *w, uint64_t before_ms)
+{
+    unsigned shift = w->ask_count - 1 < ASK_BACKOFF_MAX ? w->ask_count - 1 : ASK_BACKOFF_MAX;
+    uint64_t pause_ms = 1 + ((uint64_t)e->conf.hello_ms << shift) / ASK_AGAIN_SHARE;
+
+    w->judge_at_ms = moment_earlier_ms(e->now.mono_ms + pause_ms, before_ms);
+    w->is_recess = true;
+}
+
+/* It is too early for a verdict. */
+static void
+wait_for_verdict(struct election *e, struct watched *w)
+{
+    uint64_t verdict_ms = verdict_from_ms(e, w);
+    uint64_t round = round_ms(e, w);
+
+    if ((w->is_doubted || signs_lossy_ms(e, w) > 0) && w->probe_count > 0 &&
+        verdict_ms > e->now.mono_ms + round)
+        ask_again(e, w, verdict_ms - round);
+    else
+        w->judge_at_ms = verdict_ms;
 }
 
 static void
@@ -186,6 +252,9 @@ judge(struct election *e, struct watched *w)
     bool is_alive = false;
     bool was_heard = false;
 
+    signs_look(e, w);
+    if (w->trust != TRUST_SUSPECT)
+        return;
     if (w->is_recess) {
         w->is_recess = false;
         ask_others(e, w); /* asked before, and another still heard it */
@@ -200,24 +269,30 @@ judge(struct election *e, struct watched *w)
         return;
     }
     if (!is_alive && e->now.mono_ms < verdict_from_ms(e, w)) {
-        w->judge_at_ms = verdict_from_ms(e, w);
+        wait_for_verdict(e, w);
         return;
     }
-    if (!is_alive) {
+    if (is_alive)
+        ask_again(e, w, MOMENT_NEVER);
+    else
         give_up(e, w);
-        return;
-    }
-    /* It may only not have noticed yet: ask again soon, then less and less often. */
-    unsigned shift = w->ask_count - 1 < ASK_BACKOFF_MAX ? w->ask_count - 1 : ASK_BACKOFF_MAX;
-    w->judge_at_ms = e->now.mono_ms + 1 + ((uint64_t)e->conf.hello_ms << shift) / ASK_AGAIN_SHARE;
-    w->is_recess = true;
+}
+
+/* When a member of a set of several goes on without another, and nobody can replace that. */
+static uint64_t
+without_from_ms(const struct election *e, const struct watched *w)
+{
+    uint64_t at_ms = w->heard_ms + 3 * hello_silence_ms(e, w);
+    uint64_t lossy_ms = lossy_until_ms(e, w);
+
+    return at_ms > lossy_ms ? at_ms : lossy_ms;
 }
 
 /* Not a candidate: nothing to decide, but where the gateway is may be read again. */
 static void
 look_again(struct election *e, struct watched *w)
 {
-    if (e->role == ELECTION_ACTIVE && e->now.mono_ms >= w->heard_ms + 3 * hello_silence_ms(e, w)) {
+    if (e->role == ELECTION_ACTIVE && e->now.mono_ms >= without_from_ms(e, w)) {
         claim_go_on_without(e, &w->node);
         return;
     }
@@ -236,6 +311,8 @@ suspicion_run(struct election *e, struct watched *w)
         suspicion_end(w); /* a matter of candidates */
     if (e->now.mono_ms < e->hold_ms)
         return;
+    if (w->trust == TRUST_OK && e->now.mono_ms >= suspect_at_ms(e, w))
+        signs_look(e, w);
     if (w->trust == TRUST_OK && e->now.mono_ms >= suspect_at_ms(e, w)) {
         if (e->role == ELECTION_CANDIDATE)
             suspect(e, w);
@@ -254,7 +331,7 @@ suspicion_deadline_ms(const struct election *e, const struct watched *w)
     if (w->trust != TRUST_OK)
         at_ms = w->judge_at_ms;
     else if (e->role == ELECTION_ACTIVE)
-        at_ms = w->heard_ms + 3 * hello_silence_ms(e, w);
+        at_ms = without_from_ms(e, w);
     return at_ms > e->hold_ms ? at_ms : e->hold_ms;
 }
 
@@ -268,17 +345,22 @@ tell_asker(struct election *e, uint64_t handle, const struct watched *w, bool is
 
     if (w && id_equal(&w->node, &e->conf.self.node))
         ans.silent_ms = 0;
-    else if (w && w->is_heard && e->now.mono_ms - w->answer_ms < UINT32_MAX)
-        ans.silent_ms = (uint32_t)(e->now.mono_ms - w->answer_ms);
+    else if (w && w->is_heard && e->now.mono_ms - w->life_ms < UINT32_MAX)
+        ans.silent_ms = (uint32_t)(e->now.mono_ms - w->life_ms);
     e->env.answer_probe(e->env.ctx, handle, &ans);
 }
 
-/* Has it answered so lately that it is alive, whatever the asker sees? */
+/* Was it heard so lately that it is alive, whatever the asker sees?  Where work waits: since then.
+ */
 static bool
-is_fresh(const struct election *e, const struct watched *w)
+is_fresh(struct election *e, struct watched *w, uint32_t waiting_ms)
 {
-    return w->is_heard && !w->is_reset &&
-           e->now.mono_ms <= w->answer_ms + e->conf.hello_ms + e->conf.hello_ms / 4 + w->srtt_ms;
+    uint32_t fresh_ms = e->conf.hello_ms + e->conf.hello_ms / 4 + w->srtt_ms;
+
+    signs_look(e, w);
+    if (waiting_ms > 0 && waiting_ms < fresh_ms)
+        fresh_ms = waiting_ms;
+    return w->is_heard && !w->is_reset && e->now.mono_ms <= w->life_ms + fresh_ms;
 }
 
 /* Somebody hears a gateway no more and asks for our view.  Where ours is not fresh we look: a HELLO
@@ -288,18 +370,22 @@ void
 suspicion_on_probe(struct election *e, const struct election_event *ev)
 {
     struct watched *w = gateways_watched(e, &ev->request.probe->gateway);
+    uint32_t waiting_ms = ev->request.probe->waiting_ms;
     bool is_self = w && id_equal(&w->node, &e->conf.self.node);
+    bool is_alive = is_self || (w && is_fresh(e, w, waiting_ms));
 
-    if (!w || is_self || is_fresh(e, w) || w->interval_ms == 0 ||
-        e->look_count == ELECTION_LOOKS_MAX) {
-        tell_asker(e, ev->request.handle, w, is_self || (w && is_fresh(e, w)));
+    if (!w || is_alive || w->interval_ms == 0 || e->look_count == ELECTION_LOOKS_MAX) {
+        tell_asker(e, ev->request.handle, w, is_alive);
         return;
     }
+    uint32_t wait_ms = waiting_ms > 0 ? signs_doubt_ms(w) : look_ms(e, w);
     struct look *look = &e->look[e->look_count++];
     *look = (struct look){.gateway = w->node,
                           .handle = ev->request.handle,
                           .since_ms = e->now.mono_ms,
-                          .until_ms = e->now.mono_ms + look_ms(e, w)};
+                          .until_ms = e->now.mono_ms + wait_ms};
+    if (waiting_ms > 0)
+        signs_doubt(e, w, waiting_ms);
     if (w->is_reset) /* we ask it already */
         look->until_ms = moment_earlier_ms(look->until_ms, verdict_from_ms(e, w));
     else if (w->hello_sent_ms + LOOK_PAUSE_MS <= e->now.mono_ms)
@@ -311,11 +397,13 @@ suspicion_run_looks(struct election *e)
 {
     for (size_t i = e->look_count; i-- > 0;) {
         struct look look = e->look[i];
-        const struct watched *w = gateways_watched(e, &look.gateway);
-        bool is_alive = w && w->is_heard && w->answer_ms >= look.since_ms;
+        struct watched *w = gateways_watched(e, &look.gateway);
 
-        if (w && !is_alive && e->now.mono_ms < look.until_ms)
+        if (w && w->life_ms < look.since_ms && e->now.mono_ms < look.until_ms)
             continue;
+        if (w)
+            signs_look(e, w);
+        bool is_alive = w && w->is_heard && w->life_ms >= look.since_ms;
         e->look[i] = e->look[--e->look_count];
         tell_asker(e, look.handle, w, is_alive);
     }
@@ -331,6 +419,21 @@ suspicion_looks_deadline_ms(const struct election *e)
     return at_ms;
 }
 
+/* What another says that we asked; it lives if it was heard within what would be a death to us. */
+static void
+take_view(struct election *e, struct watched *w, struct probe *p, const struct election_event *ev)
+{
+    uint32_t silence_ms = w->is_doubted ? signs_floor_ms(e, w) : hello_silence_ms(e, w);
+    uint32_t silent_ms = ev->answer.st == ST_OK ? ev->answer.probe->silent_ms : UINT32_MAX;
+
+    p->is_answered = true;
+    p->is_heard = ev->answer.st == ST_OK;
+    p->is_alive = p->is_heard && ev->answer.probe->is_alive && silent_ms < silence_ms;
+    w->answered_count += p->is_heard;
+    if (silent_ms < e->now.mono_ms && e->now.mono_ms - silent_ms > w->others_ms)
+        w->others_ms = e->now.mono_ms - silent_ms;
+}
+
 void
 suspicion_on_probe_answer(struct election *e, const struct election_event *ev)
 {
@@ -343,11 +446,7 @@ suspicion_on_probe_answer(struct election *e, const struct election_event *ev)
             struct probe *p = &w->probe[j];
             if (p->token == ev->answer.token && !p->is_answered) {
                 is_ours = true;
-                p->is_answered = true;
-                p->is_heard = ev->answer.st == ST_OK;
-                p->is_alive = p->is_heard && ev->answer.probe->is_alive &&
-                              ev->answer.probe->silent_ms < hello_silence_ms(e, w);
-                w->answered_count += p->is_heard;
+                take_view(e, w, p, ev);
             }
             answered += p->is_answered;
         }
@@ -363,6 +462,8 @@ suspicion_on_link(struct election *e, const struct election_event *ev)
 {
     struct watched *w = gateways_watched(e, &ev->link.node);
 
+    if (w)
+        w->is_link_known = false; /* it may be another process */
     if (!w || !w->is_linked || ev->link.is_up || ev->link.is_given_up)
         return;
     if (w->is_reset)

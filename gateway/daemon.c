@@ -102,6 +102,19 @@ on_node_link_user(void *ctx, enum node_overlay which, const struct id *node)
     return links_user(d->links[which], node);
 }
 
+static bool
+on_node_signs(void *ctx, const struct id *node, struct election_signs *ret)
+{
+    struct daemon *d = ctx;
+    struct link_signs signs;
+
+    if (!links_signs(d->links[NODE_LOCAL], node, &signs))
+        return false;
+    *ret = (struct election_signs){
+        .heard_ms = signs.heard_ms, .is_lossy = signs.is_lossy, .rto_ms = signs.rto_ms};
+    return true;
+}
+
 static uint64_t
 on_node_random(void *ctx)
 {
@@ -196,11 +209,11 @@ on_suspect(void *ctx, const struct id *node, bool is_suspect)
 }
 
 static void
-on_down(void *ctx, const struct id *node, const char *reason)
+on_down(void *ctx, const struct id *node, bool is_broken, const char *reason)
 {
     struct daemon_side *side = ctx;
 
-    node_on_link_down(side->daemon->node, daemon_now(), side->which, node, reason);
+    node_on_link_down(side->daemon->node, daemon_now(), side->which, node, is_broken, reason);
     daemon_settle(side->daemon);
 }
 
@@ -405,6 +418,7 @@ make_node(struct daemon *d, struct why *why)
                            .connect = on_node_connect,
                            .disconnect = on_node_disconnect,
                            .link_user = on_node_link_user,
+                           .signs = on_node_signs,
                            .random = on_node_random,
                            .links_show_certificates = true,
                            .check_gateway = on_node_check_gateway,

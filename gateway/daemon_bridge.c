@@ -333,6 +333,9 @@ on_bridge_message(struct daemon *d, struct bridge_message *m)
     case BRIDGE_LOCATE:
         on_locate(d, m->token);
         break;
+    case BRIDGE_OVERDUE:
+        node_doubt(d->node, daemon_now(), &m->node, m->waiting_ms);
+        break;
     case BRIDGE_CONFIRM:
         d->confirm_token = m->token;
         node_confirm(d->node, daemon_now(), &(struct node_confirmed){on_confirmed, d});

@@ -108,7 +108,8 @@ struct peer_env {
      *  once or later.  NODE_INFO and GONE are answered by the peer itself. */
     void (*on_request)(void *ctx, struct moment now, const struct peer_request *req);
     /** on_link - a direct link with @node came up or went (for those who watch a neighbour).
-     *  @is_given_up: it went because of silence, by our own time-outs: not reset, not refused */
+     *  @is_given_up: it was closed by this node or the other, be it for silence: not reset, not
+     *  refused */
     void (*on_link)(void *ctx, struct moment now, const struct id *node, bool is_up,
                     bool is_given_up);
     struct log_to log;
@@ -140,7 +141,9 @@ void peer_on_link_suspect(struct peer *p, struct moment now, const struct id *no
 /** peer_on_link_rival - another with the same Node-ID was refused: is the one that has the link
  * there? */
 void peer_on_link_rival(struct peer *p, struct moment now, const struct id *node);
-void peer_on_link_down(struct peer *p, struct moment now, const struct id *node,
+/** peer_on_link_down - @is_broken: reset, or at its end without a word; false: one of its ends has
+ *  closed it, be it for silence */
+void peer_on_link_down(struct peer *p, struct moment now, const struct id *node, bool is_broken,
                        const char *reason);
 void peer_on_connect_failed(struct peer *p, struct moment now, const char *address,
                             const struct id *expected, const char *reason);

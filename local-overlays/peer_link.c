@@ -329,10 +329,9 @@ peer_on_link_rival(struct peer *p, struct moment now, const struct id *node)
 }
 
 static void
-lose_link(struct peer *p, struct link *l, const char *reason)
+lose_link(struct peer *p, struct link *l, bool is_given_up, const char *reason)
 {
     struct id node = l->node;
-    bool was_suspect = l->is_suspect; /* before it was given up it was silent for periods */
     char text[ID_TEXT_BYTES];
 
     log_to(&p->env.log, LOG_LEVEL_DEBUG, "%s: link with %s is gone: %s", p->conf.overlay,
@@ -344,7 +343,7 @@ lose_link(struct peer *p, struct link *l, const char *reason)
         peer_ops(p)->neighbour_lost(p->topology, p->now, &node);
     peer_bootstrap_link_down(p, &node);
     peer_watch_link_down(p, &node);
-    tell_link(p, &node, false, was_suspect);
+    tell_link(p, &node, false, is_given_up);
     peer_forwarded_hop_lost(p, &node);
     transactions_hop_lost(p->transactions, &node, p->now.mono_ms);
     transactions_hop_found(p->transactions, p->now.mono_ms); /* who has its place can be asked */
@@ -354,18 +353,19 @@ void
 peer_link_end(struct peer *p, struct link *l, const char *reason)
 {
     p->env.disconnect(p->env.ctx, &l->node);
-    lose_link(p, l, reason);
+    lose_link(p, l, l->is_suspect, reason);
 }
 
 void
-peer_on_link_down(struct peer *p, struct moment now, const struct id *node, const char *reason)
+peer_on_link_down(struct peer *p, struct moment now, const struct id *node, bool is_broken,
+                  const char *reason)
 {
     struct link *l;
 
     peer_enter(p, now);
     l = peer_link_find(p, node);
     if (l && l->is_up)
-        lose_link(p, l, reason);
+        lose_link(p, l, !is_broken, reason);
     if (p->reassembly)
         reassembly_forget(p->reassembly, node);
     transactions_run(p->transactions, p->now.mono_ms, p, peer_transmit, peer_expired);

@@ -29,6 +29,7 @@ enum bridge_type {
     BRIDGE_FORGET,  /* this far gateway did not answer: forget it, next time fetch past the cache */
     BRIDGE_LOCATE,  /* our gateway did not answer: read its record again and again until it changes
                        -> BRIDGE_GATEWAY unasked; in the end, with the token, ST_TIMEOUT */
+    BRIDGE_OVERDUE, /* a request has waited for our gateway @node for @waiting_ms without a word */
     BRIDGE_REPORT,  /* answer to BRIDGE_QUERY */
     BRIDGE_LOAD,    /* calls up and registrations, once a second: for the score, and slow HELLOs */
     BRIDGE_CONFIRM, /* the thread had been stopped: is this node still the gateway?
@@ -111,8 +112,9 @@ struct bridge_message {
         name[AOR_BYTES]; /* LOOKUP, BINDINGS: AOR; RESOLVE, ROUTES: domain asked; FORGET: overlay */
     char overlay[OVERLAY_NAME_BYTES]; /* ROUTES: the overlay that was found */
     struct id node; /* FORGET: the gateway that failed; ADOPT: former owner; BOUND: who stored it;
-                       LOST */
+                       LOST; OVERDUE */
     uint32_t lifetime_ms; /* BINDINGS, ROUTES: how long it may be cached */
+    uint32_t waiting_ms;  /* OVERDUE */
     bool is_past_cache;   /* LOOKUP, RESOLVE: do not answer from a cache */
     bool is_young; /* BINDINGS: the overlay came up moments ago, and may not have all again */
     bool is_moved; /* ADOPT: the owner lives and gave them away */

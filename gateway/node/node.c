@@ -378,10 +378,10 @@ node_on_link_rival(struct node *n, struct moment now, enum node_overlay which, c
 
 void
 node_on_link_down(struct node *n, struct moment now, enum node_overlay which, const struct id *id,
-                  const char *reason)
+                  bool is_broken, const char *reason)
 {
     n->now = now;
-    peer_on_link_down(n->peer[which], now, id, reason);
+    peer_on_link_down(n->peer[which], now, id, is_broken, reason);
     node_settle(n, now);
 }
 

@@ -44,6 +44,8 @@ struct node_env {
                     const struct id *expected);
     void (*disconnect)(void *ctx, enum node_overlay which, const struct id *node);
     const char *(*link_user)(void *ctx, enum node_overlay which, const struct id *node);
+    /** signs - of a link in the local overlay, as election.h has it; may be NULL */
+    bool (*signs)(void *ctx, const struct id *node, struct election_signs *ret);
     uint64_t (*random)(void *ctx);
     struct keys keys[NODE_OVERLAYS];
     bool links_show_certificates; /* as peer.h has it */
@@ -109,7 +111,7 @@ void node_on_link_suspect(struct node *n, struct moment now, enum node_overlay w
 void node_on_link_rival(struct node *n, struct moment now, enum node_overlay which,
                         const struct id *id);
 void node_on_link_down(struct node *n, struct moment now, enum node_overlay which,
-                       const struct id *id, const char *reason);
+                       const struct id *id, bool is_broken, const char *reason);
 void node_on_connect_failed(struct node *n, struct moment now, enum node_overlay which,
                             const char *address, const struct id *expected, const char *reason);
 void node_on_message(struct node *n, struct moment now, enum node_overlay which,
@@ -156,5 +158,9 @@ const uint8_t *node_naming_key(const struct node *n);
 
 /** node_locate - read the record of our own gateway again; on_gateways follows a change. */
 void node_locate(struct node *n, struct moment now);
+
+/** node_doubt - a request has waited for our gateway @id so long, and nothing came from it since.
+ */
+void node_doubt(struct node *n, struct moment now, const struct id *id, uint32_t waiting_ms);
 
 #endif

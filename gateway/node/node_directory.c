@@ -408,3 +408,15 @@ node_locate(struct node *n, struct moment now)
     election_step(n->election, now, &ev);
     node_settle(n, now);
 }
+
+void
+node_doubt(struct node *n, struct moment now, const struct id *id, uint32_t waiting_ms)
+{
+    struct election_event ev = {.type = ELECTION_DOUBT};
+
+    n->now = now;
+    ev.doubt.node = *id;
+    ev.doubt.waiting_ms = waiting_ms;
+    election_step(n->election, now, &ev);
+    node_settle(n, now);
+}

@@ -663,6 +663,14 @@ on_left(void *ctx)
     n->election_left = true;
 }
 
+static bool
+on_signs(void *ctx, const struct id *id, struct election_signs *ret)
+{
+    struct node *n = ctx;
+
+    return n->env.signs(n->env.ctx, id, ret);
+}
+
 static uint64_t
 on_random(void *ctx)
 {
@@ -696,6 +704,7 @@ node_election_new(struct node *n, struct moment now, struct why *why)
         .withdraw_ring = on_withdraw_ring,
         .watch = on_watch,
         .unwatch = on_unwatch,
+        .signs = n->env.signs ? on_signs : NULL,
         .gateways_changed = on_gateways_changed,
         .role_changed = on_role_changed,
         .history = on_history,

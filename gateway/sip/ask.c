@@ -344,6 +344,18 @@ ask_forget(struct sip *s, const char *overlay, const struct id *gateway)
 }
 
 void
+ask_overdue(struct sip *s, const struct id *gateway, uint32_t waiting_ms)
+{
+    struct bridge_message *m = bridge_new(BRIDGE_OVERDUE, 0, 0, 0);
+
+    if (!m)
+        return;
+    m->node = *gateway;
+    m->waiting_ms = waiting_ms;
+    s->upward.post(s->upward.ctx, m);
+}
+
+void
 ask_cancel(struct ask *ask)
 {
     if (ask->link.next)

@@ -59,6 +59,9 @@ void ask_forget(struct sip *s, const char *overlay, const struct id *gateway);
  *  not in the time of a failover. */
 void ask_locate(struct sip *s, struct ask *ask);
 
+/** ask_overdue - a request has waited for our gateway so long, and nothing came from it since. */
+void ask_overdue(struct sip *s, const struct id *gateway, uint32_t waiting_ms);
+
 /** ask_bind - store our binding of an AOR; without contacts, its removal. */
 void ask_bind(struct sip *s, const struct binding_record *binding, struct ask *ask);
 

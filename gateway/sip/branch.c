@@ -475,6 +475,7 @@ on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
         return 0;
     }
     if (!is_ours) {
+        overdue_heard(b);
         if (b->hop && status != 503)
             paths_heard(b->forward->proxy->sip, b->hop);
         connections_on_response(b->agent, msg);

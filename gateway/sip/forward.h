@@ -31,6 +31,10 @@ struct proxy {
     struct list_node ring_watch[SIP_RING_GATEWAY + 1]; /* struct branch, by ring: timer C */
     su_timer_t *timer;
     bool is_armed;
+    su_timer_t *overdue_timer;
+    bool is_overdue_armed;
+    struct id heard; /* the gateway that answered last, and when */
+    uint64_t heard_ms;
     struct ask locate; /* one for all whose gateway is silent */
     struct twins *twins;
     uint64_t upstreams_ms; /* when connections of requests are looked at next */
@@ -235,5 +239,9 @@ void proxy_arm(struct proxy *p);
 /** proxy_watch_gateway - a branch, in no list, waits for a gateway's answer: peer_retry_ms long, or
  *  PROXY_FORMER_MS for that of one that is a gateway no more. */
 void proxy_watch_gateway(struct proxy *p, struct branch *b, bool is_former);
+
+/** overdue_arm - a request waits for a gateway; overdue_heard - a response came by this branch. */
+void overdue_arm(struct proxy *p);
+void overdue_heard(const struct branch *b);
 
 #endif

@@ -42,10 +42,12 @@ proxy_new(struct sip *s)
         list_init(&p->ring_watch[i]);
     p->locate.done = on_located;
     p->timer = su_timer_create(su_root_task(s->root), TICK_MS);
+    p->overdue_timer = su_timer_create(su_root_task(s->root), TICK_MS);
     p->twins = twins_new(s);
-    if (p->timer && p->twins)
+    if (p->timer && p->overdue_timer && p->twins)
         return p;
     su_timer_destroy(p->timer);
+    su_timer_destroy(p->overdue_timer);
     twins_free(p->twins);
     free(p);
     return NULL;
@@ -67,6 +69,7 @@ proxy_free(struct proxy *p)
     ask_cancel(&p->locate);
     twins_free(p->twins);
     su_timer_destroy(p->timer);
+    su_timer_destroy(p->overdue_timer);
     free(p);
 }
 
@@ -90,6 +93,8 @@ proxy_watch_gateway(struct proxy *p, struct branch *b, bool is_former)
     b->due_ms = sip_moment(p->sip).mono_ms + most_ms;
     list_append(is_former ? &p->former_watch : &p->gateway_watch, &b->watch);
     proxy_arm(p);
+    if (!is_former)
+        overdue_arm(p);
 }
 
 void

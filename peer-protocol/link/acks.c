@@ -25,6 +25,12 @@ acks_is_waiting(const struct acks *a)
     return a->first != a->next;
 }
 
+uint64_t
+acks_waiting_us(const struct acks *a, uint64_t now_us)
+{
+    return acks_is_waiting(a) ? now_us - a->sent_us[a->first & (a->cap - 1)] : 0;
+}
+
 static uint64_t
 period_us(const struct acks *a)
 {

@@ -47,4 +47,7 @@ unsigned acks_check(struct acks *a, uint64_t now_us);
 
 bool acks_is_waiting(const struct acks *a);
 
+/** acks_waiting_us - how long the oldest frame without acknowledgement has waited; 0 for none. */
+uint64_t acks_waiting_us(const struct acks *a, uint64_t now_us);
+
 #endif

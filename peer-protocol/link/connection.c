@@ -18,7 +18,8 @@
 #include "base/log.h"
 #include "peer-protocol/identity/identity.h"
 
-#define LATE_PERIODS_MAX 3
+#define LATE_PERIODS_MAX  3
+#define LOSSY_PATIENCE_MS 2000
 
 static void on_timer(evutil_socket_t fd, short what, void *ctx);
 static void on_writable(evutil_socket_t fd, short what, void *ctx);
@@ -328,6 +329,8 @@ connection_admit(struct connection *c)
     /* A handshake is two round trips and some arithmetic: an upper bound until there are samples.
      */
     acks_init(&c->acks, c->env->conf->suspect_min_ms, (uint32_t)(handshake_us / 2));
+    c->heard_us = now_us;
+    path_heard(&c->path, bufferevent_getfd(c->bev), now_us);
 }
 
 void
@@ -357,6 +360,8 @@ on_event(struct bufferevent *bev, short what, void *ctx)
     const char *refusal = identity_tls_refusal(bufferevent_openssl_get_ssl(bev));
     const char *text = error ? ERR_reason_error_string(error) : NULL;
     ERR_clear_error();
+    /* Who closes says so; a process that is killed does not. */
+    c->is_broken = !(SSL_get_shutdown(bufferevent_openssl_get_ssl(bev)) & SSL_RECEIVED_SHUTDOWN);
     if (refusal[0])
         connection_end(c, "certificate: %s", refusal);
     else if (what & BEV_EVENT_EOF)
@@ -367,13 +372,23 @@ on_event(struct bufferevent *bev, short what, void *ctx)
         connection_end(c, "%s", cause ? strerror(cause) : "closed by the other side");
 }
 
+/* What is lost on a path that loses packets comes, if TCP is given the time. */
+static bool
+is_to_be_borne(const struct connection *c)
+{
+    uint64_t now_us = connection_now_us();
+
+    return path_is_lossy(&c->path, now_us) &&
+           acks_waiting_us(&c->acks, now_us) < LOSSY_PATIENCE_MS * UINT64_C(1000);
+}
+
 /* RFC 6940 section 6.6.5 takes a silent link out of use; after three periods it is given up. */
 static void
 on_late(struct connection *c)
 {
     unsigned late = acks_check(&c->acks, connection_now_us());
 
-    if (late >= LATE_PERIODS_MAX) {
+    if (late >= LATE_PERIODS_MAX && !is_to_be_borne(c)) {
         connection_end(c, "no acknowledgement in %d periods", LATE_PERIODS_MAX);
         return;
     }
@@ -532,6 +547,8 @@ take_frame(struct connection *c)
     }
     evbuffer_drain(input, used);
     c->received_bytes += used;
+    c->heard_us = connection_now_us();
+    path_heard(&c->path, bufferevent_getfd(c->bev), c->heard_us);
     if (f.type == FRAME_DATA)
         on_data(c, f.sequence);
     else

@@ -25,6 +25,7 @@
 #include "peer-protocol/identity/identity.h"
 #include "peer-protocol/link/acks.h"
 #include "peer-protocol/link/link.h"
+#include "peer-protocol/link/path.h"
 #include "peer-protocol/link/socket_address.h"
 #include "peer-protocol/message/frame.h"
 
@@ -80,6 +81,7 @@ struct connection {
     bool is_suspect_told;
     bool is_answered;                        /* links_connect() has had its on_up */
     bool is_up_told;                         /* its end is to be told as on_down */
+    bool is_broken;                          /* neither end has closed it */
     char address[SOCKET_ADDRESS_TEXT_BYTES]; /* as it was asked for; "" if accepted */
     char remote[SOCKET_ADDRESS_TEXT_BYTES];
     in_port_t opener_port; /* the same at both ends */
@@ -96,6 +98,8 @@ struct connection {
     struct event *timer; /* the deadline of the state */
     uint64_t timer_us;
     struct acks acks;
+    struct path path;
+    uint64_t heard_us; /* the last frame from the other end */
     struct frame_received received;
     uint64_t sent_messages, received_messages, sent_bytes, received_bytes;
     char reason[CONNECTION_REASON_BYTES];

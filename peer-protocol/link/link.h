@@ -19,8 +19,8 @@
  *
  * Every data frame is acknowledged.  A period is max(suspect_min_ms, 4 RTT): one without any
  * acknowledgement while a frame waits for it makes the link SUSPECT, the next acknowledgement
- * clears it, three such periods in a row close it.  What is queued is bounded: a link whose queue
- * is full is closed.
+ * clears it, three such periods in a row close it; on a path that loses packets (path.h) not before
+ * a frame has waited for 2 s.  What is queued is bounded: a link whose queue is full is closed.
  *
  * Sockets are bound to the address we listen on.  SIGPIPE is ignored from links_new() on, if nobody
  * handles it.
@@ -61,7 +61,9 @@ struct links_handler {
     void (*on_up)(void *ctx, const struct id *node,
                   const char *address); /* address: "" if accepted */
     void (*on_suspect)(void *ctx, const struct id *node, bool is_suspect);
-    void (*on_down)(void *ctx, const struct id *node, const char *reason);
+    /** on_down - @is_broken: reset, or at its end without a word, so that nobody may be there any
+     *  more; false: this end or the other has closed it */
+    void (*on_down)(void *ctx, const struct id *node, bool is_broken, const char *reason);
     void (*on_connect_failed)(void *ctx, const char *address, const struct id *expected,
                               const char *reason);
     void (*on_message)(void *ctx, const struct id *from, struct slice message);
@@ -99,6 +101,15 @@ const char *links_user(const struct links *l, const struct id *node);
 
 /** links_is_flushed - has everything queued been given to the kernel? */
 bool links_is_flushed(const struct links *l);
+
+/** What a link tells of the node at its other end. */
+struct link_signs {
+    uint32_t heard_ms; /* since the last frame came, acknowledgements included */
+    bool is_lossy;     /* packets get lost, and come through in the end (path.h) */
+    uint32_t rto_ms;   /* after so long TCP sends again for the first time; 0: not known */
+};
+/** links_signs - false without a link that is up. */
+bool links_signs(const struct links *l, const struct id *node, struct link_signs *ret);
 size_t links_count(const struct links *l);
 
 struct link_line {

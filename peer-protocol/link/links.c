@@ -101,7 +101,7 @@ tell_end(struct links *l, struct connection *c)
     if (c->is_up_told) {
         log_write(LOG_LEVEL_INFO, "link", "%s: down: %s at %s, reason: %s", l->conf.overlay,
                   id_text(&c->node, node), c->remote, c->reason);
-        l->handler.on_down(l->handler.ctx, &c->node, c->reason);
+        l->handler.on_down(l->handler.ctx, &c->node, c->is_broken, c->reason);
     } else if (c->is_ours && !c->is_answered) {
         log_write(LOG_LEVEL_DEBUG, "link", "%s: no link to %s: %s", l->conf.overlay, c->address,
                   c->reason);
@@ -573,6 +573,21 @@ links_is_flushed(const struct links *l)
         if (c->state != CONNECTION_ENDED && connection_queued(c) > 0)
             return false;
     }
+    return true;
+}
+
+bool
+links_signs(const struct links *l, const struct id *node, struct link_signs *ret)
+{
+    const struct connection *c = map_get(l->up, key_of(node));
+    uint64_t now_us = connection_now_us();
+
+    if (!c || c->state != CONNECTION_UP)
+        return false;
+    uint64_t heard_ms = (now_us - c->heard_us) / 1000;
+    *ret = (struct link_signs){.heard_ms = heard_ms < UINT32_MAX ? (uint32_t)heard_ms : UINT32_MAX,
+                               .is_lossy = path_is_lossy(&c->path, now_us),
+                               .rto_ms = c->path.rto_us / 1000};
     return true;
 }
 

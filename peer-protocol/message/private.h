@@ -103,6 +103,7 @@ struct claim_req {
 struct probe_gateway_req {
     struct id gateway;
     uint32_t term;
+    uint32_t waiting_ms; /* work has waited for it that long without a word; 0: none does */
 };
 struct probe_gateway_ans {
     uint8_t is_alive;   /* the answerer heard the gateway within its own HELLO window */

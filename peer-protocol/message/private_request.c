@@ -234,6 +234,7 @@ probe_gateway_req_read(struct slice in, struct probe_gateway_req *ret)
     reader_init(&r, in);
     b.gateway = wire_node_read(&r);
     b.term = reader_u32(&r);
+    b.waiting_ms = reader_u32(&r);
     if (reader_is_done(&r))
         *ret = b;
     return wire_end(&r);
@@ -244,6 +245,7 @@ probe_gateway_req_write(struct writer *w, const struct probe_gateway_req *b)
 {
     writer_id(w, &b->gateway);
     writer_u32(w, b->term);
+    writer_u32(w, b->waiting_ms);
 }
 
 enum status

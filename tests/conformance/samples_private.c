@@ -132,7 +132,7 @@ sample_claim_req(struct writer *w)
 void
 sample_probe_gateway_req(struct writer *w)
 {
-    struct probe_gateway_req b = {sample_id(3), 7};
+    struct probe_gateway_req b = {sample_id(3), 7, 45};
 
     PRIVATE(w, PRIVATE_PROBE, probe_gateway_req_write(&inner, &b));
 }

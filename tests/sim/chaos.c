@@ -6,7 +6,15 @@
 
 #include "tests/sim/election_world_internal.h"
 
-enum { PHASES = 3, PAUSE_MS = 3000, LEAVE_MS = 2500, LOOK_MS = 100, NEVER_MS = 1 << 30 };
+enum {
+    PHASES = 3,
+    PAUSE_MS = 3000,
+    LEAVE_MS = 2500,
+    LOOK_MS = 100,
+    NEVER_MS = 1 << 30,
+    LEARN_MS = 5000, /* what is lost on a path has to be seen */
+    BEAR_MS = 60000
+};
 
 struct chaos {
     struct world w;
@@ -427,6 +435,55 @@ judge(struct chaos *c)
     expect_agreement(c, ELECTION_OBSERVER);
 }
 
+/* ---- what a living gateway bears ---------------------------------------------------------------
+ */
+
+static unsigned
+all_verdicts(const struct chaos *c)
+{
+    unsigned verdicts = 0;
+
+    for (int i = 0; i < c->w.count; i++)
+        verdicts += c->w.node[i].verdicts;
+    return verdicts;
+}
+
+/* It stands still for less than its HELLOs allow. */
+static void
+starve(struct chaos *c)
+{
+    struct world_node *n = victim(c);
+    unsigned most_ms = n->conf.hello_ms * n->conf.hello_misses / 2;
+
+    if (!n->is_up)
+        return;
+    narrate(c, "stands still:", n->name);
+    world_sleep(&c->w, n->name);
+    world_run_until(&c->w, c->w.now_ms + draw(c, most_ms));
+    world_wake(&c->w, n->name);
+}
+
+static void
+bear(struct chaos *c)
+{
+    struct world *w = &c->w;
+
+    w->is_traffic_heard = true;
+    w->segment_loss_thousandths = chance(c, 4) ? 0 : 20 + draw(c, 81);
+    narrate(c, w->segment_loss_thousandths ? "segments get lost" : "no segments get lost", 0);
+    world_run_until(w, w->now_ms + LEARN_MS);
+    unsigned before = all_verdicts(c);
+    uint64_t until_ms = w->now_ms + BEAR_MS;
+    while (!w->broken[0] && w->now_ms < until_ms) {
+        if (chance(c, 2))
+            starve(c);
+        world_run_until(w, w->now_ms + draw(c, PAUSE_MS));
+    }
+    if (all_verdicts(c) > before + CHAOS_FALSE_MAX * w->node[0].conf.gateways)
+        world_break(w, "%u taken for dead that lived", all_verdicts(c) - before);
+    w->segment_loss_thousandths = 0;
+}
+
 /* ---- a run -------------------------------------------------------------------------------------
  */
 
@@ -524,6 +581,10 @@ chaos_run(uint64_t seed, bool is_loud, struct chaos_verdict *ret)
         c->w.trace[0] = '\0';
         run_phase(c);
     }
+    digest(c);
+    c->w.trace[0] = '\0';
+    if (!c->w.broken[0])
+        bear(c);
     digest(c);
     ret->is_broken = c->w.broken[0] != '\0';
     snprintf(ret->what, sizeof(ret->what), "%s", c->w.broken);

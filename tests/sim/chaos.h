@@ -17,6 +17,10 @@
  *       time
  *     - and always: terms only grow, on each node and of its claims
  *
+ * In the end links lose segments, as TCP does, and nodes stand still for less than their HELLOs
+ * allow, for a minute: no more than CHAOS_FALSE_MAX gateways that live are replaced, for each that
+ * is configured.
+ *
  * The same seed is the same run.
  */
 #ifndef TESTS_SIM_CHAOS_H
@@ -28,6 +32,7 @@
 #define CHAOS_VACANT_MS  5000
 #define CHAOS_SETTLED_MS 12000
 #define CHAOS_ALL_MS     45000
+#define CHAOS_FALSE_MAX  2
 
 struct chaos_verdict {
     bool is_broken;

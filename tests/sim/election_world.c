@@ -230,10 +230,12 @@ take_event(struct world *w)
         world_park(w, x);
         return;
     }
-    if (n->is_up && n->life == x->life)
+    if (n->is_up && n->life == x->life) {
+        world_heard(w, x);
         deliver(n, x);
-    else
+    } else {
         world_fail_request(w, x);
+    }
     world_give_back(w, x);
 }
 
@@ -382,6 +384,8 @@ world_start(struct world *w, char name)
     n->claimed_term = 0;
     n->term_before = 0;
     memset(n->watches, 0, sizeof(n->watches));
+    memset(n->heard_ms, 0, sizeof(n->heard_ms));
+    memset(n->late_from_ms, 0, sizeof(n->late_from_ms));
     enum status st = election_new(&n->conf, &env, world_moment(n), &n->election, NULL);
     assert(st == ST_OK);
     send_load(n);

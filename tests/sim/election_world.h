@@ -35,12 +35,17 @@ struct world_node {
     int64_t wall_jump_ms;
     bool is_deaf_to_me[WORLD_NODES]; /* one-way loss: what goes from here to there is lost */
     bool watches[WORLD_NODES];
+    uint64_t arrives_ms[WORLD_NODES];      /* what was sent there last: nothing overtakes it */
+    uint64_t heard_ms[WORLD_NODES];        /* the last message from there */
+    uint64_t late_from_ms[WORLD_NODES][2]; /* when a message from there had been sent again, the
+                                              last two times */
     enum peer_aim aim;
     uint64_t tick_ms;
     uint32_t term_before;
     uint32_t claimed_term;
     unsigned changes; /* of role */
     unsigned claims;
+    unsigned verdicts; /* claims in the place of one that was silent */
     unsigned gateway_changes;
     unsigned hellos; /* sent */
     unsigned reads;  /* of the candidates' records */
@@ -62,6 +67,8 @@ struct world {
     uint32_t latency_ms;
     uint32_t jitter_ms; /* up to so much more, at random */
     uint32_t loss_thousandths;
+    uint32_t segment_loss_thousandths; /* links lose segments, as TCP does: messages come late */
+    bool is_traffic_heard;    /* elections are told what came over their links (env.signs) */
     uint32_t overlay_late_ms; /* 0: who comes or goes is noticed at once */
     uint32_t heal_ms;         /* WORLD_HEAL_MS: most that too many gateways are borne */
     int count;

@@ -25,7 +25,9 @@ struct world_event {
     uint64_t at_ms;
     uint64_t serial;
     int to;
-    unsigned life; /* of the receiver: what was meant for an earlier one gets lost */
+    int from;       /* whose message it is; -1: nobody's */
+    bool is_resent; /* it was sent again on its way */
+    unsigned life;  /* of the receiver: what was meant for an earlier one gets lost */
     enum world_lookup lookup;
     struct election_event ev;
     union {
@@ -56,6 +58,9 @@ void world_park(struct world *w, struct world_event *x);
 void world_unpark(struct world *w, int to);
 /** world_next_ms - when the next event is due; MOMENT_NEVER for none. */
 uint64_t world_next_ms(const struct world *w);
+
+/** world_heard - a message has reached its receiver. */
+void world_heard(struct world *w, const struct world_event *x);
 
 /** world_fail_request - it reached nobody: its sender hears of that in time. */
 void world_fail_request(struct world *w, const struct world_event *x);

@@ -228,7 +228,8 @@ come_up(struct sim *s, struct sim_link *l, unsigned opener)
             if (l->is_up[side]) {
                 /* It has not heard yet that the old link is gone. */
                 l->is_up[side] = false;
-                peer_on_link_down(n->peer, sim_now(s), &s->node[l->node[!side]]->id, "replaced");
+                peer_on_link_down(n->peer, sim_now(s), &s->node[l->node[!side]]->id, false,
+                                  "replaced");
                 sim_arm(n);
             }
         }
@@ -257,7 +258,8 @@ go_down(struct sim *s, struct sim_link *l, unsigned side)
     l->is_up[side] = false;
     if (!n->peer)
         return;
-    peer_on_link_down(n->peer, sim_now(s), &s->node[l->node[!side]]->id, "reset");
+    peer_on_link_down(n->peer, sim_now(s), &s->node[l->node[!side]]->id, !l->is_suspect[side],
+                      "reset");
     sim_arm(n);
 }
 

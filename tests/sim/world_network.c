@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLAIM_DEADLINE_MS = 1000, LIFETIME_MS = 60000, STORE_MS = 2 };
+enum {
+    CLAIM_DEADLINE_MS = 1000,
+    LIFETIME_MS = 60000,
+    STORE_MS = 2,
+    RESEND_MS = 200,
+    LOSSY_MS = 30000
+};
 
 /* ---- events: a heap by time, then by birth -----------------------------------------------------
  */
@@ -73,6 +79,8 @@ world_later(struct world *w, uint64_t delay_ms, int to, enum election_event_type
     x->at_ms = w->now_ms + delay_ms;
     x->serial = w->event_serial++;
     x->to = to;
+    x->from = -1;
+    x->is_resent = false;
     x->life = to >= 0 && to < w->count ? w->node[to].life : 0;
     x->lookup = WORLD_LOOKUP_NONE;
     x->ev.type = type;
@@ -126,6 +134,44 @@ way_ms(struct world *w, const struct world_node *from, int to)
     return w->jitter_ms ? ms + world_draw(w) % (w->jitter_ms + 1) : ms;
 }
 
+/* A message over a link: a segment that is lost is sent again, each time after twice as long, and
+ * what was sent after it waits for it.  One in two is missed sooner, by what comes behind it. */
+static struct world_event *
+message(struct world_node *from, int to, enum election_event_type type)
+{
+    struct world *w = from->world;
+    uint64_t at_ms = w->now_ms + way_ms(w, from, to);
+    uint64_t again_ms = RESEND_MS;
+    bool is_resent = false;
+
+    for (; w->segment_loss_thousandths > 0 && world_draw(w) % 1000 < w->segment_loss_thousandths;
+         again_ms *= 2) {
+        at_ms += !is_resent && world_draw(w) % 2 ? again_ms / 4 : again_ms;
+        is_resent = true;
+    }
+    if (w->segment_loss_thousandths > 0 && at_ms < from->arrives_ms[to])
+        at_ms = from->arrives_ms[to];
+    from->arrives_ms[to] = at_ms;
+    struct world_event *x = world_later(w, at_ms - w->now_ms, to, type);
+    x->from = from->name - 'a';
+    x->is_resent = is_resent;
+    return x;
+}
+
+void
+world_heard(struct world *w, const struct world_event *x)
+{
+    struct world_node *n = &w->node[x->to];
+
+    if (x->from < 0)
+        return;
+    n->heard_ms[x->from] = w->now_ms;
+    if (!x->is_resent)
+        return;
+    n->late_from_ms[x->from][1] = n->late_from_ms[x->from][0];
+    n->late_from_ms[x->from][0] = w->now_ms;
+}
+
 /* A request on its way; NULL if it is lost, and then its failure is. */
 static struct world_event *
 request(struct world_node *from, const struct id *to, uint32_t token, uint32_t deadline_ms,
@@ -143,7 +189,7 @@ request(struct world_node *from, const struct id *to, uint32_t token, uint32_t d
         x->ev.answer.st = ST_TIMEOUT;
         return NULL;
     }
-    x = world_later(w, way_ms(w, from, at), at, type);
+    x = message(from, at, type);
     x->ev.request.from = from->conf.self.node;
     x->ev.request.handle = (uint64_t)type << 48 | (uint64_t)(from->name - 'a') << 32 | token;
     return x;
@@ -173,8 +219,8 @@ answer(struct world_node *from, uint64_t handle, enum status st)
 
     w->messages++;
     bool is_lost = !is_reached(w, from, to);
-    x = world_later(w, is_lost ? CLAIM_DEADLINE_MS : way_ms(w, from, to), to,
-                    ELECTION_HELLO_ANSWER + (type - ELECTION_HELLO));
+    type = ELECTION_HELLO_ANSWER + (type - ELECTION_HELLO);
+    x = is_lost ? world_later(w, CLAIM_DEADLINE_MS, to, type) : message(from, to, type);
     x->ev.answer.token = (uint32_t)handle;
     x->ev.answer.st = is_lost ? ST_TIMEOUT : st;
     x->ev.answer.from = from->conf.self.node;
@@ -371,6 +417,22 @@ on_unwatch(void *ctx, const struct id *node)
     ((struct world_node *)ctx)->watches[world_index(node)] = false;
 }
 
+static bool
+on_signs(void *ctx, const struct id *node, struct election_signs *ret)
+{
+    const struct world_node *n = ctx;
+    const struct world *w = n->world;
+    int at = world_index(node);
+    uint64_t late_ms = n->late_from_ms[at][1];
+
+    if (!w->is_traffic_heard || n->heard_ms[at] == 0)
+        return false;
+    *ret = (struct election_signs){.heard_ms = (uint32_t)(w->now_ms - n->heard_ms[at]),
+                                   .is_lossy = late_ms > 0 && w->now_ms < late_ms + LOSSY_MS,
+                                   .rto_ms = RESEND_MS};
+    return true;
+}
+
 static void
 on_gateways_changed(void *ctx, const struct election_gateway *gateway, size_t count)
 {
@@ -400,6 +462,7 @@ on_role_changed(void *ctx, enum election_role was, enum election_role is, uint32
     if (is == ELECTION_ACTIVE)
         n->claimed_term = term;
     n->claims += is == ELECTION_ACTIVE;
+    n->verdicts += is == ELECTION_ACTIVE && strstr(reason, " silent for ");
     n->changes += was != is;
     world_trace(n->world, "[%6llu] %c: %s -> %s, term %u, reason: %s\n",
                 (unsigned long long)n->world->now_ms, n->name, election_role_name(was),
@@ -456,6 +519,7 @@ world_env(struct world_node *n, struct election_env *ret)
         .withdraw_ring = on_withdraw_ring,
         .watch = on_watch,
         .unwatch = on_unwatch,
+        .signs = on_signs,
         .gateways_changed = on_gateways_changed,
         .role_changed = on_role_changed,
         .left = on_left,

@@ -330,7 +330,7 @@ lan_deliver(const struct event *e)
             peer_on_link_up(h->peer, lan_now(), &w->other, w->address);
             break;
         case LAN_DOWN:
-            peer_on_link_down(h->peer, lan_now(), &w->other, "reset");
+            peer_on_link_down(h->peer, lan_now(), &w->other, true, "reset");
             break;
         case LAN_REFUSED:
             peer_on_connect_failed(h->peer, lan_now(), w->address,

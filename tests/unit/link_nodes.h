@@ -28,6 +28,7 @@
 /* ---- nodes that write down what they are told ----------------------------------------------- */
 
 struct told {
+    unsigned broken;
     unsigned up, down, failed, messages, suspects, rivals;
     bool is_suspect;
     struct id node;
@@ -71,12 +72,13 @@ on_suspect(void *ctx, const struct id *id, bool is_suspect)
 }
 
 static inline void
-on_down(void *ctx, const struct id *id, const char *reason)
+on_down(void *ctx, const struct id *id, bool is_broken, const char *reason)
 {
     struct node *n = ctx;
 
     ck_assert(!id_is_zero(id));
     n->told.down++;
+    n->told.broken += is_broken;
     snprintf(n->told.reason, sizeof(n->told.reason), "%s", reason);
 }
 

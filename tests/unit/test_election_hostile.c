@@ -230,7 +230,8 @@ step_request(struct election *e, struct moment now, enum election_event_type typ
                               .score = (uint16_t)draw(1010),
                               .ref = any_ref(),
                               .replaces = any_node()};
-    struct probe_gateway_req probe = {any_node(), any_term()};
+    struct probe_gateway_req probe = {any_node(), any_term(),
+                                      (uint32_t)draw(3) * (uint32_t)draw(500)};
     struct handover_req handover = {draw(2) ? election_term(e) : any_term(), (uint8_t)draw(2)};
 
     ev.request.from = any_node();

@@ -111,7 +111,7 @@ END_TEST
 
 START_TEST(what_others_say_of_a_gateway_raises_no_term)
 {
-    struct probe_gateway_req probe = {world_id('a'), UINT32_MAX};
+    struct probe_gateway_req probe = {world_id('a'), UINT32_MAX, 0};
     struct probe_gateway_ans view = {1, 0, UINT32_MAX};
     struct handover_req handover = {.term = UINT32_MAX};
     struct election_event ev = {.type = ELECTION_PROBE};

@@ -101,6 +101,7 @@ START_TEST(test_tls_1_2)
     ck_assert_int_eq(SSL_version(r.ssl), TLS1_2_VERSION);
     raw_free(&r);
     WAIT_FOR(node[0].told.down == 1);
+    ck_assert_uint_eq(node[0].told.broken, 1); /* it ended without a word */
 }
 END_TEST
 
@@ -123,6 +124,7 @@ START_TEST(test_close)
     ck_assert_int_eq(links_send(node[0].links, id_of(1), text("x")), ST_UNREACHABLE);
     WAIT_FOR(node[0].told.down == 1 && node[1].told.down == 1);
     ck_assert_str_eq(node[1].told.reason, "closed by the other side");
+    ck_assert_uint_eq(node[0].told.broken + node[1].told.broken, 0);
     ck_assert_uint_eq(links_count(node[1].links), 0);
 }
 END_TEST
