@@ -35,23 +35,42 @@ add_leg(struct texts *t, const struct call_record_leg *leg)
     add_text(t, leg->known);
 }
 
+/** Texts go into header fields: nothing in them may end one. */
+static bool
+is_text(struct slice text)
+{
+    for (size_t n = 0; n < text.len; n++)
+        if (text.data[n] < 0x20 || text.data[n] == 0x7f)
+            return false;
+    return text.len > 0 && text.len <= CALL_TEXT_BYTES_MAX;
+}
+
+static void
+refuse_text(struct writer *w)
+{
+    if (w->failed == ST_OK)
+        w->failed = ST_RANGE;
+}
+
 static void
 write_texts(struct writer *w, const struct texts *t)
 {
     writer_u8(w, (uint8_t)t->count);
     for (unsigned i = 0; i < t->count; i++) {
-        if (t->text[i].len > CALL_TEXT_BYTES_MAX && w->failed == ST_OK)
-            w->failed = ST_RANGE;
+        if (!is_text(t->text[i]))
+            refuse_text(w);
         writer_opaque(w, t->text[i], 2);
     }
 }
 
 /** Its number. */
 static void
-write_text(struct writer *w, const struct texts *t, struct slice text)
+write_text(struct writer *w, const struct texts *t, struct slice text, bool is_needed)
 {
     unsigned number = 0;
 
+    if (is_needed && text.len == 0)
+        refuse_text(w);
     for (unsigned i = 0; i < t->count; i++)
         if (slice_equal(t->text[i], text))
             number = i + 1;
@@ -66,13 +85,13 @@ write_leg(struct writer *w, const struct texts *t, const struct call_record_leg 
         w, (uint8_t)((leg->is_stream ? FLAG_STREAM : 0) | (leg->knows_update ? FLAG_UPDATE : 0)));
     writer_u32(w, leg->cseq);
     writer_u32(w, leg->peer_cseq);
-    write_text(w, t, leg->call_id);
-    write_text(w, t, leg->local_tag);
-    write_text(w, t, leg->remote_tag);
-    write_text(w, t, leg->target);
-    write_text(w, t, leg->route);
-    write_text(w, t, leg->next_hop);
-    write_text(w, t, leg->known);
+    write_text(w, t, leg->call_id, true);
+    write_text(w, t, leg->local_tag, true);
+    write_text(w, t, leg->remote_tag, false);
+    write_text(w, t, leg->target, true);
+    write_text(w, t, leg->route, false);
+    write_text(w, t, leg->next_hop, false);
+    write_text(w, t, leg->known, false);
     writer_opaque(w, leg->sdp, 4);
 }
 
@@ -111,16 +130,15 @@ call_record_write(struct writer *w, const struct call_record *record)
     writer_u32(w, record->lifetime_s);
     writer_u64(w, record->since_wall_ms);
     write_texts(w, &texts);
-    write_text(w, &texts, record->token);
-    write_text(w, &texts, record->from_uri);
-    write_text(w, &texts, record->to_uri);
-    write_text(w, &texts, record->far_overlay);
+    write_text(w, &texts, record->token, true);
+    write_text(w, &texts, record->from_uri, true);
+    write_text(w, &texts, record->to_uri, true);
+    write_text(w, &texts, record->far_overlay, false);
     write_invites(w, record);
     write_leg(w, &texts, &record->leg[CALL_CALLER]);
     write_leg(w, &texts, &record->leg[CALL_CALLEE]);
 }
 
-/** Texts go into header fields: nothing in them may end one. */
 static void
 read_texts(struct reader *r, struct texts *ret)
 {
@@ -130,11 +148,8 @@ read_texts(struct reader *r, struct texts *ret)
     for (unsigned i = 0; i < ret->count && !r->failed; i++) {
         struct slice text = reader_opaque(r, 2);
 
-        if (text.len == 0 || text.len > CALL_TEXT_BYTES_MAX)
+        if (!is_text(text))
             reader_fail(r);
-        for (size_t n = 0; n < text.len; n++)
-            if (text.data[n] < 0x20 || text.data[n] == 0x7f)
-                reader_fail(r);
         ret->text[i] = text;
     }
 }

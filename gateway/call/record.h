@@ -73,7 +73,8 @@ struct call_record {
     struct call_record_leg leg[2]; /* by enum call_leg */
 };
 
-/** call_record_write - append a record; the writer fails where a text is too long */
+/** call_record_write - append a record; the writer fails (ST_RANGE) where call_record_read() would:
+ *  a text that is too long, has a control character, or is missing */
 void call_record_write(struct writer *w, const struct call_record *record);
 
 /**

@@ -157,6 +157,8 @@ check_request(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
         return (struct refusal){.status = 400, .phrase = "Bad Via branch"};
     if (has_control_character(sip))
         return (struct refusal){.status = 400, .phrase = "Control character"};
+    if (!sip->sip_call_id->i_id[0])
+        return (struct refusal){.status = 400, .phrase = "Empty Call-ID"};
     if (url->url_type != url_sip && url->url_type != url_sips)
         return (struct refusal){.status = 416};
     if (sip->sip_max_forwards && sip->sip_max_forwards->mf_count == 0 && !is_for_server(s, sip))

@@ -198,7 +198,8 @@ def controls_in_register(node, other):
 
 def controls_in_calls(caller, callee):
     """What a call's copy could not be read with: refused before anybody rings; of a callee's 200 the caller hears 502."""
-    for call_id, contact, tag in (("c\1", caller.contact, "t"), ("c2", caller.contact.replace("sip:", "sip:\1", 1), "t"),
+    for call_id, contact, tag in (("", caller.contact, "t"), ("c\1", caller.contact, "t"),
+                                  ("c2", caller.contact.replace("sip:", "sip:\1", 1), "t"),
                                   ("c3", caller.contact + ";p=\x7f", "t"), ("c4", caller.contact, "t\2")):
         caller.write("INVITE", callee.uri, [
             ("Via", caller._via()), ("Max-Forwards", "70"), ("From", f"<{caller.uri}>;tag={tag}"), ("To", f"<{callee.uri}>"),
