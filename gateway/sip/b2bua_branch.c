@@ -147,7 +147,7 @@ forget(void *ctx, unsigned branch)
     if (c->is_inward)
         c->initial->is_peer_lost = b->target.agent->side == SIP_PEERS;
     if (c->is_inward && c->initial->is_peer_lost)
-        paths_lost(c->b2bua->sip, b->target.next_hop, loss_of(c->in_hand));
+        paths_lost(c->b2bua->sip, b->target.next_hop, loss_of(c->in_hand), b->sent_ms);
     if (!c->is_inward)
         ask_forget(c->b2bua->sip, c->initial->overlay, &b->node);
     if (!b->orq)
@@ -455,6 +455,8 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
     b2bua_call_hold(c);
     c->in_hand = msg;
     if (!is_ours) {
+        if (b->target.agent->side == SIP_PEERS && sip->sip_status->st_status != 503)
+            paths_heard(c->b2bua->sip, b->target.next_hop);
         connections_on_response(b->target.agent, msg);
         headers_accept_response(b->target.agent, msg);
         if (c->initial && sip->sip_status->st_status == 503)

@@ -319,9 +319,9 @@ go_straight(struct branch *b)
 void
 branch_peer_lost(struct branch *b, enum path_loss loss)
 {
-    if (!b->hop)
-        return;
-    paths_lost(b->forward->proxy->sip, b->hop, loss);
+    if (!b->hop || (loss == PATH_SILENT && b->has_answer))
+        return; /* it has the request: the phone is silent */
+    paths_lost(b->forward->proxy->sip, b->hop, loss, b->sent_ms);
     go_straight(b);
 }
 

@@ -6,7 +6,8 @@
 
 struct path {
     unsigned lost;
-    uint64_t until_ms;
+    uint64_t until_ms; /* 0: it was heard last */
+    uint64_t heard_ms;
 };
 
 struct paths {
@@ -68,11 +69,11 @@ path_of(struct sip *s, const char *hop)
 }
 
 void
-paths_lost(struct sip *s, const char *hop, enum path_loss loss)
+paths_lost(struct sip *s, const char *hop, enum path_loss loss, uint64_t sent_ms)
 {
     struct path *path = path_of(s, hop);
 
-    if (!path)
+    if (!path || (loss == PATH_SILENT && path->heard_ms >= sent_ms))
         return;
     if (loss == PATH_BUSY)
         path->lost = 1;
@@ -86,6 +87,11 @@ paths_lost(struct sip *s, const char *hop, enum path_loss loss)
 void
 paths_heard(struct sip *s, const char *hop)
 {
-    if (map_count(s->paths->by_hop) > 0)
-        free(map_remove(s->paths->by_hop, slice_text(hop)));
+    struct path *path = path_of(s, hop);
+
+    if (!path)
+        return;
+    path->lost = 0;
+    path->until_ms = 0;
+    path->heard_ms = sip_moment(s).mono_ms;
 }

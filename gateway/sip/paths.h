@@ -9,6 +9,10 @@
  * behind it that can be reached by its URI is sent to straight.  One that has done so twice, or
  * whose port is closed, is down: nobody waits for it, but for one request in ten seconds that
  * tries.
+ *
+ * A request without a response says nothing of a peer that has answered another meanwhile, or this
+ * one provisionally: the phone behind it may be silent, or the peer may have discarded what somebody
+ * made to be discarded.
  */
 #ifndef GATEWAY_SIP_PATHS_H
 #define GATEWAY_SIP_PATHS_H
@@ -31,9 +35,10 @@ enum path_loss {
     PATH_REFUSED, /* it could not be sent */
     PATH_BUSY     /* 503: it serves nobody now, but it lives: in doubt, not down */
 };
-void paths_lost(struct sip *s, const char *hop, enum path_loss loss);
+/** @sent_ms: when it was sent (struct moment, mono_ms) */
+void paths_lost(struct sip *s, const char *hop, enum path_loss loss, uint64_t sent_ms);
 
-/** paths_heard - a response came. */
+/** paths_heard - a response came, not 503. */
 void paths_heard(struct sip *s, const char *hop);
 
 #endif
