@@ -11,8 +11,8 @@
  * tries.
  *
  * A request without a response says nothing of a peer that has answered another meanwhile, or this
- * one provisionally: the phone behind it may be silent, or the peer may have discarded what somebody
- * made to be discarded.
+ * one provisionally: the phone behind it may be silent, or the peer may have discarded what
+ * somebody made to be discarded.
  */
 #ifndef GATEWAY_SIP_PATHS_H
 #define GATEWAY_SIP_PATHS_H
@@ -20,7 +20,7 @@
 #include "gateway/sip/service.h"
 
 #define PATHS_DOUBT_MS 10000
-#define PATHS_MAX      256
+#define PATHS_MAX      1024
 
 struct paths *paths_new(struct sip *s);
 void paths_free(struct paths *p);
