@@ -31,7 +31,8 @@ struct config_overlay {
     char algorithm[16];                 /* local only; the global overlay is chord */
     char plugin_dir[CONFIG_TEXT_BYTES]; /* local only */
     char parameters[64];
-    char listen[64]; /* "IP:PORT" */
+    struct config_list foreign; /* local only: names inside ours that are other overlays' */
+    char listen[64];            /* "IP:PORT" */
     struct config_list bootstrap;
     uint32_t bootstrap_wait_ms;
     uint32_t reliability_ms;

@@ -62,6 +62,26 @@ is_domain(const char *name)
     return label > 0 && name[-1] != '-';
 }
 
+/* Names of other overlays are worth listing only where a suffix test would take them for ours. */
+static void
+check_foreign(const struct check *c)
+{
+    const char *own = c->conf->local.name;
+    size_t own_len = strlen(own);
+
+    for (size_t i = 0; i < c->conf->local.foreign.count; i++) {
+        const char *name = c->conf->local.foreign.item[i];
+        size_t len = strlen(name);
+        bool is_inside = len > own_len + 1 && strcmp(name + len - own_len, own) == 0 &&
+                         name[len - own_len - 1] == '.';
+
+        if (!is_domain(name) || !is_inside)
+            mistake_add(c->mistakes, line_of(c, SECTION_LOCAL, "foreign"), SECTION_LOCAL, "foreign",
+                        "found \"%s\", allowed is a domain name in lower case that ends in \".%s\"",
+                        name, own);
+    }
+}
+
 static void
 check_names(const struct check *c)
 {
@@ -210,6 +230,7 @@ value_check_all(const struct config *conf, const struct lines *lines, struct mis
 
     check_missing(&check);
     check_names(&check);
+    check_foreign(&check);
     check_ports(&check);
     check_limits(&check);
 }

@@ -90,6 +90,11 @@ const struct option schema[] = {
      .name = "parameters",
      .type = OPTION_TEXT,
      TEXT_AT(local.parameters)},
+    {.section = SECTION_LOCAL,
+     .name = "foreign",
+     .type = OPTION_TEXT,
+     .is_list = true,
+     AT(local.foreign)},
     OVERLAY(SECTION_LOCAL, local),
     OVERLAY(SECTION_GLOBAL, global),
 

@@ -314,6 +314,7 @@ on_second(evutil_socket_t fd, short what, void *ctx)
     (void)what;
     d->seconds++;
     measure(d);
+    daemon_names_keep(d, false);
     sd_notify(0, "WATCHDOG=1");
     daemon_settle(d);
 }
@@ -425,6 +426,7 @@ make_node(struct daemon *d, struct why *why)
                            .on_gateways = daemon_on_gateways,
                            .on_trouble = daemon_on_trouble,
                            .on_lost = daemon_on_lost,
+                           .on_names = daemon_on_names,
                            .adopt = daemon_on_adopt,
                            .released = daemon_on_released,
                            .copied = daemon_on_copied,
@@ -498,11 +500,15 @@ open_all(struct daemon *d, struct why *why)
     if (st == ST_OK)
         st = make_node(d, why);
     if (st == ST_OK)
+        daemon_names_start(d);
+    if (st == ST_OK)
         st = open_links(d, NODE_LOCAL, why);
     if (st == ST_OK && d->config.global.is_set)
         st = open_links(d, NODE_GLOBAL, why);
     if (st == ST_OK)
         st = start_sip(d, why);
+    if (st == ST_OK)
+        daemon_names_tell(d);
     if (st == ST_OK)
         st = daemon_open_control(d, why);
     return st;
@@ -574,6 +580,8 @@ daemon_free(struct daemon *d)
     control_free(d->control);
     d->sip = NULL;
     d->control = NULL;
+    if (d->node)
+        daemon_names_keep(d, true);
     node_free(d->node); /* ends the questions that are under way */
     for (int which = 0; which < NODE_OVERLAYS; which++)
         links_free(d->links[which]);

@@ -327,6 +327,9 @@ on_bridge_message(struct daemon *d, struct bridge_message *m)
         if (m->count == 1)
             on_question(d, m);
         break;
+    case BRIDGE_JUDGE:
+        daemon_on_judge(d, m);
+        break;
     case BRIDGE_FORGET:
         node_forget(d->node, daemon_now(), m->name, &m->node);
         break;

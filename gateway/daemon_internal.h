@@ -57,8 +57,9 @@ struct daemon {
     struct {
         uint32_t calls;
         uint32_t registrations;
-    } load;     /* as the SIP thread said last */
-    bool is_in; /* a member of the local overlay */
+    } load;               /* as the SIP thread said last */
+    bool are_names_dirty; /* the file of foreign names is older than the table */
+    bool is_in;           /* a member of the local overlay */
     bool is_ready;
     bool is_leaving;
     bool has_left;
@@ -96,6 +97,17 @@ void daemon_on_adopt(void *ctx, const struct id *owner, bool is_moved,
                      const struct replica_call *call, size_t count);
 void daemon_on_released(void *ctx, const struct replica_call *call, size_t count);
 void daemon_on_copied(void *ctx, const struct replica_call *call, size_t count);
+
+/** daemon_on_names - names of other overlays inside ours are known or forgotten: keep them, and
+ * tell the SIP thread. */
+void daemon_on_names(void *ctx, bool is_set);
+/** daemon_names_start - those of earlier runs; daemon_names_tell - to a SIP thread that has just
+ * started; daemon_names_keep - on disk, if that is due. */
+void daemon_names_start(struct daemon *d);
+void daemon_names_tell(struct daemon *d);
+void daemon_names_keep(struct daemon *d, bool is_now);
+/** daemon_on_judge - the SIP thread asks whose a domain is. */
+void daemon_on_judge(struct daemon *d, const struct bridge_message *m);
 
 /** daemon_open_control - the control socket and, where configured, HTTP. */
 NODISCARD enum status daemon_open_control(struct daemon *d, struct why *why);

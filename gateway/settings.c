@@ -132,6 +132,8 @@ settings_node(const struct config *c, struct identity *const identity[NODE_OVERL
     ret->local.topology_version = plugin_version(ret->local.topology);
     sip_uri(ret->peer_sip_uri, c->sip.peer_listen);
     settings_election(c, &ret->election);
+    ret->foreign = c->local.foreign.item;
+    ret->foreign_count = c->local.foreign.count;
     if (!c->global.is_set)
         return ST_OK;
     settings_peer(c, &c->global, identity[NODE_GLOBAL], &ret->global);

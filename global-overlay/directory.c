@@ -1,15 +1,12 @@
 #include "global-overlay/directory.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "global-overlay/internal.h"
-
-#define DOMAIN_BYTES 256
 
 enum name_state { NAME_UNKNOWN, NAME_KNOWN, NAME_ABSENT };
 
@@ -270,6 +267,21 @@ lookup_trace(struct directory *d, struct moment now, struct lookup *l)
 }
 
 static void
+tell_doubt(const struct directory *d, const struct lookup *l, struct directory_answer *a)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        if (l->finding[i] == FINDING_REMOVED && !a->removed[0])
+            memcpy(a->removed, l->name[i]->overlay, sizeof(a->removed));
+        if (l->finding[i] == FINDING_FAILED ? l->failure == ST_STATE
+                                            : !d->is_ring_up || d->is_ring_alone)
+            a->doubt = DIRECTORY_BLIND;
+        else if (a->doubt == DIRECTORY_SURE &&
+                 (l->finding[i] == FINDING_FAILED || !ring_is_settled(d, l->name[i]->read_ms)))
+            a->doubt = DIRECTORY_YOUNG;
+    }
+}
+
+static void
 lookup_answer(struct directory *d, struct moment now, struct lookup *l, const struct name *n)
 {
     struct directory_answer *a = calloc(1, sizeof(*a));
@@ -282,6 +294,7 @@ lookup_answer(struct directory *d, struct moment now, struct lookup *l, const st
     if (!n) {
         snprintf(a->overlay, sizeof(a->overlay), "%s", d->conf.overlay);
         a->is_local = true;
+        tell_doubt(d, l, a);
         a->lifetime_ms = d->conf.positive_ms;
         lookup_end(d, l, ST_OK);
         return;
@@ -360,8 +373,9 @@ lookup_decide(struct directory *d, struct moment now, struct lookup *l)
         case FINDING_PENDING:
             return;
         case FINDING_KNOWN:
-            /* Had a longer name failed, this one might not be whose users they are. */
-            if (has_failed)
+            /* Had a longer name failed, this one might not be whose users they are; one that has
+             * just left has users of its own. */
+            if (has_failed || is_removed)
                 break;
             lookup_answer(d, now, l, l->name[i]);
             return;
@@ -433,51 +447,6 @@ deliver(struct directory *d, struct moment now)
 /* ---- domains -----------------------------------------------------------------------------------
  */
 
-/* Lower case, without a final dot; ST_NOT_FOUND for an address, which is in no overlay. */
-static enum status
-read_domain(const char *domain, char ret[DOMAIN_BYTES])
-{
-    size_t len = strlen(domain);
-    const char *last;
-
-    if (domain[0] == '[')
-        return ST_NOT_FOUND; /* IPv6 reference */
-    if (len > 0 && domain[len - 1] == '.')
-        len--;
-    if (len == 0 || len >= DOMAIN_BYTES)
-        return ST_MALFORMED;
-    for (size_t i = 0; i < len; i++) {
-        bool is_label = isalnum((unsigned char)domain[i]) || domain[i] == '-' || domain[i] == '_';
-        if (!is_label && (domain[i] != '.' || i == 0 || domain[i - 1] == '.'))
-            return ST_MALFORMED;
-        ret[i] = (char)tolower((unsigned char)domain[i]);
-    }
-    ret[len] = '\0';
-    if (ret[len - 1] == '.')
-        return ST_MALFORMED;
-    last = strrchr(ret, '.');
-    last = last ? last + 1 : ret;
-    return last[strspn(last, "0123456789")] == '\0' ? ST_NOT_FOUND : ST_OK;
-}
-
-static const char *
-next_suffix(const char *domain)
-{
-    const char *dot = strchr(domain, '.');
-
-    return dot ? dot + 1 : NULL;
-}
-
-static size_t
-label_count(const char *domain)
-{
-    size_t count = 1;
-
-    for (const char *at = domain; *at; at++)
-        count += *at == '.';
-    return count;
-}
-
 static enum status
 lookup_name(struct directory *d, struct lookup *l, const char *suffix)
 {
@@ -497,16 +466,16 @@ static enum status
 lookup_names(struct directory *d, struct lookup *l, const char *domain)
 {
     char text[DOMAIN_BYTES];
-    enum status st = read_domain(domain, text);
+    enum status st = domain_read(domain, text);
 
     if (st != ST_OK)
         return st;
-    for (const char *at = text; at; at = next_suffix(at)) {
+    for (const char *at = text; at; at = domain_parent(at)) {
         if (strcasecmp(at, d->conf.overlay) == 0) {
             l->is_local = true;
             break;
         }
-        if (strlen(at) >= OVERLAY_NAME_BYTES || label_count(at) > DIRECTORY_LABELS_MAX)
+        if (strlen(at) >= OVERLAY_NAME_BYTES || domain_labels(at) > DIRECTORY_LABELS_MAX)
             continue;
         st = lookup_name(d, l, at);
         if (st != ST_OK)
@@ -603,7 +572,7 @@ directory_forget(struct directory *d, struct moment now, const char *overlay,
         d->forgotten[slot].node = *gateway;
         d->forgotten[slot].until_ms = now.mono_ms + DIRECTORY_FORGOTTEN_MS;
     }
-    if (read_domain(overlay, text) != ST_OK)
+    if (domain_read(overlay, text) != ST_OK)
         return;
     n = map_get(d->names, slice_text(text));
     if (n)

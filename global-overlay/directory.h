@@ -8,7 +8,8 @@
  *     sip:ADDRESS:5061;transport=tls;term=T;priority=P;weight=W
  *
  * A name `a.b.c` is looked up as overlay@a.b.c, overlay@b.c and overlay@c at the same time; the
- * longest with a live entry wins.  A live entry exists, has not expired, is signed by user
+ * longest with a live entry wins, unless a longer one had entries that were taken out a moment ago:
+ * that overlay exists.  A live entry exists, has not expired, is signed by user
  * overlay@NAME, and its key is the signer's Node-ID; of these only those of the highest term count.
  * Our own overlay needs no entry: it, and sub-domains of it that have none of their own, resolve as
  * local, and do so even while the ring is out of reach.
@@ -81,9 +82,18 @@ struct directory_gateway {
     uint16_t weight;
 };
 
+/** What "our own" rests on, where the domain is inside our name and could be another overlay's. */
+enum directory_doubt {
+    DIRECTORY_SURE,  /* a settled ring has no longer name */
+    DIRECTORY_YOUNG, /* the ring may not have all its entries yet, or did not respond */
+    DIRECTORY_BLIND  /* the ring is out of reach */
+};
+
 struct directory_answer {
     char overlay[OVERLAY_NAME_BYTES];
-    bool is_local; /* our own overlay; no gateways are listed */
+    bool is_local;                    /* our own overlay; no gateways are listed */
+    enum directory_doubt doubt;       /* of is_local */
+    char removed[OVERLAY_NAME_BYTES]; /* of is_local: a longer name whose gateways have all left */
     size_t gateway_count;
     struct directory_gateway
         gateway[DIRECTORY_GATEWAYS_MAX]; /* by priority; those just forgotten last */

@@ -2,6 +2,7 @@
  * DOC: what the files of global-overlay/ share
  *
  *     directory.c  asks, cache, fetches
+ *     domain.c     the host part of a URI
  *     entry.c      ring entries: reading, choosing, writing
  *     publish.c    our own entry
  */
@@ -81,6 +82,15 @@ struct directory {
 
 uint32_t directory_token(struct directory *d);
 bool directory_is_forgotten(const struct directory *d, uint64_t now_ms, const struct id *gateway);
+
+/* ---- domain.c -------------------------------------------------------------------------------- */
+#define DOMAIN_BYTES 256
+/** domain_read - lower case, without a final dot; ST_NOT_FOUND for an address, which is in no
+ * overlay; ST_MALFORMED. */
+NODISCARD enum status domain_read(const char *domain, char ret[DOMAIN_BYTES]);
+/** domain_parent - without its first label; NULL if it has no other. */
+const char *domain_parent(const char *domain);
+size_t domain_labels(const char *domain);
 
 /* ---- entry.c --------------------------------------------------------------------------------- */
 /** entry_pick - the live entries of the highest term under @overlay, by priority. @skip may be

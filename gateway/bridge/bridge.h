@@ -26,6 +26,7 @@ enum bridge_type {
     BRIDGE_LOOKUP,  /* who serves this AOR? -> BRIDGE_BINDINGS */
     BRIDGE_BIND,    /* store (or, without contacts, remove) our binding -> BRIDGE_BOUND */
     BRIDGE_RESOLVE, /* gateways of a foreign domain (only a gateway asks) -> BRIDGE_ROUTES */
+    BRIDGE_JUDGE,   /* whose is this domain inside our name? -> BRIDGE_JUDGED */
     BRIDGE_FORGET,  /* this far gateway did not answer: forget it, next time fetch past the cache */
     BRIDGE_LOCATE,  /* our gateway did not answer: read its record again and again until it changes
                        -> BRIDGE_GATEWAY unasked; in the end, with the token, ST_TIMEOUT */
@@ -39,6 +40,8 @@ enum bridge_type {
     BRIDGE_BINDINGS,
     BRIDGE_BOUND,
     BRIDGE_ROUTES,
+    BRIDGE_JUDGED,
+    BRIDGE_NAMES,   /* all names of other overlays inside ours, at each change */
     BRIDGE_GATEWAY, /* also unasked, at each change of the active set */
     BRIDGE_NOBODY,  /* token 1: no node of the overlay can be gateway; 0: that is over */
     BRIDGE_QUERY,   /* the control socket wants registrations or calls */
@@ -108,12 +111,13 @@ struct bridge_message {
     enum bridge_type type;
     uint64_t token;
     enum status status;
-    char
-        name[AOR_BYTES]; /* LOOKUP, BINDINGS: AOR; RESOLVE, ROUTES: domain asked; FORGET: overlay */
-    char overlay[OVERLAY_NAME_BYTES]; /* ROUTES: the overlay that was found */
+    char name[AOR_BYTES]; /* LOOKUP, BINDINGS: AOR; RESOLVE, ROUTES, JUDGE, JUDGED: domain asked;
+                             FORGET: overlay */
+    char overlay[OVERLAY_NAME_BYTES]; /* ROUTES, JUDGED: the overlay that was found */
+    enum names_verdict verdict;       /* JUDGED */
     struct id node; /* FORGET: the gateway that failed; ADOPT: former owner; BOUND: who stored it;
                        LOST; OVERDUE */
-    uint32_t lifetime_ms; /* BINDINGS, ROUTES: how long it may be cached */
+    uint32_t lifetime_ms; /* BINDINGS, ROUTES: how long it may be cached; JUDGE: patience */
     uint32_t waiting_ms;  /* OVERDUE */
     bool is_past_cache;   /* LOOKUP, RESOLVE: do not answer from a cache */
     bool is_young; /* BINDINGS: the overlay came up moments ago, and may not have all again */
@@ -124,6 +128,7 @@ struct bridge_message {
         struct bridge_gateway *gateway;           /* ROUTES, GATEWAY: count */
         struct bridge_registration *registration; /* REPORT */
         struct bridge_call *call;                 /* REPORT */
+        char (*foreign)[OVERLAY_NAME_BYTES];      /* NAMES: count */
         struct bridge_record *record;             /* CALLS, ADOPT, COPIED, RELEASE: count */
         void *data;                               /* freed with the message */
     };

@@ -117,6 +117,24 @@ show_replicas(const json_t *replicas)
            copies, copies == 1 ? "y" : "ies");
 }
 
+static void
+show_foreign(const json_t *foreign)
+{
+    const json_t *at;
+    size_t i;
+
+    json_array_foreach(foreign, i, at)
+    {
+        const json_t *seen = json_object_get(at, "seen_s");
+        char ago[32];
+
+        printf("%-9s %s is another overlay: %s%s%s\n", i == 0 ? "names" : "", text_of(at, "name"),
+               json_is_integer(seen) ? "last seen " : "never seen",
+               json_is_integer(seen) ? duration(number_of(at, "seen_s"), ago, sizeof(ago)) : "",
+               json_is_integer(seen) ? " ago" : "");
+    }
+}
+
 void
 show_status(const json_t *body)
 {
@@ -147,6 +165,7 @@ show_status(const json_t *body)
     if (json_is_string(json_object_get(election, "trouble")))
         printf("%-9s %s%s%s\n", "trouble", colour_on(COLOUR_BAD), text_of(election, "trouble"),
                colour_off());
+    show_foreign(json_object_get(body, "foreign"));
     printf("%-9s %lld registration%s, %lld call%s\n", "sip", registrations, plural(registrations),
            calls, plural(calls));
     show_replicas(json_object_get(body, "replicas"));

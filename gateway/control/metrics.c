@@ -160,6 +160,9 @@ election(const struct control *c, struct evbuffer *out)
     if (h.silent_ms != RING_SILENT_EVER)
         gauge(out, "ringway_ring_silent_seconds", "Since one of them answered.",
               h.silent_ms / 1000.0);
+    nested_names(node_nested(c->source.node), &count);
+    gauge(out, "ringway_names_foreign", "Names of other overlays inside this one's.",
+          (double)count);
     election_gateways(e, &count);
     gauge(out, "ringway_election_gateways", "Active gateways, as this node knows them.",
           (double)count);

@@ -180,6 +180,26 @@ ring_json(const struct control *c)
                      (json_int_t)h.silent_ms, "published", node_is_published(c->source.node));
 }
 
+/* Names of other overlays inside ours; seen_s: since its last entry, null where it is configured
+ * and was never seen. */
+static json_t *
+foreign_json(const struct control *c)
+{
+    uint64_t now_ms = c->source.now(c->source.ctx).wall_ms;
+    json_t *all = json_array();
+    size_t count;
+    const struct nested_name *name = nested_names(node_nested(c->source.node), &count);
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t seen_ms = name[i].seen_wall_ms;
+        json_t *seen =
+            seen_ms ? json_integer(now_ms > seen_ms ? (now_ms - seen_ms) / 1000 : 0) : json_null();
+        json_array_append_new(all, json_pack("{s:o, s:o, s:b}", "name", text_json(name[i].name),
+                                             "seen_s", seen, "configured", name[i].is_configured));
+    }
+    return all;
+}
+
 json_t *
 report_status(const struct control *c)
 {
@@ -187,7 +207,7 @@ report_status(const struct control *c)
     const struct election *e = node_election(s->node);
 
     return json_pack("{s:{s:s, s:s, s:o, s:s, s:I}, s:o, s:{s:s, s:I, s:i, s:b, s:o}, s:o, s:o, "
-                     "s:{s:I, s:I}, s:o, s:b, s:b}",
+                     "s:{s:I, s:I}, s:o, s:o, s:b, s:b}",
                      "node", "name", s->name, "address", s->address, "node_id", id_json(&s->id),
                      "version", s->version, "uptime_s", (json_int_t)report_uptime_s(c), "local",
                      overlay_summary((struct control *)c, NODE_LOCAL), "election", "role",
@@ -195,8 +215,8 @@ report_status(const struct control *c)
                      "score", (int)election_score(e), "served", is_served(e), "trouble",
                      trouble_json(e), "global", overlay_summary((struct control *)c, NODE_GLOBAL),
                      "ring", ring_json(c), "sip", "registrations", (json_int_t)c->registrations,
-                     "calls", (json_int_t)c->calls, "replicas", replicas_json(c), "draining",
-                     c->is_draining, "leaving", c->is_leaving);
+                     "calls", (json_int_t)c->calls, "foreign", foreign_json(c), "replicas",
+                     replicas_json(c), "draining", c->is_draining, "leaving", c->is_leaving);
 }
 
 /* ---- election ---------------------------------------------------------------------------------

@@ -189,6 +189,7 @@ node_settle(struct node *n, struct moment now)
         on_report(n, now, r);
         free(r);
     }
+    node_names_flush(n);
     node_confirm_settle(n, now);
     node_replica_settle(n, now);
     go_on_leaving(n, now);
@@ -274,6 +275,8 @@ node_new(const struct node_conf *conf, const struct node_env *env, struct moment
     if (st == ST_OK && conf->has_global)
         st = node_replica_new(n, now);
     if (st == ST_OK)
+        st = node_names_new(n);
+    if (st == ST_OK)
         st = node_election_new(n, now, why);
     if (st != ST_OK) {
         node_free(n);
@@ -296,6 +299,8 @@ node_free(struct node *n)
         peer_free(n->peer[which]);
     node_ring_expire(n, never);
     directory_free(n->directory, never);
+    nested_free(n->nested, never);
+    free(n->names_asked);
     election_free(n->election);
     replica_free(n->replica);
     list_each(at, &n->reports) free(list_entry(at, struct report, link));
@@ -428,6 +433,8 @@ node_tick(struct node *n, struct moment now)
         node_linger_end(n, now);
     if (n->directory && directory_deadline_ms(n->directory) <= now.mono_ms)
         directory_tick(n->directory, now);
+    if (nested_deadline_ms(n->nested) <= now.mono_ms)
+        nested_tick(n->nested, now);
     node_reach_tick(n, now);
     if (election_deadline_ms(n->election) <= now.mono_ms)
         election_step(n->election, now, &tick);
@@ -446,6 +453,7 @@ node_deadline_ms(const struct node *n)
         deadline_ms = moment_earlier_ms(deadline_ms, directory_deadline_ms(n->directory));
     if (n->replica)
         deadline_ms = moment_earlier_ms(deadline_ms, replica_deadline_ms(n->replica));
+    deadline_ms = moment_earlier_ms(deadline_ms, nested_deadline_ms(n->nested));
     deadline_ms = moment_earlier_ms(deadline_ms, node_ring_deadline_ms(n));
     deadline_ms = moment_earlier_ms(deadline_ms, node_reach_deadline_ms(n));
     deadline_ms = moment_earlier_ms(deadline_ms, n->linger_until_ms);

@@ -19,6 +19,7 @@
 #include "election/election.h"
 #include "gateway/replica/replica.h"
 #include "global-overlay/directory.h"
+#include "global-overlay/nested.h"
 #include "local-overlays/peer.h"
 #include "peer-protocol/message/binding.h"
 
@@ -35,6 +36,9 @@ struct node_conf {
     char peer_sip_uri[SIP_URI_BYTES];    /* our peer-listen, "sip:127.1.0.1:5062;transport=tls" */
     char gateway_sip_uri[SIP_URI_BYTES]; /* our gateway-listen, without term and weights */
     struct slice certificate;            /* global, DER; borrowed for the node's life */
+    const char (*foreign)[256];          /* names inside ours that are others' for ever;
+                                                           borrowed for node_new() */
+    size_t foreign_count;
 };
 
 struct node_env {
@@ -66,6 +70,9 @@ struct node_env {
     void (*copied)(void *ctx, const struct replica_call *call, size_t count);
     /** on_history - the role changed, or a step of the last change is over.  May be NULL. */
     void (*on_history)(void *ctx, const struct election_transition *t);
+    /** on_names - the foreign names of node_nested() changed, or (!@is_set) only when one was seen
+     * last.  May be NULL. */
+    void (*on_names)(void *ctx, bool is_set);
     /** on_state - an overlay's state, the role or the term changed (status, readiness). */
     void (*on_state)(void *ctx);
     /** on_left - node_leave() has ended: all is handed over. */
@@ -135,6 +142,15 @@ void node_bind(struct node *n, struct moment now, const struct binding_record *b
  * its cache; on another node by asking the gateway (RESOLVE).  @wants_hops: trace the way too. */
 void node_resolve(struct node *n, struct moment now, const char *domain, bool is_past_cache,
                   bool wants_hops, const struct directory_resolved *done);
+
+/** node_judge - is a domain inside our overlay's name ours, or another overlay's?  As
+ * nested_judge().
+ */
+void node_judge(struct node *n, struct moment now, const char *domain, uint32_t patience_ms,
+                const struct nested_judged *done);
+/** node_nested - what this node knows of names inside ours: to be read, and to be told (with
+ * nested_hear()) what it knew before its start. */
+struct nested *node_nested(struct node *n);
 
 /** node_forget - a far gateway could not be reached. */
 void node_forget(struct node *n, struct moment now, const char *overlay, const struct id *gateway);

@@ -263,8 +263,7 @@ node_on_resolve(struct node *n, struct moment now, const struct peer_request *re
         return;
     }
     *s = (struct serving){n, req->handle};
-    directory_resolve(n->directory, now, ask.domain, false, true,
-                      &(struct directory_resolved){on_served, s});
+    node_names_resolve(n, now, ask.domain, false, true, &(struct directory_resolved){on_served, s});
     node_settle(n, now);
 }
 
@@ -384,7 +383,7 @@ node_resolve(struct node *n, struct moment now, const char *domain, bool is_past
 {
     n->now = now;
     if (n->directory && election_role(n->election) != ELECTION_OBSERVER)
-        directory_resolve(n->directory, now, domain, is_past_cache, wants_hops, done);
+        node_names_resolve(n, now, domain, is_past_cache, wants_hops, done);
     else
         ask_gateway(n, now, domain, done);
     node_settle(n, now);

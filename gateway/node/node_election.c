@@ -326,6 +326,11 @@ node_on_private(struct node *n, struct moment now, enum node_overlay which,
         node_on_resolve(n, now, req);
         return;
     }
+    if (which == NODE_LOCAL && req->subtype == PRIVATE_NAMES) {
+        node_on_names(n, now, req);
+        node_settle(n, now);
+        return;
+    }
     if (which == NODE_LOCAL && req->subtype == PRIVATE_DIALOGS)
         st = node_on_dialogs(n, now, req);
     else if (which == NODE_LOCAL)
@@ -608,6 +613,7 @@ on_gateways_changed(void *ctx, const struct election_gateway *gateway, size_t co
     /* Who becomes gateway has the calls first: a request that waits for the news of it is for one.
      */
     node_replica_gateways(n, gateway, count);
+    node_names_gateways(n, gateway, count);
     n->env.on_gateways(n->env.ctx, gateway, count);
 }
 

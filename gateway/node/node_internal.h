@@ -65,10 +65,13 @@ struct node {
     } ring_read;
     struct node_side *side[NODE_OVERLAYS]; /* each peer's ctx */
     struct election *election;
-    struct directory *directory;   /* NULL without a global overlay */
-    char overlay_aor[AOR_BYTES];   /* "overlay@NAME" */
-    struct list_node reports;      /* of the peers, oldest first */
-    struct list_node ring_fetches; /* that wait for the ring to be joined, oldest first */
+    struct directory *directory;     /* NULL without a global overlay */
+    struct nested *nested;           /* whose the domains inside our name are */
+    struct names_asked *names_asked; /* to be asked of the gateway at this step's end; or NULL */
+    struct id names_gateway;         /* that is asked */
+    char overlay_aor[AOR_BYTES];     /* "overlay@NAME" */
+    struct list_node reports;        /* of the peers, oldest first */
+    struct list_node ring_fetches;   /* that wait for the ring to be joined, oldest first */
     size_t ring_fetch_count;
     enum node_leaving leaving;
     bool election_left; /* the election's hand-over has ended */
@@ -148,6 +151,18 @@ void node_ring_joined(struct node *n, struct moment now);
 /** node_ring_expire - who has waited too long for the ring is told so; all of them at node_free. */
 void node_ring_expire(struct node *n, struct moment now);
 uint64_t node_ring_deadline_ms(const struct node *n);
+/* node_names.c */
+NODISCARD enum status node_names_new(struct node *n);
+/** node_names_gateways - the active set has changed: another knows which names are foreign. */
+void node_names_gateways(struct node *n, const struct election_gateway *gateway, size_t count);
+/** node_names_flush - send what is to be asked of the gateway. */
+void node_names_flush(struct node *n);
+/** node_on_names - another node asks us, the gateway, whose domains are. */
+void node_on_names(struct node *n, struct moment now, const struct peer_request *req);
+/** node_names_resolve - directory_resolve(), where a name that was known lately counts. */
+void node_names_resolve(struct node *n, struct moment now, const char *domain, bool is_past_cache,
+                        bool wants_hops, const struct directory_resolved *done);
+
 /** node_on_resolve - another node asks us, the gateway, for a foreign domain. */
 void node_on_resolve(struct node *n, struct moment now, const struct peer_request *req);
 

@@ -120,7 +120,8 @@ name_key(char *buffer, enum bridge_type type, const char *name)
 static bool
 is_shared(enum bridge_type type)
 {
-    return type == BRIDGE_LOOKUP || type == BRIDGE_RESOLVE || type == BRIDGE_LOCATE;
+    return type == BRIDGE_LOOKUP || type == BRIDGE_RESOLVE || type == BRIDGE_LOCATE ||
+           type == BRIDGE_JUDGE;
 }
 
 static void
@@ -185,8 +186,9 @@ message_of(enum bridge_type type, uint64_t token, const struct binding_record *b
 
 /* Ask the overlay, or wait with those who have asked already. */
 static void
-ask_overlay(struct sip *s, enum bridge_type type, const char *name,
-            const struct binding_record *binding, bool is_past_cache, struct ask *ask)
+ask_patiently(struct sip *s, enum bridge_type type, const char *name,
+              const struct binding_record *binding, bool is_past_cache, uint32_t patience_ms,
+              struct ask *ask)
 {
     struct ask_table *t = s->asks;
     struct bridge_message *m = NULL;
@@ -214,23 +216,34 @@ ask_overlay(struct sip *s, enum bridge_type type, const char *name,
     }
     memcpy(m->name, name, strlen(name) + 1);
     m->is_past_cache = is_past_cache;
+    m->lifetime_ms = patience_ms;
     list_append(&q->waiters, &ask->link);
     s->upward.post(s->upward.ctx, m);
+}
+
+static void
+ask_overlay(struct sip *s, enum bridge_type type, const char *name,
+            const struct binding_record *binding, bool is_past_cache, struct ask *ask)
+{
+    ask_patiently(s, type, name, binding, is_past_cache, 0, ask);
 }
 
 static struct answer
 answer_of(const struct bridge_message *m)
 {
-    struct answer a = {
-        .status = m->status, .count = m->count, .node = m->node, .is_young = m->is_young};
+    struct answer a = {.status = m->status,
+                       .count = m->count,
+                       .node = m->node,
+                       .verdict = m->verdict,
+                       .is_young = m->is_young};
 
     if (m->type == BRIDGE_BINDINGS)
         a.binding = m->binding;
-    else if (m->type != BRIDGE_BOUND)
+    else if (m->type == BRIDGE_ROUTES || m->type == BRIDGE_GATEWAY)
         a.gateway = m->gateway;
     if (m->type == BRIDGE_ROUTES)
         a.overlay = m->overlay;
-    if (a.status == ST_OK && a.count == 0 && m->type != BRIDGE_BOUND)
+    if (a.status == ST_OK && a.count == 0 && m->type != BRIDGE_BOUND && m->type != BRIDGE_JUDGED)
         a.status = ST_NOT_FOUND;
     return a;
 }
@@ -308,6 +321,13 @@ ask_resolve(struct sip *s, const char *domain, bool is_past_cache, struct ask *a
 {
     if (is_past_cache || !cache_answer(s, s->asks->routes, domain, ask))
         ask_overlay(s, BRIDGE_RESOLVE, domain, NULL, is_past_cache, ask);
+}
+
+/* Who has patience does not wait with those who have none. */
+void
+ask_judge(struct sip *s, const char *domain, uint32_t patience_ms, struct ask *ask)
+{
+    ask_patiently(s, BRIDGE_JUDGE, domain, NULL, patience_ms > 0, patience_ms, ask);
 }
 
 void

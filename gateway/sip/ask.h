@@ -28,6 +28,7 @@ struct answer {
     const char *overlay;                   /* of ask_resolve */
     struct id node;                        /* of ask_bind: the peer that stored it */
     bool is_young;                         /* of ask_lookup: ST_NOT_FOUND may be too early */
+    enum names_verdict verdict;            /* of ask_judge */
     bool is_cached;                        /* it may be a little old */
 };
 
@@ -52,6 +53,9 @@ void ask_doubt(struct sip *s, const char *aor);
 /** ask_resolve - gateways of a foreign domain (only the B2BUA asks). */
 void ask_resolve(struct sip *s, const char *domain, bool is_past_cache, struct ask *ask);
 
+/** ask_judge - whose is a domain inside our name?  @patience_ms: to wait for a young ring. */
+void ask_judge(struct sip *s, const char *domain, uint32_t patience_ms, struct ask *ask);
+
 /** ask_forget - a far gateway could not be reached: forget it here and above. */
 void ask_forget(struct sip *s, const char *overlay, const struct id *gateway);
 
@@ -67,7 +71,7 @@ void ask_bind(struct sip *s, const struct binding_record *binding, struct ask *a
 
 void ask_cancel(struct ask *ask);
 
-/** ask_on_message - an answer of the overlay (BINDINGS, BOUND, ROUTES, GATEWAY); taken. */
+/** ask_on_message - an answer of the overlay (BINDINGS, BOUND, ROUTES, JUDGED, GATEWAY); taken. */
 void ask_on_message(struct sip *s, struct bridge_message *m);
 
 /** ask_tick - once a second: time-outs, cache entries whose lifetime is over. */

@@ -405,7 +405,7 @@ b2bua_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
     if (!sip->sip_to->a_tag) {
         if (sender->side == SIP_GATEWAYS &&
             (!sip->sip_request->rq_url->url_host ||
-             !sip_domain_is_local(s, sip->sip_request->rq_url->url_host)) &&
+             !sip_domain_is_of(s->conf.overlay, sip->sip_request->rq_url->url_host)) &&
             !b2bua_owns_contact(s, sip))
             return false; /* we carry nothing from one overlay to a third */
         if (!b2bua_twin_take(s->b2bua, irq, sip, sender))

@@ -4,6 +4,7 @@
 
 #include "base/aor.h"
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/domain.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/location.h"
 #include "gateway/sip/send.h"
@@ -339,6 +340,36 @@ b2bua_search_again(struct b2bua_call *c)
     c->initial->wants_search = true;
 }
 
+static const char *
+domain_of(const char *aor)
+{
+    return strrchr(aor, '@') + 1;
+}
+
+/** Nobody was found: unless the ring was too young to say whose that domain is. */
+static void
+on_judged(void *ctx, const struct answer *answer)
+{
+    struct b2bua_call *c = ctx;
+    struct moment now = sip_moment(c->b2bua->sip);
+
+    b2bua_call_hold(c);
+    if (answer->status != ST_OK || answer->verdict == NAMES_UNSURE)
+        call_on_no_target(c->core, now, 500, "the ring is young");
+    else if (answer->verdict == NAMES_FOREIGN)
+        call_on_no_target(c->core, now, 500, "another overlay's user");
+    else
+        call_on_no_target(c->core, now, 404, "no such user");
+    b2bua_call_release(c);
+}
+
+static void
+judge_domain(struct b2bua_call *c)
+{
+    c->initial->ask.done = on_judged;
+    domain_ask(c->b2bua->sip, domain_of(c->initial->search.aor[0]), &c->initial->ask);
+}
+
 /** All have been looked up. */
 static void
 end_search(struct b2bua_call *c)
@@ -356,6 +387,8 @@ end_search(struct b2bua_call *c)
         call_on_no_target(c->core, now, 500, status_text(search->lost));
     else if (search->is_known)
         call_on_no_target(c->core, now, 480, "no live contact");
+    else if (!domain_is_sure(c->b2bua->sip, domain_of(search->aor[0])))
+        judge_domain(c);
     else
         call_on_no_target(c->core, now, 404, "no such user");
 }
@@ -428,6 +461,11 @@ look_up(struct b2bua_call *c)
 
     if (to_place(c))
         return;
+    if (domain_foreign(c->b2bua->sip, domain_of(search->aor[0]))) {
+        /* The sender did not find the overlay that has the name, and took us for it. */
+        call_on_no_target(c->core, sip_moment(c->b2bua->sip), 500, "another overlay's user");
+        return;
+    }
     c->initial->ask.done = on_bindings;
     ask_lookup(c->b2bua->sip, search->aor[search->done++], &c->initial->ask);
 }
@@ -495,6 +533,18 @@ on_from_resolved(void *ctx, const struct answer *answer)
     b2bua_call_release(c);
 }
 
+/** A name inside ours that a certificate of the ring has is another overlay, entry or not. */
+static bool
+is_own_domain(const struct b2bua_call *c, const char *host)
+{
+    const char *own = c->b2bua->sip->conf.overlay;
+    const char *far_overlay = c->initial->from_overlay;
+
+    return sip_domain_is_local(c->b2bua->sip, host) &&
+           (strlen(far_overlay) <= strlen(own) || !sip_domain_is_of(own, far_overlay) ||
+            !sip_domain_is_of(far_overlay, host));
+}
+
 static void
 check_sender(struct b2bua_call *c)
 {
@@ -502,8 +552,7 @@ check_sender(struct b2bua_call *c)
     char aor[AOR_BYTES];
     const char *host = caller_of(sip, aor) == ST_OK ? strrchr(aor, '@') + 1 : NULL;
 
-    if (!host || sip_domain_is_local(c->b2bua->sip, host) ||
-        !is_sender_true(sip, c->initial->from_overlay, aor)) {
+    if (!host || is_own_domain(c, host) || !is_sender_true(sip, c->initial->from_overlay, aor)) {
         refuse_sender(c, "From, Overlay-ID and certificate do not agree");
     } else if (strcasecmp(host, c->initial->from_overlay) == 0) {
         look_up(c); /* no longer name can fit */

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/connections.h"
+#include "gateway/sip/domain.h"
 #include "gateway/sip/fence.h"
 #include "gateway/sip/finished.h"
 #include "gateway/sip/flow.h"
@@ -90,8 +91,11 @@ may_send_from(const struct sip *s, const sip_t *sip, const struct sip_sender *se
         return true; /* a ping tells nothing of anybody */
     if (is_called_at_address(s, sip))
         return true;
-    return (from->url_type == url_sip || from->url_type == url_sips) &&
-           sip_domain_is_local(s, from->url_host) && !sip_is_reserved(s, from);
+    if ((from->url_type != url_sip && from->url_type != url_sips) || sip_is_reserved(s, from))
+        return false;
+    /* a call that was up before another overlay had the name goes on */
+    return sip->sip_to->a_tag ? sip_domain_is_of(s->conf.overlay, from->url_host)
+                              : sip_domain_is_local(s, from->url_host);
 }
 
 /* Is it known who an anonymous caller is: to a serving peer by what he is registered from, to
@@ -178,7 +182,9 @@ refuse(struct sip_agent *agent, msg_t *msg, const sip_t *sip, const struct sip_s
     bool is_ack = sip->sip_request->rq_method == sip_method_ack;
     bool is_busy = why->status == 503;
     bool is_known = why->is_stranger && agent->sip->gateway_count > 0;
+    bool is_foreign;
     char gateway[SIP_URI_BYTES + 32];
+    char warning[DOMAIN_WARNING_BYTES];
 
     if (is_known)
         snprintf(gateway, sizeof(gateway), HEADER_ACTIVE_GATEWAY ": <%s>",
@@ -191,12 +197,15 @@ refuse(struct sip_agent *agent, msg_t *msg, const sip_t *sip, const struct sip_s
         msg_destroy(msg);
         return;
     }
+    is_foreign =
+        why->status == 403 && domain_warning(agent->sip, sip->sip_from->a_url->url_host, warning);
     /* One that was held has no transport any longer that the library would know of: by its Via it
      * would find none, or another (RFC 3261 section 18.2.2). */
     nta_msg_treply(agent->nta, msg, why->status, why->phrase, NTATAG_TPORT(sender->tport),
                    TAG_IF(why->status == 420, SIPTAG_UNSUPPORTED(sip->sip_proxy_require)),
                    TAG_IF(is_busy && !why->is_stranger, SIPTAG_RETRY_AFTER_STR("5")),
-                   TAG_IF(is_known, SIPTAG_HEADER_STR(gateway)), TAG_END());
+                   TAG_IF(is_known, SIPTAG_HEADER_STR(gateway)),
+                   TAG_IF(is_foreign, SIPTAG_WARNING_STR(warning)), TAG_END());
 }
 
 /* ---- requests
@@ -419,8 +428,19 @@ dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *send
         why = (struct refusal){.status = 503, .phrase = "Too many requests"};
     else if (agent->side == SIP_PHONES)
         why.status = size_refusal(msg);
-    if (!why.status)
-        why = check_request(s, sip, sender);
+    if (why.status)
+        refuse(agent, msg, sip, sender, &why);
+    else if (!domain_hold(s, agent, msg, sender))
+        dispatch_judged(agent, msg, sender);
+}
+
+void
+dispatch_judged(struct sip_agent *agent, msg_t *msg, const struct sip_sender *sender)
+{
+    struct sip *s = agent->sip;
+    sip_t *sip = sip_object(msg);
+    struct refusal why = check_request(s, sip, sender);
+
     if (why.is_stranger && stranger_hold(s, agent, msg, sender))
         return;
     if (why.is_stranger)

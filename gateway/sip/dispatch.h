@@ -16,4 +16,8 @@ int dispatch_message(struct sip_agent *agent, nta_agent_t *nta, msg_t *msg, sip_
 void dispatch_held(struct sip_agent *agent, msg_t *msg, const struct sip_sender *sender,
                    enum status st);
 
+/** dispatch_judged - the rest, once it is known whose the domains are that it names (domain.h).
+ * @msg is taken. */
+void dispatch_judged(struct sip_agent *agent, msg_t *msg, const struct sip_sender *sender);
+
 #endif

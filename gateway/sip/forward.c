@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/cancel.h"
+#include "gateway/sip/domain.h"
 #include "gateway/sip/finished.h"
 #include "gateway/sip/flow.h"
 #include "gateway/sip/forward.h"
@@ -387,8 +388,37 @@ try_contacts(struct forward *f, const char *aor, const struct answer *answer)
     /* Design, Bindings: known but gone 480, never heard of 404, could not ask 500. */
     if (answer->status == ST_OK || own_count > 0)
         forward_note(f, f->is_contact ? 404 : 480, NULL);
+    else if (answer->status == ST_NOT_FOUND && !answer->is_young && f->aor_count == 1 &&
+             !domain_is_sure(f->proxy->sip, strrchr(aor, '@') + 1))
+        f->is_doubtful = true;
     else
         forward_note(f, answer->status == ST_NOT_FOUND && !answer->is_young ? 404 : 500, NULL);
+}
+
+/* Another overlay with that name, where there is one, has come to the ring a moment ago. */
+static void
+on_judged(void *ctx, const struct answer *answer)
+{
+    struct forward *f = ctx;
+    bool is_sure = answer->status == ST_OK && answer->verdict != NAMES_UNSURE;
+
+    f->is_asking = false;
+    if (answer->status == ST_OK && answer->verdict == NAMES_FOREIGN && !f->is_cancelled) {
+        forward_to_gateway(f);
+        return;
+    }
+    forward_note(f, is_sure && answer->verdict != NAMES_FOREIGN ? 404 : 500, NULL);
+    forward_finish(f);
+}
+
+static void
+judge(struct forward *f)
+{
+    f->is_doubtful = false;
+    f->is_asking = true;
+    f->ask.done = on_judged;
+    f->ask.ctx = f;
+    domain_ask(f->proxy->sip, strrchr(f->aor[0], '@') + 1, &f->ask);
 }
 
 /* From the start: what was tried is not tried again. */
@@ -424,6 +454,8 @@ on_bindings(void *ctx, const struct answer *answer)
     try_contacts(f, f->aor[f->aor_done - 1], answer);
     if (f->aor_done < f->aor_count)
         look_up_next(f);
+    else if (f->is_doubtful)
+        judge(f);
     else if (f->wants_flow)
         look_up_flow(f);
     else

@@ -107,6 +107,7 @@ struct forward {
     unsigned phone_count;
     bool is_next_flow;      /* the look-up is for another flow of a phone */
     bool wants_flow;        /* such a look-up follows the one that is under way */
+    bool is_doubtful;       /* nobody was found, and it may be another overlay's user */
     struct list_node again; /* it waits for a gateway, and is_asking */
     uint64_t again_ms;
     uint64_t gateway_until_ms; /* most that it waits; 0: no gateway was looked for */

@@ -5,6 +5,7 @@
 
 #include "base/aor.h"
 #include "base/text.h"
+#include "gateway/sip/domain.h"
 #include "gateway/sip/service.h"
 
 /* A pool, so that a call costs a fraction of a system call. One for each thread: a process may run
@@ -78,7 +79,7 @@ sip_domain_is_of(const char *overlay, const char *host)
 bool
 sip_domain_is_local(const struct sip *s, const char *host)
 {
-    return sip_domain_is_of(s->conf.overlay, host);
+    return sip_domain_is_of(s->conf.overlay, host) && !domain_foreign(s, host);
 }
 
 bool

@@ -1,4 +1,5 @@
 #include "gateway/sip/registrar.h"
+#include "gateway/sip/domain.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -351,6 +352,15 @@ registration_done(void *ctx, enum status st, struct location_contact *const *con
 /* ---- the beginning
  * ------------------------------------------------------------------------------------ */
 
+/* Another overlay has the name though it is inside ours: that one's nodes are to be registered at.
+ */
+static void
+refuse_foreign(struct registration *r, const char *warning)
+{
+    nta_incoming_treply(r->irq, SIP_403_FORBIDDEN, SIPTAG_WARNING_STR(warning), TAG_END());
+    registration_end(r);
+}
+
 /* Whose registration is it?  0, or the status that refuses it. */
 static int
 check(struct sip *s, const sip_t *sip, char aor[AOR_BYTES])
@@ -478,6 +488,7 @@ registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
                      const struct sip_sender *sender)
 {
     struct registration *r = calloc(1, sizeof(*r));
+    char warning[DOMAIN_WARNING_BYTES];
     int status;
 
     if (!r) {
@@ -494,6 +505,10 @@ registrar_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
     copy_call_id(s, sip->sip_call_id->i_id, r->call_id);
     if (refuse_extension(r, sip))
         return;
+    if (domain_warning(s, sip->sip_to->a_url->url_host, warning)) {
+        refuse_foreign(r, warning);
+        return;
+    }
     status = check(s, sip, r->change.aor);
     if (!status)
         status = read_path(r, sip);

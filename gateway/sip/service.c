@@ -16,6 +16,7 @@
 #include "gateway/sip/client.h"
 #include "gateway/sip/clock.h"
 #include "gateway/sip/connections.h"
+#include "gateway/sip/domain.h"
 #include "gateway/sip/family.h"
 #include "gateway/sip/fence.h"
 #include "gateway/sip/finished.h"
@@ -200,8 +201,12 @@ on_mail(struct sip *s, struct bridge_message *m)
     case BRIDGE_BINDINGS:
     case BRIDGE_BOUND:
     case BRIDGE_ROUTES:
+    case BRIDGE_JUDGED:
         ask_on_message(s, m);
         return;
+    case BRIDGE_NAMES:
+        domain_on_names(s, m);
+        break;
     case BRIDGE_QUERY:
         report(s, m);
         break;
@@ -331,6 +336,7 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     location_tick(s);
     noted_tick(s->noted, sip_moment(s).mono_ms);
     ask_tick(s);
+    domain_tick(s);
     b2bua_tick(s);
     if (!load)
         return;
@@ -362,12 +368,13 @@ open_parts(struct sip *s)
     s->proxy = proxy_new(s);
     s->fence = fence_new();
     s->strangers = strangers_new();
+    s->domains = domains_new(s);
     s->paths = paths_new(s);
     s->second = su_timer_create(su_root_task(s->root), 1000);
     s->linger = su_timer_create(su_root_task(s->root), LINGER_TICK_MS);
     if (!s->asks || !s->flows || !s->finished || !s->client || !s->limits || !s->connections ||
-        !s->location || !s->noted || !s->proxy || !s->fence || !s->strangers || !s->paths ||
-        !s->second || !s->linger)
+        !s->location || !s->noted || !s->proxy || !s->fence || !s->strangers || !s->domains ||
+        !s->paths || !s->second || !s->linger)
         return ST_NOMEM;
     location_restore(s);
     return b2bua_new(s, &s->b2bua);
@@ -380,6 +387,7 @@ close_parts(struct sip *s)
     su_timer_destroy(s->linger);
     fence_free(s->fence);
     strangers_free(s->strangers);
+    domains_free(s->domains);
     paths_free(s->paths);
     b2bua_free(s->b2bua);
     proxy_free(s->proxy);

@@ -55,6 +55,7 @@ struct strangers;
 struct flow_table;
 struct limits;
 struct connections;
+struct domains;
 struct location;
 struct noted;
 struct proxy;
@@ -115,6 +116,7 @@ struct sip {
     struct finished *finished;
     struct client *client;
     struct strangers *strangers;
+    struct domains *domains;
     struct paths *paths;
     su_timer_t *second;  /* once a second: expiry, limits, BRIDGE_LOAD */
     su_timer_t *linger;  /* quitting, and not quiet yet */
@@ -169,10 +171,11 @@ bool sip_is_own_address(const struct sip *s, const char *host, const char *port)
 /** sip_agent_for - the agent that reaches a URI: peers and gateways by TLS, all else as a phone. */
 struct sip_agent *sip_agent_for(struct sip *s, const char *uri);
 
-/** sip_domain_is_local - is a host the overlay's name, or inside it by whole labels? */
+/** sip_domain_is_local - is a host the overlay's name, or inside it and no other overlay's
+ * (domain.h)? */
 bool sip_domain_is_local(const struct sip *s, const char *host);
 
-/** sip_domain_is_of - the same for an overlay of that name. */
+/** sip_domain_is_of - is a host an overlay's name, or inside it by whole labels? */
 bool sip_domain_is_of(const char *overlay, const char *host);
 
 /** sip_is_reserved - is it overlay@NAME, in whatever spelling?  That is nobody's (design, names).

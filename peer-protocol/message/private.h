@@ -23,6 +23,7 @@ enum private_subtype {
     PRIVATE_HANDOVER = 6,  /* leaving gateway -> first candidate: claim now */
     PRIVATE_DIALOGS = 7,   /* gateway -> its heirs: my calls; heir -> gateway: calls nobody has */
     PRIVATE_GONE = 8,      /* member -> members: a node of my user is dead */
+    PRIVATE_NAMES = 9,     /* node -> gateway: whose are these domains inside our own name? */
 };
 
 /** private_write - subtype, version and @body; private_read splits them again. */
@@ -144,6 +145,29 @@ struct gone_ans {
     uint8_t count;
     struct id neighbour[GONE_NEIGHBOURS_MAX]; /* members near it, as the answerer knows them */
 };
+/** NAMES: overlays whose names are inside ours (global-overlay/nested.h). */
+#define NAMES_ASKED_MAX   32
+#define NAMES_FOREIGN_MAX 256
+enum names_verdict {
+    NAMES_OURS,   /* a settled ring has no such overlay */
+    NAMES_BLIND,  /* nobody can be asked: ours, as far as can be known */
+    NAMES_UNSURE, /* ours, unless the ring says otherwise later */
+    NAMES_FOREIGN
+};
+struct names_req {
+    uint8_t count;
+    char domain[NAMES_ASKED_MAX][OVERLAY_NAME_BYTES];
+};
+struct names_foreign {
+    char name[OVERLAY_NAME_BYTES];
+    uint32_t age_s; /* of its last entry in the ring */
+};
+struct names_ans {
+    uint8_t count; /* as many as were asked */
+    uint8_t verdict[NAMES_ASKED_MAX];
+    uint16_t foreign_count;
+    struct names_foreign foreign[NAMES_FOREIGN_MAX]; /* all that the answerer knows */
+};
 struct handover_req {
     uint32_t term;        /* of the gateway that leaves; the claim is term + 1 */
     uint8_t is_ring_lost; /* why: it does not reach the ring, and the receiver does */
@@ -217,6 +241,10 @@ NODISCARD enum status gone_req_read(struct slice in, struct gone_req *ret);
 void gone_req_write(struct writer *w, const struct gone_req *b);
 NODISCARD enum status gone_ans_read(struct slice in, struct gone_ans *ret);
 void gone_ans_write(struct writer *w, const struct gone_ans *b);
+NODISCARD enum status names_req_read(struct slice in, struct names_req *ret);
+void names_req_write(struct writer *w, const struct names_req *b);
+NODISCARD enum status names_ans_read(struct slice in, struct names_ans *ret);
+void names_ans_write(struct writer *w, const struct names_ans *b);
 NODISCARD enum status handover_req_read(struct slice in, struct handover_req *ret);
 void handover_req_write(struct writer *w, const struct handover_req *b);
 

@@ -228,6 +228,10 @@ upward_post(void *ctx, struct bridge_message *m)
         a = gateways(n, m->name, BRIDGE_ROUTES, m->token);
         memcpy(a->name, m->name, sizeof(a->name));
         break;
+    case BRIDGE_JUDGE: /* all names are this overlay's */
+        a = bridge_new(BRIDGE_JUDGED, m->token, 0, 0);
+        memcpy(a->name, m->name, sizeof(a->name));
+        break;
     case BRIDGE_LOCATE:
         n->locate_token = m->token;
         n->locate_until_ms = clock_ms() + LOCATE_MS;

@@ -237,6 +237,31 @@ START_TEST(twenty_mistakes_are_told_in_one_run)
 }
 END_TEST
 
+START_TEST(foreign_names_are_inside_ours)
+{
+    ck_assert_int_eq(load(NODE
+                          "local-overlay \"pastry\" { listen = \"127.1.0.1:6084\" credentials = "
+                          "\"/c\"\n foreign = {\"bupt.pastry\", \"a.b.pastry\"} }\n"),
+                     ST_OK);
+    ck_assert_uint_eq(config.local.foreign.count, 2);
+    ck_assert_str_eq(config.local.foreign.item[1], "a.b.pastry");
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const wrong[] = {"pastry", "xpastry", "east", "Bupt.pastry"};
+        char text[512], line[256];
+
+        snprintf(text, sizeof(text),
+                 NODE "local-overlay \"pastry\" { listen = \"127.1.0.1:6084\" credentials = "
+                      "\"/c\"\n foreign = {\"%s\"} }\n",
+                 wrong[i]);
+        snprintf(line, sizeof(line),
+                 "3: local-overlay.foreign: found \"%s\", allowed is a domain name in lower case "
+                 "that ends in \".pastry\"",
+                 wrong[i]);
+        expect_only(text, line);
+    }
+}
+END_TEST
+
 START_TEST(what_is_missing_is_told)
 {
     ck_assert_int_eq(load("\n# nothing\n"), ST_CONFIG);
@@ -463,6 +488,7 @@ main(void)
     tcase_add_test(tc, what_is_not_given_has_a_default);
     tcase_add_test(tc, ports_of_sip_follow_an_ipv6_address);
     tcase_add_test(tc, twenty_mistakes_are_told_in_one_run);
+    tcase_add_test(tc, foreign_names_are_inside_ours);
     tcase_add_test(tc, what_is_missing_is_told);
     tcase_add_test(tc, one_broken_statement_does_not_hide_the_next);
     tcase_add_test(tc, what_does_not_fit_together_is_told);

@@ -38,6 +38,11 @@ START_TEST(status_has_the_promised_fields)
     ck_assert_int_eq(number_at(s, "replicas", "copy_bytes"), 4500);
     ck_assert_int_eq(number_at(s, "replicas", "adopted"), 7);
     ck_assert_int_eq(number_at(s, "replicas", "released"), 5);
+    json_t *foreign = json_object_get(s, "foreign");
+    ck_assert_uint_eq(json_array_size(foreign), 2);
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(foreign, 0), "name")),
+                     "bupt.pastry");
+    ck_assert(json_is_null(json_object_get(json_array_get(foreign, 1), "seen_s")));
     json_t *heirs = json_object_get(json_object_get(s, "replicas"), "heirs");
     ck_assert_uint_eq(json_array_size(heirs), 2);
     json_t *heir = json_array_get(heirs, 0);

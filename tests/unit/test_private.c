@@ -376,6 +376,39 @@ START_TEST(gone_names_its_neighbours)
 }
 END_TEST
 
+START_TEST(names_are_judged)
+{
+    struct names_req req = {.count = 2, .domain = {"lab.pastry", "s.bupt.pastry"}}, req_again;
+    struct names_ans *b = calloc(1, sizeof(*b)), *again = calloc(1, sizeof(*again));
+
+    names_req_write(&w, &req);
+    ck_assert_int_eq(names_req_read(writer_slice(&w), &req_again), ST_OK);
+    ck_assert_uint_eq(req_again.count, 2);
+    ck_assert_str_eq(req_again.domain[1], "s.bupt.pastry");
+    for (size_t len = 0; len < w.len; len++)
+        ck_assert_int_eq(names_req_read(slice_of(w.data, len), &req_again), ST_MALFORMED);
+    w.data[0] = NAMES_ASKED_MAX + 1;
+    ck_assert_int_eq(names_req_read(writer_slice(&w), &req_again), ST_MALFORMED);
+    writer_done(&w);
+    writer_init(&w, UINT16_MAX);
+    b->count = 2;
+    b->verdict[1] = NAMES_FOREIGN;
+    b->foreign_count = NAMES_FOREIGN_MAX;
+    for (unsigned i = 0; i < NAMES_FOREIGN_MAX; i++) {
+        memset(b->foreign[i].name, 'n', OVERLAY_NAME_BYTES - 1); /* the most there can be */
+        b->foreign[i].age_s = i;
+    }
+    names_ans_write(&w, b);
+    ck_assert_int_eq(names_ans_read(writer_slice(&w), again), ST_OK);
+    ck_assert_mem_eq(again, b, sizeof(*b));
+    ck_assert_int_eq(names_ans_read(slice_of(w.data, w.len - 1), again), ST_MALFORMED);
+    w.data[2] = NAMES_FOREIGN + 1;
+    ck_assert_int_eq(names_ans_read(writer_slice(&w), again), ST_MALFORMED);
+    free(b);
+    free(again);
+}
+END_TEST
+
 START_TEST(kinds_are_found_by_id)
 {
     ck_assert_ptr_null(kind_find(0));
@@ -406,6 +439,7 @@ main(void)
     tcase_add_test(tc, dialogs_are_bounded);
     tcase_add_test(tc, a_part_lies_in_its_record);
     tcase_add_test(tc, gone_names_its_neighbours);
+    tcase_add_test(tc, names_are_judged);
     tcase_add_test(tc, kinds_are_found_by_id);
     suite_add_tcase(suite, tc);
 

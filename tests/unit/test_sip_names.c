@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/sip/domain.h"
 #include "gateway/sip/service.h"
 
 static enum status
@@ -64,6 +65,38 @@ START_TEST(domains_are_compared_by_whole_labels)
 }
 END_TEST
 
+/* Longer names that are other overlays', and what is inside them, are not ours. */
+START_TEST(the_longest_name_counts)
+{
+    static const char *const name[] = {"bupt.pastry", "a.lab.pastry"};
+    struct sip *s = calloc(1, sizeof(*s));
+    struct bridge_message *m = bridge_new(BRIDGE_NAMES, 0, 2, OVERLAY_NAME_BYTES);
+    char warning[DOMAIN_WARNING_BYTES];
+
+    memcpy(s->conf.overlay, "pastry", sizeof("pastry"));
+    s->domains = domains_new(s);
+    for (size_t i = 0; i < 2; i++)
+        memcpy(m->foreign[i], name[i], strlen(name[i]) + 1);
+    domain_on_names(s, m);
+    ck_assert(sip_domain_is_local(s, "pastry"));
+    ck_assert(sip_domain_is_local(s, "lab.pastry"));
+    ck_assert(sip_domain_is_local(s, "xbupt.pastry"));
+    ck_assert(!sip_domain_is_local(s, "BUPT.pastry."));
+    ck_assert(!sip_domain_is_local(s, "s.bupt.pastry"));
+    ck_assert(!sip_domain_is_local(s, "a.lab.pastry"));
+    ck_assert_str_eq(domain_foreign(s, "x.a.lab.pastry"), "a.lab.pastry");
+    ck_assert(domain_warning(s, "s.bupt.pastry", warning));
+    ck_assert_ptr_nonnull(strstr(warning, "\"bupt.pastry is another overlay\""));
+    ck_assert(!domain_warning(s, "lab.pastry", warning));
+    m->count = 0;
+    domain_on_names(s, m);
+    ck_assert(sip_domain_is_local(s, "bupt.pastry"));
+    bridge_free(m);
+    domains_free(s->domains);
+    free(s);
+}
+END_TEST
+
 START_TEST(identifiers_are_new_each_time)
 {
     char seen[64][SIP_BRANCH_BYTES];
@@ -89,6 +122,7 @@ main(void)
     tcase_add_test(tc, aors_are_what_bindings_are_keyed_by);
     tcase_add_test(tc, what_is_no_aor_is_refused);
     tcase_add_test(tc, domains_are_compared_by_whole_labels);
+    tcase_add_test(tc, the_longest_name_counts);
     tcase_add_test(tc, identifiers_are_new_each_time);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
