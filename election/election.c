@@ -223,7 +223,8 @@ run_role(struct election *e)
     uint16_t score = score_total(&e->score, &e->conf.score);
     uint32_t keep = e->conf.threshold - e->conf.threshold / 10;
 
-    if (!e->conf.is_candidate || !e->conf.global_address[0] || e->is_leaving)
+    if (!e->conf.is_candidate || !e->conf.global_address[0] || e->is_leaving ||
+        e->certificate != ELECTION_CERTIFICATE_VALID)
         return;
     bool is_fit = e->conf.is_pinned || score >= e->conf.threshold;
     if (e->role == ELECTION_OBSERVER && e->score.is_measured && is_fit &&
@@ -343,6 +344,9 @@ on_event(struct election *e, const struct election_event *ev)
     case ELECTION_LOCATE:
         record_read_gateways(e);
         return;
+    case ELECTION_CERTIFICATE:
+        certificate_on_event(e, ev);
+        return;
     case ELECTION_LEAVE:
         leave_begin(e);
         return;
@@ -359,6 +363,7 @@ next_ms(const struct election *e)
 
     at_ms = moment_earlier_ms(at_ms, hello_deadline_ms(e));
     at_ms = moment_earlier_ms(at_ms, trouble_deadline_ms(e));
+    at_ms = moment_earlier_ms(at_ms, certificate_deadline_ms(e));
     return moment_earlier_ms(at_ms, leave_deadline_ms(e));
 }
 
@@ -407,6 +412,7 @@ static void
 settle(struct election *e)
 {
     for (int i = 0; i < RUN_MAX; i++) {
+        certificate_run(e);
         run_role(e);
         record_run(e);
         claim_run(e);

@@ -158,9 +158,18 @@ struct election_gateway {
 /** What keeps calls from leaving the overlay, as far as this node knows. */
 enum election_trouble {
     ELECTION_FINE,
-    ELECTION_NOBODY,   /* there is no gateway, and no node can be one */
-    ELECTION_RINGLESS, /* this gateway does not reach the ring, and no candidate does */
-    ELECTION_STRANGER, /* this node never met its own overlay, whose gateways live in the ring */
+    ELECTION_NOBODY,      /* there is no gateway, and no node can be one */
+    ELECTION_RINGLESS,    /* this gateway does not reach the ring, and no candidate does */
+    ELECTION_STRANGER,    /* this node never met its own overlay, whose gateways live in the ring */
+    ELECTION_UNCERTIFIED, /* a certificate of this node has ended: nobody believes what it says */
+};
+
+/** What this node's certificates are worth.  Unless they are valid it claims nothing; a gateway
+ *  hands over while they still are, and steps down when they are no longer. */
+enum election_certificate {
+    ELECTION_CERTIFICATE_VALID,
+    ELECTION_CERTIFICATE_ENDS, /* within seconds */
+    ELECTION_CERTIFICATE_ENDED
 };
 
 #define ELECTION_UNKNOWN_MS UINT32_MAX
@@ -298,7 +307,8 @@ enum election_event_type {
     ELECTION_LOAD,   /* .load: measured */
     ELECTION_LOCATE, /* somebody could not reach the gateway: read its record again */
     ELECTION_LEAVE,  /* hand over and go; env.left follows */
-    ELECTION_DRAIN,  /* hand over, be candidate no more, but stay; a leave may follow */
+    ELECTION_CERTIFICATE, /* .certificate: of this node; the worst of its overlays' */
+    ELECTION_DRAIN,       /* hand over, be candidate no more, but stay; a leave may follow */
 };
 
 struct election_event {
@@ -357,6 +367,10 @@ struct election_event {
             uint32_t waiting_ms;
         } doubt;
         const struct election_load *load;
+        struct {
+            enum election_certificate state;
+            const char *of; /* the overlay whose certificate it is; borrowed for the step */
+        } certificate;
     };
 };
 
@@ -444,7 +458,7 @@ struct election_candidate {
 size_t election_candidates(const struct election *e, struct moment now,
                            struct election_candidate *ret, size_t cap);
 
-/** election_trouble_name - "fine", "nobody", "ringless", "stranger". */
+/** election_trouble_name - "fine", "nobody", "ringless", "stranger", "certificate". */
 const char *election_trouble_name(enum election_trouble trouble);
 /** election_trouble - what is wrong; @ret_text: why, "" for ELECTION_FINE; borrowed. */
 enum election_trouble election_trouble(const struct election *e, const char **ret_text);

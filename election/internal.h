@@ -200,6 +200,10 @@ struct election {
     uint64_t better_since_ms;  /* preempt: lead held since; MOMENT_NEVER */
     uint64_t extra_since_ms;   /* fewer gateways than wanted since; MOMENT_NEVER */
 
+    enum election_certificate certificate;
+    char certificate_of[OVERLAY_NAME_BYTES];
+    uint64_t certificate_try_ms; /* ENDS: the next candidate is asked to take over */
+
     bool is_leaving;
     bool is_draining; /* leaving its role, not the overlay: goes on as an observer */
     bool has_left;
@@ -395,8 +399,19 @@ uint64_t trouble_deadline_ms(const struct election *e);
 /** trouble_is_stranger - may it not claim, for it finds others where it should have met them? */
 bool trouble_is_stranger(const struct election *e);
 
+/* ---- certificate.c --------------------------------------------------------------------------- */
+void certificate_on_event(struct election *e, const struct election_event *ev);
+void certificate_run(struct election *e);
+uint64_t certificate_deadline_ms(const struct election *e);
+
 /* ---- leave.c --------------------------------------------------------------------------------- */
 void leave_run(struct election *e);
+/** leave_alone - step down at once, without a successor. */
+void leave_alone(struct election *e, const char *reason);
+/** leave_has_asked - was this candidate asked to take over? */
+bool leave_has_asked(const struct election *e, const struct id *node);
+/** leave_hand_over_certificate - to a candidate, for our certificate ends. */
+void leave_hand_over_certificate(struct election *e, const struct id *to);
 uint64_t leave_deadline_ms(const struct election *e);
 void leave_begin(struct election *e);
 void leave_drain(struct election *e);

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool
-was_tried(const struct election *e, const struct id *node)
+bool
+leave_has_asked(const struct election *e, const struct id *node)
 {
     for (size_t i = 0; i < e->handover.tried_count; i++)
         if (id_equal(&e->handover.tried[i], node))
@@ -40,7 +40,7 @@ finish(struct election *e)
     e->env.left(e->env.ctx);
 }
 
-static void
+void
 leave_alone(struct election *e, const char *reason)
 {
     gateways_drop(e, &e->conf.self.node);
@@ -63,7 +63,7 @@ try_next(struct election *e)
     e->handover.is_under_way = false;
     for (size_t i = 0; i < count; i++) {
         struct id to = order[i]->record.ref.node;
-        if (was_tried(e, &to))
+        if (leave_has_asked(e, &to))
             continue;
         ask_to_take_over(e, &to);
         return;
@@ -115,6 +115,13 @@ leave_hand_over_ring(struct election *e, const struct id *to)
 {
     e->handover.tried_count = 0;
     e->handover.is_ring_lost = true;
+    ask_to_take_over(e, to);
+}
+
+void
+leave_hand_over_certificate(struct election *e, const struct id *to)
+{
+    e->handover.is_ring_lost = false;
     ask_to_take_over(e, to);
 }
 

@@ -11,7 +11,7 @@
 const char *
 election_trouble_name(enum election_trouble trouble)
 {
-    static const char *const name[] = {"fine", "nobody", "ringless", "stranger"};
+    static const char *const name[] = {"fine", "nobody", "ringless", "stranger", "certificate"};
 
     return name[trouble];
 }
@@ -111,7 +111,11 @@ trouble_run(struct election *e)
         e->candidates.at_ms = e->candidates.sent_ms + LOOK_MS > e->now.mono_ms
                                   ? e->candidates.sent_ms + LOOK_MS
                                   : e->now.mono_ms + 1;
-    if (is_vacant(e) && trouble_is_stranger(e))
+    if (e->certificate == ELECTION_CERTIFICATE_ENDED)
+        set(e, ELECTION_UNCERTIFIED,
+            "the certificate of %.64s has ended: no gateway here until a new one is read",
+            e->certificate_of);
+    else if (is_vacant(e) && trouble_is_stranger(e))
         set(e, ELECTION_STRANGER,
             "gateways of %s live in the ring, and this node has met none of its nodes: look at its "
             "bootstrap entries",

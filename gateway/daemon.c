@@ -133,18 +133,24 @@ on_node_check_gateway(void *ctx, struct slice der, uint64_t at_wall_ms, struct s
     return identity_check(d->identity[NODE_GLOBAL], der, at_wall_ms, ret, why);
 }
 
+void
+daemon_store_again(struct daemon *d)
+{
+    struct bridge_message *m = d->sip ? bridge_new(BRIDGE_JOINED, 0, 0, 0) : NULL;
+
+    if (m)
+        sip_post(d->sip, m);
+}
+
 /* Where nodes come up together after a power cut, each stores what it has kept: until all have, a
  * user whom nobody has bound may be one of theirs. */
 static void
 on_joined(struct daemon *d)
 {
-    struct bridge_message *m = d->sip ? bridge_new(BRIDGE_JOINED, 0, 0, 0) : NULL;
-
     if (d->young_until_ms == 0)
         d->young_until_ms =
             daemon_now().mono_ms + (registrations_had_run(d->registrations) ? YOUNG_MS : 0);
-    if (m)
-        sip_post(d->sip, m);
+    daemon_store_again(d);
 }
 
 static void
@@ -315,6 +321,7 @@ on_second(evutil_socket_t fd, short what, void *ctx)
     d->seconds++;
     measure(d);
     daemon_names_keep(d, false);
+    daemon_certificates_look(d);
     sd_notify(0, "WATCHDOG=1");
     daemon_settle(d);
 }
@@ -456,10 +463,14 @@ reread_sip(void *ctx)
     struct daemon *d = ctx;
     struct why why = {""};
 
-    for (int which = 0; which < NODE_OVERLAYS; which++)
-        if (d->sip_identity[which] &&
-            identity_reread_revoked(d->sip_identity[which], &why) != ST_OK)
+    for (int which = 0; which < NODE_OVERLAYS; which++) {
+        bool is_new = false;
+        if (!d->sip_identity[which])
+            continue;
+        if (identity_reread_revoked(d->sip_identity[which], &why) != ST_OK ||
+            identity_renew(d->sip_identity[which], &is_new, &why) != ST_OK)
             log_write(LOG_LEVEL_ERROR, "sip", "%s", why.text);
+    }
 }
 
 static void
@@ -511,6 +522,8 @@ open_all(struct daemon *d, struct why *why)
         daemon_names_tell(d);
     if (st == ST_OK)
         st = daemon_open_control(d, why);
+    if (st == ST_OK)
+        daemon_certificates_start(d);
     return st;
 }
 

@@ -159,10 +159,11 @@ tell_what_waits(const struct config *was, const struct config *is)
 
 /* The SIP thread reads what is known to be good. */
 static enum status
-reread_revoked(struct daemon *d, struct why *why)
+reread_credentials(struct daemon *d, struct why *why)
 {
     struct why cause = {""};
     struct bridge_message *m;
+    enum status renewed;
 
     for (int which = 0; which < NODE_OVERLAYS; which++) {
         enum status st =
@@ -172,10 +173,11 @@ reread_revoked(struct daemon *d, struct why *why)
             return why_set(why, ST_CONFIG, "%s", cause.text);
         }
     }
+    renewed = daemon_certificates_renew(d, why);
     m = bridge_new(BRIDGE_REREAD, 0, 0, 0);
     if (m)
         sip_post(d->sip, m);
-    return m ? ST_OK : ST_NOMEM;
+    return m ? renewed : ST_NOMEM;
 }
 
 enum status
@@ -193,7 +195,7 @@ daemon_reload(struct daemon *d, struct why *why)
         log_write(LOG_LEVEL_ERROR, "reload", "the configuration in force stays as it was");
         return why_set(why, ST_CONFIG, "%s", mistakes.first);
     }
-    st = reread_revoked(d, why);
+    st = reread_credentials(d, why);
     if (st != ST_OK) {
         free(fresh);
         return st;

@@ -40,6 +40,11 @@ struct daemon {
         uint64_t until_ms;
         struct event *timer;
     } locate;
+    struct {
+        enum election_certificate state;
+        uint64_t warn_ms; /* not before */
+    } certificate[NODE_OVERLAYS];
+    enum election_certificate certificate_worst; /* as the node was told */
     struct measure *measure;
     struct history *history;
     struct registrations *registrations;
@@ -108,6 +113,16 @@ void daemon_names_tell(struct daemon *d);
 void daemon_names_keep(struct daemon *d, bool is_now);
 /** daemon_on_judge - the SIP thread asks whose a domain is. */
 void daemon_on_judge(struct daemon *d, const struct bridge_message *m);
+
+/** daemon_certificates_start - tell the control socket when the certificates end;
+ * daemon_certificates_look - once a second: say so before one does, and when. */
+void daemon_certificates_start(struct daemon *d);
+void daemon_certificates_look(struct daemon *d);
+/** daemon_certificates_renew - read them again; ST_CONFIG with the cause: those that cannot be
+ * taken stay as they were. */
+enum status daemon_certificates_renew(struct daemon *d, struct why *why);
+/** daemon_store_again - the SIP thread is to store its registrations once more. */
+void daemon_store_again(struct daemon *d);
 
 /** daemon_open_control - the control socket and, where configured, HTTP. */
 NODISCARD enum status daemon_open_control(struct daemon *d, struct why *why);

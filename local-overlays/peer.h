@@ -179,6 +179,10 @@ void peer_ask(struct peer *p, struct moment now, const struct id *node, uint16_t
 void peer_answer(struct peer *p, struct moment now, uint64_t handle, enum status st,
                  struct slice body);
 
+/** peer_renewed - our certificate is another: it comes with all that goes over links that have
+ * shown the former one. */
+void peer_renewed(struct peer *p);
+
 /** peer_watch - keep a direct link with @node (HELLO, failure detection); peer_unwatch lets it go.
  *  on_link reports it, a connection that fails as a link that went.
  *  @address: where it is tried first; "": only by way of the overlay */

@@ -9,6 +9,7 @@ peer_send_answer(struct peer *p, const struct answer_to *a, struct slice sealed)
 {
     struct forwarding h = envelope_header(&p->envelope, a->transaction_id);
     struct writer message;
+    const struct link *l;
     struct id hop;
     enum status st;
 
@@ -18,11 +19,13 @@ peer_send_answer(struct peer *p, const struct answer_to *a, struct slice sealed)
     message_write(&message, &h, sealed, slice_of(NULL, 0));
     if (message.failed == ST_OK) {
         st = peer_first_hop(p, writer_slice(&message), &hop);
+        l = st == ST_OK ? peer_link_find(p, &hop) : NULL;
         if (st == ST_EXISTS)
             peer_send_to_self(p, writer_slice(&message));
         else if (st == ST_OK) /* lost: the requester asks again, with its certificate */
-            (void)(a->is_familiar ? peer_send_straight(p, &hop, writer_slice(&message))
-                                  : peer_send_to(p, &hop, writer_slice(&message)));
+            (void)(a->is_familiar && !(l && l->is_forgetful)
+                       ? peer_send_straight(p, &hop, writer_slice(&message))
+                       : peer_send_to(p, &hop, writer_slice(&message)));
     }
     writer_done(&message);
 }

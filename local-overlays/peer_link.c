@@ -216,6 +216,12 @@ peer_link_learn_user(struct peer *p, const struct signer *signer)
 }
 
 void
+peer_renewed(struct peer *p)
+{
+    list_each(at, &p->links) list_entry(at, struct link, at)->is_forgetful = true;
+}
+
+void
 peer_link_answered(struct peer *p, const struct signer *signer)
 {
     struct link *l = peer_link_find(p, &signer->node);

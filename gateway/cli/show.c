@@ -135,6 +135,28 @@ show_foreign(const json_t *foreign)
     }
 }
 
+/* Those that end within two weeks, or have. */
+static void
+show_certificates(const json_t *certificates)
+{
+    enum { SHOWN_S = 14 * 86400 };
+    const json_t *at;
+    size_t i;
+
+    json_array_foreach(certificates, i, at)
+    {
+        long long left_s = number_of(at, "left_s");
+        char left[32];
+
+        if (left_s > SHOWN_S)
+            continue;
+        printf("%-9s %sof %s %s%s%s\n", "certificate",
+               colour_on(left_s > 0 ? COLOUR_WARN : COLOUR_BAD), text_of(at, "overlay"),
+               left_s > 0 ? "ends in " : "has ended",
+               left_s > 0 ? duration(left_s, left, sizeof(left)) : "", colour_off());
+    }
+}
+
 void
 show_status(const json_t *body)
 {
@@ -166,6 +188,7 @@ show_status(const json_t *body)
         printf("%-9s %s%s%s\n", "trouble", colour_on(COLOUR_BAD), text_of(election, "trouble"),
                colour_off());
     show_foreign(json_object_get(body, "foreign"));
+    show_certificates(json_object_get(body, "certificates"));
     printf("%-9s %lld registration%s, %lld call%s\n", "sip", registrations, plural(registrations),
            calls, plural(calls));
     show_replicas(json_object_get(body, "replicas"));

@@ -353,6 +353,12 @@ control_free(struct control *c)
 }
 
 void
+control_set_certificate(struct control *c, enum node_overlay which, uint64_t until_wall_ms)
+{
+    c->certificate_until_ms[which] = until_wall_ms;
+}
+
+void
 control_set_load(struct control *c, uint32_t calls, uint32_t registrations)
 {
     if (!c)

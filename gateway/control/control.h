@@ -82,6 +82,9 @@ void control_free(struct control *c);
  *  control and tokens that nobody waits for. */
 void control_on_report(struct control *c, const struct bridge_message *report);
 
+/** control_set_certificate - when this node's certificate in an overlay ends. */
+void control_set_certificate(struct control *c, enum node_overlay which, uint64_t until_wall_ms);
+
 /** control_set_load - calls and registrations, as last told.  Accepts NULL. */
 void control_set_load(struct control *c, uint32_t calls, uint32_t registrations);
 

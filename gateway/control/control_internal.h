@@ -52,7 +52,8 @@ struct control {
     struct event *sweep;
     uint32_t calls;
     uint32_t registrations;
-    struct bridge_counters counters; /* of the SIP side */
+    struct bridge_counters counters;              /* of the SIP side */
+    uint64_t certificate_until_ms[NODE_OVERLAYS]; /* wall; 0: there is none */
     bool is_draining;
     bool is_leaving;
     uint64_t next_token;

@@ -152,7 +152,7 @@ election(const struct control *c, struct evbuffer *out)
     gauge(out, "ringway_election_term", "Term of the active gateways.", election_term(e));
     gauge(out, "ringway_election_score", "This node's score, 0 to 1000.", election_score(e));
     head(out, "ringway_election_trouble", "gauge", "1 for what keeps calls in the overlay.");
-    for (enum election_trouble t = ELECTION_FINE + 1; t <= ELECTION_STRANGER; t++)
+    for (enum election_trouble t = ELECTION_FINE + 1; t <= ELECTION_UNCERTIFIED; t++)
         evbuffer_add_printf(out, "ringway_election_trouble{kind=\"%s\"} %d\n",
                             election_trouble_name(t), election_trouble(e, &text) == t);
     h = node_ring_health(c->source.node, c->source.now(c->source.ctx));
@@ -166,6 +166,24 @@ election(const struct control *c, struct evbuffer *out)
     election_gateways(e, &count);
     gauge(out, "ringway_election_gateways", "Active gateways, as this node knows them.",
           (double)count);
+}
+
+static void
+certificates(const struct control *c, struct evbuffer *out)
+{
+    uint64_t now_ms = c->source.now(c->source.ctx).wall_ms;
+    char text[LABEL_BYTES];
+
+    head(out, "ringway_certificate_seconds", "gauge",
+         "Until this node's certificate ends; negative: it has.");
+    for (int which = 0; which < NODE_OVERLAYS; which++) {
+        const struct peer *p = node_peer(c->source.node, (enum node_overlay)which);
+        if (p && c->certificate_until_ms[which] > 0)
+            evbuffer_add_printf(out, "ringway_certificate_seconds{overlay=\"%s\"} %lld\n",
+                                label(peer_conf_of(p)->overlay, text),
+                                ((long long)c->certificate_until_ms[which] - (long long)now_ms) /
+                                    1000);
+    }
 }
 
 static void
@@ -259,6 +277,7 @@ metrics_write(const struct control *c, struct evbuffer *out)
             "SIP requests discarded, as no response could reach their sender.",
             c->counters.unanswerable);
     connections(c, out);
+    certificates(c, out);
     election(c, out);
     replicas(c, out);
     of_overlays(c, out, "ringway_overlay_joined", "gauge", "1 while joined or alone.", is_joined);

@@ -200,6 +200,28 @@ foreign_json(const struct control *c)
     return all;
 }
 
+static json_t *
+certificates_json(const struct control *c)
+{
+    uint64_t now_ms = c->source.now(c->source.ctx).wall_ms;
+    json_t *all = json_array();
+
+    for (int which = 0; which < NODE_OVERLAYS; which++) {
+        uint64_t until_ms = c->certificate_until_ms[which];
+        if (until_ms == 0)
+            continue;
+        json_array_append_new(
+            all,
+            json_pack(
+                "{s:o, s:o, s:I}", "overlay",
+                text_json(
+                    peer_conf_of(node_peer(c->source.node, (enum node_overlay)which))->overlay),
+                "ends", time_json(until_ms), "left_s",
+                ((json_int_t)until_ms - (json_int_t)now_ms) / 1000));
+    }
+    return all;
+}
+
 json_t *
 report_status(const struct control *c)
 {
@@ -207,7 +229,7 @@ report_status(const struct control *c)
     const struct election *e = node_election(s->node);
 
     return json_pack("{s:{s:s, s:s, s:o, s:s, s:I}, s:o, s:{s:s, s:I, s:i, s:b, s:o}, s:o, s:o, "
-                     "s:{s:I, s:I}, s:o, s:o, s:b, s:b}",
+                     "s:{s:I, s:I}, s:o, s:o, s:o, s:b, s:b}",
                      "node", "name", s->name, "address", s->address, "node_id", id_json(&s->id),
                      "version", s->version, "uptime_s", (json_int_t)report_uptime_s(c), "local",
                      overlay_summary((struct control *)c, NODE_LOCAL), "election", "role",
@@ -215,8 +237,9 @@ report_status(const struct control *c)
                      "score", (int)election_score(e), "served", is_served(e), "trouble",
                      trouble_json(e), "global", overlay_summary((struct control *)c, NODE_GLOBAL),
                      "ring", ring_json(c), "sip", "registrations", (json_int_t)c->registrations,
-                     "calls", (json_int_t)c->calls, "foreign", foreign_json(c), "replicas",
-                     replicas_json(c), "draining", c->is_draining, "leaving", c->is_leaving);
+                     "calls", (json_int_t)c->calls, "foreign", foreign_json(c), "certificates",
+                     certificates_json(c), "replicas", replicas_json(c), "draining", c->is_draining,
+                     "leaving", c->is_leaving);
 }
 
 /* ---- election ---------------------------------------------------------------------------------

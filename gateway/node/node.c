@@ -409,6 +409,28 @@ node_on_message(struct node *n, struct moment now, enum node_overlay which, cons
 }
 
 void
+node_certificate(struct node *n, struct moment now, enum election_certificate state, const char *of)
+{
+    struct election_event ev = {.type = ELECTION_CERTIFICATE};
+
+    n->now = now;
+    ev.certificate.state = state;
+    ev.certificate.of = of;
+    election_step(n->election, now, &ev);
+    node_settle(n, now);
+}
+
+void
+node_renewed(struct node *n, struct moment now, enum node_overlay which, struct slice certificate)
+{
+    n->now = now;
+    if (n->peer[which])
+        peer_renewed(n->peer[which]);
+    n->conf.certificate = certificate;
+    node_settle(n, now);
+}
+
+void
 node_measure(struct node *n, struct moment now, const struct election_load *load)
 {
     struct election_event ev = {.type = ELECTION_LOAD};

@@ -124,6 +124,15 @@ void node_on_connect_failed(struct node *n, struct moment now, enum node_overlay
 void node_on_message(struct node *n, struct moment now, enum node_overlay which,
                      const struct id *from, struct slice message);
 
+/** node_certificate - what the certificates of this node are worth now: the worst of both.  @of:
+ * the overlay that it is of. */
+void node_certificate(struct node *n, struct moment now, enum election_certificate state,
+                      const char *of);
+/** node_renewed - this node has a new certificate in an overlay; @certificate (DER, borrowed for
+ * the node's life) is the global one. */
+void node_renewed(struct node *n, struct moment now, enum node_overlay which,
+                  struct slice certificate);
+
 /** node_measure - what the shell measured of this machine, about once a second. */
 void node_measure(struct node *n, struct moment now, const struct election_load *load);
 

@@ -20,6 +20,8 @@
 #define SIGNATURE_MAX_BYTES 512 /* RSA 4096 */
 #define WHOLE_BYTES         (5 + OPENSSL_SHA256_BYTES)
 
+#define JUDGED_MAX 4 /* contexts of another library */
+
 struct identity {
     char overlay[OVERLAY_BYTES];
     struct certificate *own;
@@ -33,6 +35,9 @@ struct identity {
     EVP_MD *sha256; /* fetched once: doing so at each message costs as much as hashing it */
     EVP_MD_CTX *digest;
     SSL_CTX *tls;
+    SSL_CTX *judged[JUDGED_MAX]; /* they show our certificate, too */
+    size_t judged_count;
+    struct list_node former;              /* certificates of ours, by used */
     uint8_t signer_identity[WHOLE_BYTES]; /* our SignerIdentity as on the wire */
     uint8_t signature[SIGNATURE_MAX_BYTES];
 };
@@ -45,6 +50,12 @@ find(struct identity *i, struct slice hash)
 {
     if (slice_equal(hash, slice_of(i->own->hash, sizeof(i->own->hash))))
         return i->own;
+    list_each(at, &i->former)
+    {
+        struct certificate *c = list_entry(at, struct certificate, used);
+        if (slice_equal(hash, slice_of(c->hash, sizeof(c->hash))))
+            return c;
+    }
     return remembered_get(&i->remembered, hash);
 }
 
@@ -209,6 +220,8 @@ verify(void *ctx, const struct signature *s, struct slice input, struct slice ce
                                                        : "the signer is not named by SHA-256");
     struct certificate *c = find(i, s->identity);
     st = c ? ST_OK : find_among(i, certificates, s->identity, at_wall_ms, &c, why);
+    if (st == ST_OK && certificate_check_time(c, at_wall_ms, why) != ST_OK)
+        return ST_TOO_OLD; /* no harm is meant: its node may have a new one soon */
     if (st == ST_OK)
         st = check_use(i, c, at_wall_ms, NULL, why);
     if (st != ST_OK)
@@ -395,6 +408,7 @@ identity_load(const char *folder, const char *overlay, struct identity **ret_ide
     if (!i)
         return ST_NOMEM;
     list_init(&i->connections);
+    list_init(&i->former);
     memcpy(i->overlay, overlay, strlen(overlay) + 1);
     snprintf(i->folder, sizeof(i->folder), "%s", folder);
     enum status st = load(i, folder, why);
@@ -413,6 +427,13 @@ identity_free(struct identity *i)
     if (!i)
         return;
     tls_forget(&i->connections);
+    while (!list_is_empty(&i->former)) {
+        struct certificate *c = list_entry(i->former.next, struct certificate, used);
+        list_remove(&c->used);
+        certificate_free(c);
+    }
+    while (i->judged_count > 0)
+        SSL_CTX_free(i->judged[--i->judged_count]);
     SSL_CTX_free(i->tls);
     revoked_done(&i->revoked);
     remembered_done(&i->remembered);
@@ -454,7 +475,83 @@ identity_tls_judge(struct identity *i, SSL_CTX *tls)
 {
     struct tls_check check = {i, check_tls, &i->connections};
 
-    return tls_judge(tls, &check) == ST_OK;
+    if (tls_judge(tls, &check) != ST_OK)
+        return false;
+    if (i->judged_count < JUDGED_MAX && SSL_CTX_up_ref(tls) == 1)
+        i->judged[i->judged_count++] = tls;
+    return true;
+}
+
+/* ---- renewal ---- */
+
+uint64_t
+identity_valid_until_ms(const struct identity *i)
+{
+    return i->own->not_after_ms;
+}
+
+uint64_t
+identity_valid_from_ms(const struct identity *i)
+{
+    return i->own->not_before_ms;
+}
+
+static enum status
+check_same(const struct identity *i, const struct identity *fresh, struct why *why)
+{
+    if (!id_equal(&i->own->signer.node, &fresh->own->signer.node))
+        return why_set(why, ST_SIGNATURE, "%s/cert.pem: another Node-ID than before", i->folder);
+    if (strcmp(i->own->signer.user, fresh->own->signer.user) != 0)
+        return why_set(why, ST_SIGNATURE, "%s/cert.pem: user name %s, before it was %s", i->folder,
+                       fresh->own->signer.user, i->own->signer.user);
+    return ST_OK;
+}
+
+static enum status
+show_renewed(struct identity *i, const struct identity *fresh, struct why *why)
+{
+    X509 *x = SSL_CTX_get0_certificate(fresh->tls);
+    enum status st = tls_show(i->tls, x, fresh->key, why);
+
+    for (size_t k = 0; st == ST_OK && k < i->judged_count; k++)
+        st = tls_show(i->judged[k], x, fresh->key, why);
+    return st;
+}
+
+#define SWAP(type, a, b)                                                                           \
+    do {                                                                                           \
+        type swapped = (a);                                                                        \
+        (a) = (b);                                                                                 \
+        (b) = swapped;                                                                             \
+    } while (0)
+
+enum status
+identity_renew(struct identity *i, bool *ret_is_new, struct why *why)
+{
+    struct identity *fresh = NULL;
+    enum status st = identity_load(i->folder, i->overlay, &fresh, why);
+    bool is_new;
+
+    if (st != ST_OK)
+        return st;
+    is_new = memcmp(fresh->own->hash, i->own->hash, sizeof(i->own->hash)) != 0;
+    st = check_same(i, fresh, why);
+    if (st == ST_OK && is_new)
+        st = show_renewed(i, fresh, why);
+    if (st == ST_OK) {
+        *ret_is_new = is_new;
+        SWAP(X509_STORE *, i->anchors, fresh->anchors);
+    }
+    if (st == ST_OK && is_new) {
+        SWAP(EVP_PKEY *, i->key, fresh->key);
+        SWAP(EVP_PKEY_CTX *, i->sign, fresh->sign);
+        list_append(&i->former, &i->own->used);
+        i->own = fresh->own;
+        fresh->own = NULL;
+        write_signer_identity(i);
+    }
+    identity_free(fresh);
+    return st;
 }
 
 enum status

@@ -43,6 +43,20 @@ struct slice identity_certificate(const struct identity *i);
 /** identity_keys - the table for the pure core; valid as long as the identity. */
 struct keys identity_keys(struct identity *i);
 
+/** identity_valid_until_ms, identity_valid_from_ms - the time of the own certificate and of the
+ * authority's, whichever is narrower. */
+uint64_t identity_valid_until_ms(const struct identity *i);
+uint64_t identity_valid_from_ms(const struct identity *i);
+
+/**
+ * identity_renew - read the folder again: another certificate, with its key, takes the place of the
+ * own one, in contexts of identity_tls_judge() too
+ * @ret_is_new: is it another?  Connections that are up keep the one they were made with.
+ * Returns: ST_OK; ST_SIGNATURE also where Node-ID or user name is another; on failure all is as it
+ * was.  What identity_certificate() gave stays until the identity goes.
+ */
+NODISCARD enum status identity_renew(struct identity *i, bool *ret_is_new, struct why *why);
+
 /** identity_tls - an SSL_CTX for both roles that demands and verifies the other's certificate. */
 struct ssl_ctx_st *identity_tls(struct identity *i);
 

@@ -284,6 +284,15 @@ fail:
 }
 
 enum status
+tls_show(SSL_CTX *ctx, X509 *certificate, EVP_PKEY *key, struct why *why)
+{
+    if (SSL_CTX_use_certificate(ctx, certificate) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1 ||
+        SSL_CTX_check_private_key(ctx) != 1)
+        return why_set(why, ST_SIGNATURE, "cannot be used for TLS: %s", openssl_reason());
+    return ST_OK;
+}
+
+enum status
 tls_judge(SSL_CTX *ctx, const struct tls_check *check)
 {
     pthread_once(&slots.once, make_slots);

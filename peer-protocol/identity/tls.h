@@ -31,6 +31,9 @@ struct tls_check {
 NODISCARD enum status tls_new(X509 *certificate, EVP_PKEY *key, const struct tls_check *check,
                               SSL_CTX **ret, struct why *why);
 
+/** tls_show - new connections of a context show this certificate. */
+NODISCARD enum status tls_show(SSL_CTX *ctx, X509 *certificate, EVP_PKEY *key, struct why *why);
+
 /** tls_judge - have @check judge for a context that is not ours.  ST_OK; ST_NOMEM. */
 NODISCARD enum status tls_judge(SSL_CTX *ctx, const struct tls_check *check);
 

@@ -34,7 +34,7 @@ struct security_ops {
      *                overlay's authority issued are remembered (bounded) by their hash.
      * @at_wall_ms:   certificates must be valid at this time
      * Returns: ST_OK; ST_SIGNATURE with the cause in @why; ST_NOT_FOUND if the certificate is
-     * neither among @certificates nor remembered.
+     * neither among @certificates nor remembered; ST_TOO_OLD if it was good, and has ended.
      */
     enum status (*verify)(void *ctx, const struct signature *s, struct slice input,
                           struct slice certificates, uint64_t at_wall_ms, struct signer *ret,

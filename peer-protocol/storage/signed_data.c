@@ -43,7 +43,7 @@ verify_signature(const struct keys *keys, const struct id *resource, const struc
         st = keys->ops->verify(keys->ctx, &d->signature, writer_slice(&input), certificates,
                                at_wall_ms, ret, why);
     writer_done(&input);
-    return st;
+    return st == ST_TOO_OLD ? ST_SIGNATURE : st; /* "too old" is said of values */
 }
 
 enum status

@@ -77,6 +77,60 @@ START_TEST(where_nobody_has_it_the_role_stays)
 }
 END_TEST
 
+static void
+certificate(char name, enum election_certificate state)
+{
+    struct election_event ev = {.type = ELECTION_CERTIFICATE};
+
+    ev.certificate.state = state;
+    ev.certificate.of = "p2psip.global";
+    world_step(&w, name, &ev);
+}
+
+/* The role goes on while the gateway is still believed, and comes back with a new certificate. */
+START_TEST(who_loses_his_certificate_hands_over_before)
+{
+    begin(3);
+    run_ms(8000);
+    ck_assert(is_active('a'));
+    certificate('b', ELECTION_CERTIFICATE_ENDS); /* the first in rank is no better */
+    run_ms(1000);
+    certificate('a', ELECTION_CERTIFICATE_ENDS);
+    run_ms(1000);
+    ck_assert(is_active('c'));
+    ck_assert_int_eq(world_actives(&w, -1), 1);
+    ck_assert_int_eq(election_role(world_election(&w, 'a')), ELECTION_OBSERVER);
+    ck_assert_int_eq(trouble('a'), ELECTION_FINE);
+    certificate('a', ELECTION_CERTIFICATE_ENDED);
+    ck_assert_int_eq(trouble('a'), ELECTION_UNCERTIFIED);
+    run_ms(20000);
+    ck_assert_int_eq(election_role(world_election(&w, 'a')), ELECTION_OBSERVER);
+    certificate('a', ELECTION_CERTIFICATE_VALID);
+    run_ms(2000);
+    ck_assert_int_eq(election_role(world_election(&w, 'a')), ELECTION_CANDIDATE);
+    ck_assert_int_eq(trouble('a'), ELECTION_FINE);
+}
+END_TEST
+
+START_TEST(without_a_candidate_the_role_ends_with_the_certificate)
+{
+    begin(1);
+    run_ms(8000);
+    certificate('a', ELECTION_CERTIFICATE_ENDS);
+    run_ms(5000);
+    ck_assert(is_active('a'));
+    certificate('a', ELECTION_CERTIFICATE_ENDED);
+    ck_assert(!is_active('a'));
+    ck_assert_int_eq(trouble('a'), ELECTION_UNCERTIFIED);
+    run_ms(30000);
+    ck_assert(!is_active('a'));
+    certificate('a', ELECTION_CERTIFICATE_VALID);
+    run_ms(8000);
+    ck_assert(is_active('a'));
+    ck_assert_uint_eq(election_term(world_election(&w, 'a')), 2);
+}
+END_TEST
+
 START_TEST(a_stranger_takes_no_name)
 {
     begin(1);
@@ -112,6 +166,8 @@ main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, who_loses_the_ring_gives_the_role_to_one_that_has_it);
     tcase_add_test(tc, where_nobody_has_it_the_role_stays);
+    tcase_add_test(tc, who_loses_his_certificate_hands_over_before);
+    tcase_add_test(tc, without_a_candidate_the_role_ends_with_the_certificate);
     tcase_add_test(tc, a_stranger_takes_no_name);
     tcase_add_test(tc, who_has_met_others_may_claim);
     suite_add_tcase(suite, tc);

@@ -226,6 +226,12 @@ START_TEST(test_time)
     ck_assert_int_eq(identity_check(a, der, now - DAY_MS, &signer, &why), ST_SIGNATURE);
     ck_assert_ptr_nonnull(strstr(why.text, "not yet"));
     ck_assert_int_eq(identity_check(a, der, now + 364 * DAY_MS, &signer, &why), ST_OK);
+    /* a message of one whose time is over is no forgery */
+    struct keys keys = identity_keys(a);
+    struct signature by_b = sign(b, slice_text("x"));
+    ck_assert_int_eq(keys.ops->verify(keys.ctx, &by_b, slice_text("x"), writer_slice(&bucket),
+                                      now + 400 * DAY_MS, &signer, &why),
+                     ST_TOO_OLD);
 }
 END_TEST
 
@@ -417,6 +423,61 @@ START_TEST(test_purpose)
         ck_assert_msg(check_extension(&at_hand, as[i].nid, as[i].value) == as[i].st, "%s",
                       as[i].value ? as[i].value : "none");
     authority_away(&at_hand);
+}
+END_TEST
+
+static struct signature
+signed_by(struct identity *who, struct slice input)
+{
+    struct keys keys = identity_keys(who);
+    struct signature s;
+
+    ck_assert_int_eq(keys.ops->sign(keys.ctx, input, &s), ST_OK);
+    return s;
+}
+
+/* Another key, another certificate, the same node: what others remember of it stays good. */
+START_TEST(test_renewed)
+{
+    struct identity *mine;
+    struct slice former, text = slice_text("x");
+    struct why why = {""};
+    struct signer signer;
+    struct signature s;
+    bool is_new = true;
+    X509 *x;
+
+    credentials_issue("ca", "127.20.1.9", "r@pastry", KEY_ECDSA_P256, "r");
+    mine = credentials_load("r", "pastry");
+    former = identity_certificate(mine);
+    ck_assert_int_eq(identity_renew(mine, &is_new, &why), ST_OK);
+    ck_assert(!is_new);
+    credentials_issue("ca", "127.20.1.9", "r@pastry", KEY_RSA_2048, "r");
+    ck_assert_int_eq(identity_renew(mine, &is_new, &why), ST_OK);
+    ck_assert(is_new);
+    ck_assert(!slice_equal(former, identity_certificate(mine)));
+    ck_assert_int_eq(identity_check(a, former, openssl_wall_ms(), &signer, NULL), ST_OK);
+    ck_assert_int_eq(
+        identity_check(a, identity_certificate(mine), openssl_wall_ms(), &signer, NULL), ST_OK);
+    s = signed_by(mine, text);
+    ck_assert_int_eq(verify(a, &s, text, &signer), ST_OK);
+    ck_assert_str_eq(signer.user, "r@pastry");
+    x = SSL_CTX_get0_certificate(identity_tls(mine));
+    ck_assert_int_eq(X509_check_private_key(x, SSL_CTX_get0_privatekey(identity_tls(mine))), 1);
+    ck_assert_uint_gt(identity_valid_until_ms(mine), openssl_wall_ms() + 364 * DAY_MS);
+
+    /* what cannot be taken leaves all as it was */
+    credentials_issue("ca", "127.20.1.8", "r@pastry", KEY_ECDSA_P256, "r");
+    ck_assert_int_eq(identity_renew(mine, &is_new, &why), ST_SIGNATURE);
+    ck_assert_ptr_nonnull(strstr(why.text, "another Node-ID"));
+    credentials_issue("ca", "127.20.1.9", "other@pastry", KEY_ECDSA_P256, "r");
+    ck_assert_int_eq(identity_renew(mine, &is_new, &why), ST_SIGNATURE);
+    ck_assert_ptr_nonnull(strstr(why.text, "user name other@pastry"));
+    unlink(credentials_path("r/key.pem"));
+    ck_assert_int_ne(identity_renew(mine, &is_new, &why), ST_OK);
+    s = signed_by(mine, text);
+    ck_assert_int_eq(verify(a, &s, text, &signer), ST_OK);
+    identity_free(mine);
 }
 END_TEST
 
@@ -685,6 +746,7 @@ main(void)
     tcase_add_test(c, test_names);
     tcase_add_test(c, test_garbage);
     tcase_add_test(c, test_purpose);
+    tcase_add_test(c, test_renewed);
     tcase_add_test(c, test_revoked);
     tcase_add_test(c, test_load_failures);
     tcase_add_test(c, test_open_key);
