@@ -34,8 +34,8 @@
  * has all the time of its HELLOs, whatever our links say.
  *
  * Loss is not death: on a path that is known to lose packets, and to bring them in the end
- * (env.signs), silence is a death when TCP has had the time to send three times again, 7 times its
- * first wait, 1.7 s at most, since we or one that was asked heard the gateway; others are asked
+ * (env.signs), silence is a death when TCP has had the time to send twice again and more, 6 times
+ * its first wait, 1.7 s at most, since we or one that was asked heard the gateway; others are asked
  * again and again until then.  A cut makes no path lossy, as nothing comes through it: it is seen
  * as soon as ever.
  *

@@ -109,6 +109,11 @@ struct watched {
     enum trust trust;
     struct probe probe[ELECTION_PROBES];
     unsigned probe_count;
+    struct {
+        uint32_t token;
+        uint64_t at_ms;
+    } asked[ELECTION_SENT_MAX]; /* the last probes, those of rounds that are over included */
+    unsigned asked_next;
     unsigned ask_count;   /* rounds of probes in this suspicion */
     bool was_reset;       /* in this suspicion */
     bool is_recess;       /* SUSPECT: another still hears it; judge_at_ms is the next round */

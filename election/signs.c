@@ -7,9 +7,10 @@
 #define FLOOR_LATE     4  /* nor 4 times what our own timers are late: it may be the machine */
 #define LIFE_PATIENCES 8  /* who answers no HELLO for so long lives for others, not for us */
 #define LOSSY_MS       30000
-#define LOSSY_RTO_MS   200  /* the least that Linux waits */
-#define LOSSY_RTOS     7    /* after 1, 2 and 4 times its wait TCP has sent again three times */
-#define LOSSY_MOST_MS  1700 /* a death is seen within 2 s on any path */
+#define LOSSY_RTO_MS   200 /* the least that Linux waits */
+#define LOSSY_RTOS                                                                                 \
+    6 /* TCP has sent twice again after 1 and 2 times its wait, and half of 4 are over */
+#define LOSSY_MOST_MS 1700 /* a death is seen within 2 s on any path */
 
 /* What of its HELLOs went out since it was last heard. */
 static unsigned

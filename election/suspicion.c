@@ -134,7 +134,13 @@ ask(struct election *e, struct watched *w, const struct id *to)
 
     if (w->is_doubted)
         req.waiting_ms = (uint32_t)(e->now.mono_ms - w->work_ms);
+    /* Where packets get lost an answer may come when its round is over. */
+    if (wait_ms < signs_lossy_ms(e, w))
+        wait_ms = signs_lossy_ms(e, w);
     *p = (struct probe){.to = *to, .token = election_token(e)};
+    unsigned slot = w->asked_next++ % ELECTION_SENT_MAX;
+    w->asked[slot].token = p->token;
+    w->asked[slot].at_ms = e->now.mono_ms;
     w->asked_count++;
     e->env.send_probe(e->env.ctx, to, p->token, &req, wait_ms);
 }
@@ -282,10 +288,10 @@ judge(struct election *e, struct watched *w)
 static uint64_t
 without_from_ms(const struct election *e, const struct watched *w)
 {
-    uint64_t at_ms = w->heard_ms + 3 * hello_silence_ms(e, w);
-    uint64_t lossy_ms = lossy_until_ms(e, w);
+    uint32_t silence_ms = hello_silence_ms(e, w);
+    uint32_t lossy_ms = signs_lossy_ms(e, w);
 
-    return at_ms > lossy_ms ? at_ms : lossy_ms;
+    return w->heard_ms + 3ULL * (silence_ms > lossy_ms ? silence_ms : lossy_ms);
 }
 
 /* Not a candidate: nothing to decide, but where the gateway is may be read again. */
@@ -430,8 +436,18 @@ take_view(struct election *e, struct watched *w, struct probe *p, const struct e
     p->is_heard = ev->answer.st == ST_OK;
     p->is_alive = p->is_heard && ev->answer.probe->is_alive && silent_ms < silence_ms;
     w->answered_count += p->is_heard;
-    if (silent_ms < e->now.mono_ms && e->now.mono_ms - silent_ms > w->others_ms)
-        w->others_ms = e->now.mono_ms - silent_ms;
+}
+
+/* When another heard it at the latest: the answer may have been long on its way. */
+static void
+note_view(struct watched *w, uint32_t token, const struct probe_gateway_ans *ans)
+{
+    for (unsigned i = 0; i < ELECTION_SENT_MAX; i++) {
+        uint64_t asked_ms = w->asked[i].at_ms;
+        if (w->asked[i].token == token && asked_ms > ans->silent_ms &&
+            asked_ms - ans->silent_ms > w->others_ms)
+            w->others_ms = asked_ms - ans->silent_ms;
+    }
 }
 
 void
@@ -442,6 +458,8 @@ suspicion_on_probe_answer(struct election *e, const struct election_event *ev)
         unsigned answered = 0;
         bool is_ours = false;
 
+        if (ev->answer.st == ST_OK)
+            note_view(w, ev->answer.token, ev->answer.probe);
         for (unsigned j = 0; j < w->probe_count; j++) {
             struct probe *p = &w->probe[j];
             if (p->token == ev->answer.token && !p->is_answered) {

@@ -16,7 +16,12 @@ look(struct path *p, int fd, uint32_t *ret_lost)
     memset(&info, 0, sizeof(info)); /* an older kernel fills in less */
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
         return false;
-    *ret_lost = info.tcpi_total_retrans + info.tcpi_rcv_ooopack;
+    /* What the other end says that it had twice was sent again in haste: its acknowledgement came
+     * late (RFC 8985 section 7.4.2), on a busy machine above all. */
+    *ret_lost = info.tcpi_total_retrans > info.tcpi_dsack_dups
+                    ? info.tcpi_total_retrans - info.tcpi_dsack_dups
+                    : 0;
+    *ret_lost += info.tcpi_rcv_ooopack;
     p->rto_us = info.tcpi_rto >> info.tcpi_backoff;
     return true;
 }
@@ -29,9 +34,10 @@ path_heard(struct path *p, int fd, uint64_t now_us)
     if (fd < 0 || now_us < p->looked_us + LOOK_US || !look(p, fd, &lost))
         return;
     p->looked_us = now_us;
-    if (lost == p->lost)
+    if (lost <= p->lost)
         return;
     p->lost = lost;
+    p->lost_us[2] = p->lost_us[1];
     p->lost_us[1] = p->lost_us[0];
     p->lost_us[0] = now_us;
 }
@@ -39,5 +45,5 @@ path_heard(struct path *p, int fd, uint64_t now_us)
 bool
 path_is_lossy(const struct path *p, uint64_t now_us)
 {
-    return p->lost_us[1] > 0 && now_us < p->lost_us[1] + PATH_LOSSY_MS * UINT64_C(1000);
+    return p->lost_us[2] > 0 && now_us < p->lost_us[2] + PATH_LOSSY_MS * UINT64_C(1000);
 }

@@ -4,7 +4,7 @@
  * TCP sends a lost segment again after 200 ms at least, and waits twice as long each time: a
  * connection that loses packets is silent for as long as a process that hangs, or is dead.  What
  * tells them apart is the past.  A path is LOSSY once segments were sent again, or came out of
- * order, and the other end was heard all the same, twice within PATH_LOSSY_MS.  A cut, which
+ * order, and the other end was heard all the same, three times within PATH_LOSSY_MS.  A cut, which
  * nothing comes through, makes no path lossy, nor does a process that stands still, whose kernel
  * acknowledges.
  *
@@ -20,10 +20,9 @@
 
 struct path {
     uint64_t looked_us;
-    uint32_t lost; /* segments, as last seen */
-    uint64_t
-        lost_us[2];  /* when it was seen to grow: the last time, and the time before; 0: never */
-    uint32_t rto_us; /* without what TCP adds each time in vain */
+    uint32_t lost;       /* segments, as last seen */
+    uint64_t lost_us[3]; /* when it was seen to grow, the last time first; 0: never */
+    uint32_t rto_us;     /* without what TCP adds each time in vain */
 };
 
 /** path_heard - something came from the other end of @fd: look what it took, now and then. */

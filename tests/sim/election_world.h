@@ -37,8 +37,8 @@ struct world_node {
     bool watches[WORLD_NODES];
     uint64_t arrives_ms[WORLD_NODES];      /* what was sent there last: nothing overtakes it */
     uint64_t heard_ms[WORLD_NODES];        /* the last message from there */
-    uint64_t late_from_ms[WORLD_NODES][2]; /* when a message from there had been sent again, the
-                                              last two times */
+    uint64_t late_from_ms[WORLD_NODES][3]; /* when a message from there had been sent again, the
+                                              last three times */
     enum peer_aim aim;
     uint64_t tick_ms;
     uint32_t term_before;

@@ -146,7 +146,7 @@ message(struct world_node *from, int to, enum election_event_type type)
 
     for (; w->segment_loss_thousandths > 0 && world_draw(w) % 1000 < w->segment_loss_thousandths;
          again_ms *= 2) {
-        at_ms += !is_resent && world_draw(w) % 2 ? again_ms / 4 : again_ms;
+        at_ms += world_draw(w) % 2 ? again_ms / 4 : again_ms;
         is_resent = true;
     }
     if (w->segment_loss_thousandths > 0 && at_ms < from->arrives_ms[to])
@@ -168,6 +168,7 @@ world_heard(struct world *w, const struct world_event *x)
     n->heard_ms[x->from] = w->now_ms;
     if (!x->is_resent)
         return;
+    n->late_from_ms[x->from][2] = n->late_from_ms[x->from][1];
     n->late_from_ms[x->from][1] = n->late_from_ms[x->from][0];
     n->late_from_ms[x->from][0] = w->now_ms;
 }
@@ -423,7 +424,7 @@ on_signs(void *ctx, const struct id *node, struct election_signs *ret)
     const struct world_node *n = ctx;
     const struct world *w = n->world;
     int at = world_index(node);
-    uint64_t late_ms = n->late_from_ms[at][1];
+    uint64_t late_ms = n->late_from_ms[at][2];
 
     if (!w->is_traffic_heard || n->heard_ms[at] == 0)
         return false;
