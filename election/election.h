@@ -70,8 +70,9 @@
  * to be expected.
  *
  * HELLO, its answer and the candidate record say what the sender has of the ring.  A gateway that
- * no member of the ring has answered for three HELLO intervals hands over to the first candidate
- * that one has answered since.  Where there is none it stays, and after RINGLESS_MS says so.
+ * no member of the ring has answered for three HELLO intervals (longer on a busy machine, and twice
+ * as long after each change of gateway within the last 30 s) hands over to the first candidate that
+ * one has answered since.  Where there is none it stays, and after RINGLESS_MS says so.
  *
  * A node whose tick came late takes in what has come meanwhile before it judges anybody.  After a
  * longer sleep it listens anew, and reads the records, before it suspects anybody.

@@ -156,7 +156,10 @@ struct election {
     uint64_t claimed_wall_ms;
     uint64_t ring_try_ms; /* lost: the next hand-over for it */
     bool is_ring_told;    /* lost: it is in the history */
-    bool has_shared;      /* another node was in our overlay with us */
+    unsigned moves;       /* of the role, each soon after the one before */
+    uint64_t moved_ms;    /* the last of them */
+    uint32_t moved_term;
+    bool has_shared; /* another node was in our overlay with us */
     uint32_t ring_lives;
     enum election_trouble trouble;
     char trouble_text[ELECTION_REASON_BYTES];

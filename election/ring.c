@@ -5,6 +5,9 @@
 #define RINGLESS_MS   3000 /* other overlays change their gateways in less */
 #define LOST_LEAST_MS 250
 #define TRY_AGAIN_MS  500
+#define LATE_TIMES    4
+#define MOVES_MS      30000 /* a change of gateway so lately counts */
+#define MOVES_MAX     5
 
 struct ring_health
 ring_health(const struct election *e)
@@ -12,13 +15,33 @@ ring_health(const struct election *e)
     return e->env.ring_health ? e->env.ring_health(e->env.ctx) : (struct ring_health){0};
 }
 
-/* Three intervals, less the pace of the questions. */
+/*
+ * Three intervals, less the pace of the questions.  Where the machines are too busy to answer in
+ * time, handing over makes them busier, and the next gateway hears no more than this one: so a node
+ * whose own timers come late waits longer, and so does one that has just seen the role change,
+ * twice as long each time.
+ */
 static uint32_t
 lost_ms(const struct election *e)
 {
     uint32_t at_ms = 3 * e->conf.hello_ms - e->conf.hello_ms / 4;
 
-    return at_ms > LOST_LEAST_MS ? at_ms : LOST_LEAST_MS;
+    if (at_ms < LOST_LEAST_MS)
+        at_ms = LOST_LEAST_MS;
+    return (at_ms + LATE_TIMES * e->late_ms) << (e->moves > 1 ? e->moves - 1 : 0);
+}
+
+static void
+count_moves(struct election *e)
+{
+    if (e->moved_term == e->term)
+        return;
+    if (e->moves > 0 && e->now.mono_ms < e->moved_ms + MOVES_MS)
+        e->moves += e->moves < MOVES_MAX;
+    else
+        e->moves = 1;
+    e->moved_term = e->term;
+    e->moved_ms = e->now.mono_ms;
 }
 
 bool
@@ -89,6 +112,7 @@ ring_run(struct election *e)
     uint32_t silent_ms;
     const struct candidate *to;
 
+    count_moves(e);
     if (!may_judge(e))
         return;
     silent_ms = ring_health(e).silent_ms;

@@ -153,6 +153,17 @@ on_joined(struct daemon *d)
     daemon_store_again(d);
 }
 
+/** Who is in no ring, and does not want to be, has nothing to say there: who knocks learns it at
+ * the lowest price.  All nodes of many overlays knock when they start. */
+static void
+admit(struct daemon *d)
+{
+    const struct peer *ring = node_peer(d->node, NODE_GLOBAL);
+
+    if (ring && d->links[NODE_GLOBAL])
+        links_admit(d->links[NODE_GLOBAL], peer_state(ring) != PEER_DOWN);
+}
+
 static void
 on_node_state(void *ctx)
 {
@@ -163,6 +174,7 @@ on_node_state(void *ctx)
     if (is_in && !d->is_in)
         on_joined(d);
     d->is_in = is_in;
+    admit(d);
     if (!d->is_ready && is_in) {
         d->is_ready = true;
         sd_notify(0, "READY=1");
@@ -516,6 +528,8 @@ open_all(struct daemon *d, struct why *why)
         st = open_links(d, NODE_LOCAL, why);
     if (st == ST_OK && d->config.global.is_set)
         st = open_links(d, NODE_GLOBAL, why);
+    if (st == ST_OK)
+        admit(d);
     if (st == ST_OK)
         st = start_sip(d, why);
     if (st == ST_OK)

@@ -16,8 +16,10 @@
 #define SILENT_WAITS          15 /* bootstrap_wait_ms, for those whose link is up and who say nothing */
 #define HEARD_FRESH_MS        4000 /* what an entry said counts for so long */
 #define CLIENT_BACKOFF_MAX_MS 800
-#define CLIENT_ASKS_MAX       4
-#define CLIENT_SLOWER         10 /* a client with a member asks those that are none so seldom */
+#define CLIENT_SHARE_MS       100 /* and no more often than this, all entries together */
+#define CLIENT_ASKS_MAX       8   /* that a client has begun within CLIENT_ASKS_MS */
+#define CLIENT_ASKS_MS        250 /* an answer takes less, but from who is not there or very busy */
+#define CLIENT_SLOWER         10  /* a client with a member asks those that are none so seldom */
 
 void
 peer_bootstrap_start(struct peer *p)
@@ -163,6 +165,17 @@ heard_member(struct peer *p, struct entry *e, const struct id *from)
         e->next_ms = p->now.mono_ms + p->conf.reliability_ms; /* look twice before moving house */
 }
 
+/* How often a client that waits for the first member asks the same one again: less often where
+ * there are many, as each of those tells of the members it knows. */
+static uint32_t
+client_backoff_max_ms(const struct peer *p)
+{
+    uint32_t all_ms = 0;
+
+    list_each(at, &p->entries) all_ms += CLIENT_SHARE_MS;
+    return all_ms > CLIENT_BACKOFF_MAX_MS ? all_ms : CLIENT_BACKOFF_MAX_MS;
+}
+
 static void
 heard_in_progress(struct peer *p, struct entry *e, struct slice body)
 {
@@ -187,7 +200,7 @@ heard_in_progress(struct peer *p, struct entry *e, struct slice body)
         e->next_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
     } else { /* a client waits for the first member: less often, the longer it takes */
         e->next_ms = p->now.mono_ms + e->backoff_ms;
-        if (e->backoff_ms < CLIENT_BACKOFF_MAX_MS)
+        if (e->backoff_ms < client_backoff_max_ms(p))
             e->backoff_ms *= 2;
     }
     learn_members(p, &info); /* may push out the entry itself */
@@ -242,10 +255,13 @@ ask(struct peer *p, struct entry *e)
     writer_done(&body);
 }
 
-/* Without a link first that: by its address, or not at all. */
+/* Without a link first that: by its address, or not at all.  Others are due before it is again. */
 static void
 try_entry(struct peer *p, struct entry *e)
 {
+    e->tried_ms = p->now.mono_ms;
+    list_remove(&e->at);
+    list_append(&p->entries, &e->at);
     if (e->has_node && peer_link_is_up(p, &e->node)) {
         ask(p, e);
         return;
@@ -553,13 +569,13 @@ peer_bootstrap_join_failed(struct peer *p)
 /** What a walk over the entries need not find out at each of them. */
 struct look {
     size_t members; /* that we have links with */
-    size_t busy;    /* learned entries that are being asked */
+    size_t busy;    /* entries that are being asked, since lately */
 };
 
 static bool
-is_busy(const struct entry *e)
+is_busy(const struct peer *p, const struct entry *e)
 {
-    return !e->is_configured && e->state != ENTRY_IDLE;
+    return e->state != ENTRY_IDLE && p->now.mono_ms < e->tried_ms + CLIENT_ASKS_MS;
 }
 
 static struct look
@@ -570,13 +586,13 @@ look_around(const struct peer *p)
     if (p->aim != PEER_AIM_CLIENT)
         return l;
     l.members = peer_member_links(p);
-    list_each(at, &p->entries) l.busy += is_busy(list_entry(at, struct entry, at));
+    list_each(at, &p->entries) l.busy += is_busy(p, list_entry(at, struct entry, at));
     return l;
 }
 
 /* A client with its two members leaves the other entries alone, but asks those two now and then
- * whether they still are members.  Where one is lost, all clients of it look for another at the
- * same moment: each asks a few at a time of those it has only heard of. */
+ * whether they still are members.  Where there is none yet, or one is lost, all clients look for
+ * another at the same moment: each asks a few at a time. */
 static bool
 is_needed(const struct peer *p, const struct look *l, const struct entry *e)
 {
@@ -584,7 +600,7 @@ is_needed(const struct peer *p, const struct look *l, const struct entry *e)
         return false;
     if (p->aim != PEER_AIM_CLIENT)
         return true;
-    if (!e->is_configured && !is_busy(e) && l->busy >= CLIENT_ASKS_MAX)
+    if (l->busy >= CLIENT_ASKS_MAX && e->state == ENTRY_IDLE && e->heard != HEARD_MEMBER)
         return false;
     return p->state != PEER_JOINED || l->members < PEER_CLIENT_LINKS ||
            (e->has_node && peer_link_is_up(p, &e->node));
@@ -606,7 +622,7 @@ run_entries(struct peer *p, bool members)
             back_off(p, e);
         } else {
             try_entry(p, e);
-            l.busy += is_busy(e);
+            l.busy += is_busy(p, e);
         }
     }
 }
@@ -629,6 +645,8 @@ peer_bootstrap_deadline_ms(const struct peer *p)
         const struct entry *e = list_entry(at, struct entry, at);
         if (e->state != ENTRY_ASKING && is_needed(p, &l, e))
             at_ms = moment_earlier_ms(at_ms, e->next_ms);
+        if (l.busy >= CLIENT_ASKS_MAX && is_busy(p, e)) /* one more may be asked then */
+            at_ms = moment_earlier_ms(at_ms, e->tried_ms + CLIENT_ASKS_MS);
     }
     if (p->state == PEER_JOINING && !p->is_engaged && p->aim == PEER_AIM_MEMBER) {
         uint64_t waited_ms = p->now.mono_ms - p->since_ms;

@@ -114,6 +114,7 @@ struct entry {
     enum entry_state state;
     enum entry_heard heard;
     uint64_t heard_ms;
+    uint64_t tried_ms; /* when it was asked last, or connected to */
     uint64_t next_ms;
     uint32_t backoff_ms;
 };

@@ -87,6 +87,10 @@ NODISCARD enum status links_new(struct event_base *base, const struct links_conf
  * let queued frames go out. */
 void links_free(struct links *l);
 
+/** links_admit - are connections of others taken?  They are from links_new() on; one that is not is
+ * closed at once, before it costs a handshake.  Those that are there stay. */
+void links_admit(struct links *l, bool is_open);
+
 /** links_connect - open a link; a second call for an address under way does nothing.  Ends in
  *  on_up or on_connect_failed, also where there is a link with that node already: then on_up comes
  *  again.  @expected (may be NULL) is held against the certificate. */

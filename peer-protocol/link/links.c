@@ -27,6 +27,7 @@ struct links {
     struct links_handler handler;
     struct connection_env env;
     struct evconnlistener *listener;
+    bool is_shut;           /* nobody is let in */
     struct event *resume;   /* listen again */
     struct list_node all;   /* every connection until its end is told */
     struct list_node dead;  /* then until on_deliver() frees it */
@@ -338,6 +339,10 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
     char text[SOCKET_ADDRESS_TEXT_BYTES];
 
     (void)listener;
+    if (l->is_shut) {
+        evutil_closesocket(fd);
+        return;
+    }
     if (far_len > 0 && (size_t)far_len <= sizeof(address.v6)) {
         memcpy(&address.any, far, (size_t)far_len);
         address.len = (socklen_t)far_len;
@@ -354,6 +359,12 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
     }
     l->half_open++;
     connection_take(c, (int)fd, &address);
+}
+
+void
+links_admit(struct links *l, bool is_open)
+{
+    l->is_shut = !is_open;
 }
 
 /* Out of descriptors: libevent would try again at once, for ever. */

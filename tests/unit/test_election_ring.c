@@ -57,6 +57,28 @@ START_TEST(who_loses_the_ring_gives_the_role_to_one_that_has_it)
 }
 END_TEST
 
+/* Whoever is gateway loses the ring, and the other has it: the role does not go round and round. */
+START_TEST(a_ring_that_comes_and_goes_moves_the_role_ever_more_seldom)
+{
+    uint32_t term;
+
+    begin(2);
+    run_ms(8000);
+    term = election_term(world_election(&w, 'a'));
+    for (int i = 0; i < 600; i++) {
+        bool is_a = is_active('a');
+
+        if (w.node[!is_a].ring_silent_ms == 0)
+            w.node[!is_a].ring_silent_ms = w.now_ms;
+        w.node[is_a].ring_silent_ms = 0;
+        run_ms(100);
+    }
+    term = election_term(world_election(&w, 'a')) - term;
+    ck_assert_msg(term >= 3 && term <= 16, "%u changes in a minute", term);
+    ck_assert_int_eq(world_actives(&w, -1), 1);
+}
+END_TEST
+
 START_TEST(where_nobody_has_it_the_role_stays)
 {
     struct election_transition last;
@@ -165,6 +187,7 @@ main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, who_loses_the_ring_gives_the_role_to_one_that_has_it);
+    tcase_add_test(tc, a_ring_that_comes_and_goes_moves_the_role_ever_more_seldom);
     tcase_add_test(tc, where_nobody_has_it_the_role_stays);
     tcase_add_test(tc, who_loses_his_certificate_hands_over_before);
     tcase_add_test(tc, without_a_candidate_the_role_ends_with_the_certificate);

@@ -198,6 +198,26 @@ START_TEST(test_connect_again)
 }
 END_TEST
 
+/* Who admits nobody keeps the link it has, and closes what comes new before it costs a handshake.
+ */
+START_TEST(test_admit)
+{
+    start(0, "a");
+    start(1, "b");
+    links_admit(node[1].links, false);
+    links_connect(node[0].links, node[1].listen, id_of(1));
+    WAIT_FOR(node[0].told.failed == 1);
+    ck_assert_uint_eq(links_count(node[1].links), 0);
+    links_admit(node[1].links, true);
+    links_connect(node[0].links, node[1].listen, id_of(1));
+    WAIT_FOR(node[0].told.up == 1 && node[1].told.up == 1);
+    links_admit(node[1].links, false);
+    ck_assert_int_eq(links_send(node[0].links, id_of(1), text("x")), ST_OK);
+    WAIT_FOR(node[1].told.messages == 1);
+    ck_assert_uint_eq(node[0].told.down + node[1].told.down, 0);
+}
+END_TEST
+
 /* Another connection of a node, long after the first: the link is the new one, the old one still
  * delivers what was on its way. */
 START_TEST(test_replaced)
@@ -273,6 +293,7 @@ main(void)
     tcase_add_test(c, test_free_at_once);
     tcase_add_test(c, test_crossing);
     tcase_add_test(c, test_connect_again);
+    tcase_add_test(c, test_admit);
     tcase_add_test(c, test_replaced);
     tcase_add_test(c, test_replaced_when_suspect);
     tcase_add_test(c, test_restart);
