@@ -326,6 +326,11 @@ node_on_private(struct node *n, struct moment now, enum node_overlay which,
         node_on_resolve(n, now, req);
         return;
     }
+    if (which == NODE_GLOBAL && req->subtype == PRIVATE_LOCAL) {
+        node_on_local(n, now, req);
+        node_settle(n, now);
+        return;
+    }
     if (which == NODE_LOCAL && req->subtype == PRIVATE_NAMES) {
         node_on_names(n, now, req);
         node_settle(n, now);

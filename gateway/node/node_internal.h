@@ -151,6 +151,10 @@ void node_ring_joined(struct node *n, struct moment now);
 /** node_ring_expire - who has waited too long for the ring is told so; all of them at node_free. */
 void node_ring_expire(struct node *n, struct moment now);
 uint64_t node_ring_deadline_ms(const struct node *n);
+/* node_ring.c */
+/** node_on_local - a node of our overlay asks, over the ring, where that is. */
+void node_on_local(struct node *n, struct moment now, const struct peer_request *req);
+
 /* node_names.c */
 NODISCARD enum status node_names_new(struct node *n);
 /** node_names_gateways - the active set has changed: another knows which names are foreign. */

@@ -24,6 +24,7 @@ enum private_subtype {
     PRIVATE_DIALOGS = 7,   /* gateway -> its heirs: my calls; heir -> gateway: calls nobody has */
     PRIVATE_GONE = 8,      /* member -> members: a node of my user is dead */
     PRIVATE_NAMES = 9,     /* node -> gateway: whose are these domains inside our own name? */
+    PRIVATE_LOCAL = 10,    /* in the ring, node -> gateway of its own overlay: where is that? */
 };
 
 /** private_write - subtype, version and @body; private_read splits them again. */
