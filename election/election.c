@@ -90,6 +90,7 @@ election_new(const struct election_conf *conf, const struct election_env *env, s
     e->overlay = PEER_DOWN;
     e->up_since_ms = MOMENT_NEVER;
     e->vacancy_at_ms = MOMENT_NEVER;
+    e->worked_ms = MOMENT_NEVER;
     e->better_since_ms = MOMENT_NEVER;
     e->extra_since_ms = MOMENT_NEVER;
     e->leave_at_ms = MOMENT_NEVER;
@@ -274,6 +275,8 @@ on_load(struct election *e, const struct election_load *load)
 {
     score_measure(&e->score, &e->conf.score, load);
     e->calls = load->calls;
+    if (load->requests > 0)
+        e->worked_ms = e->now.mono_ms;
     uint16_t score = score_total(&e->score, &e->conf.score);
     int step = (int)score - (int)score_bare(e->published_score);
     if (e->role != ELECTION_OBSERVER) {

@@ -9,9 +9,10 @@
  *          +----------------------------------------------------------------------+
  *                                    has handed over and leaves
  *
- * One instance per node.  An OBSERVER only knows who the gateway is; while it has calls it sends a
- * slow HELLO.  A CANDIDATE publishes itself in the candidate list, is a client of the global ring,
- * and sends HELLO to the active gateway.  The ACTIVE gateway is a member of the ring.
+ * One instance per node.  An OBSERVER only knows who the gateway is; while it has calls, or
+ * has lately given the gateway requests, it sends a slow HELLO.  A CANDIDATE publishes itself in
+ * the candidate list, is a client of the global ring, and sends HELLO to the active gateway.  The
+ * ACTIVE gateway is a member of the ring.
  *
  * A candidate's view of one gateway:
  *
@@ -27,11 +28,11 @@
  * from it, by that way or over its link, for 20 ms and 4 round trips.  Who is a candidate then
  * suspects it, sends it a HELLO, and asks two others; who is none tells the first two.  The verdict
  * takes two paths that are silent, the work's and that HELLO's, and as ever two others who do not
- * hear it either; and no less silence than a third of what its HELLOs allow, 50 ms, 8 round trips
- * and 4 times the lateness of our own timers.  A third, since more evidence deserves less patience
- * but any process stands still at times, for its disk or its machine: at 3 HELLOs a third is the
- * one HELLO that may be late, and at hello_ms = 1000 a second.  Without work that waits, a gateway
- * has all the time of its HELLOs, whatever our links say.
+ * hear it either; and no less silence than a third of what its HELLOs allow, 50 ms, 8 round trips,
+ * and as long again as our own timers are late.  A third, since more evidence deserves less
+ * patience but any process stands still at times, for its disk or its machine: at 3 HELLOs a third
+ * is the one HELLO that may be late, and at hello_ms = 1000 a second.  Without work that waits, a
+ * gateway has all the time of its HELLOs, whatever our links say.
  *
  * Loss is not death: on a path that is known to lose packets, and to bring them in the end
  * (env.signs), silence is a death when TCP has had the time to send twice again and more, 6 times

@@ -29,6 +29,14 @@ interval_of_candidate(const struct election *e)
     return interval_ms < e->conf.hello_max_ms ? (uint32_t)interval_ms : e->conf.hello_max_ms;
 }
 
+/* Has this node calls, or sends requests by way of the gateway? */
+static bool
+has_work(const struct election *e)
+{
+    return e->calls > 0 ||
+           (e->worked_ms != MOMENT_NEVER && e->now.mono_ms < e->worked_ms + WORK_MS);
+}
+
 /* How often this node says HELLO to a gateway; 0 for not at all. */
 static uint32_t
 interval_for(const struct election *e, const struct watched *w)
@@ -37,7 +45,7 @@ interval_for(const struct election *e, const struct watched *w)
         return 0;
     switch (e->role) {
     case ELECTION_OBSERVER:
-        return e->calls > 0 ? e->conf.slow_hello_ms : 0;
+        return has_work(e) ? e->conf.slow_hello_ms : 0;
     case ELECTION_CANDIDATE:
         return interval_of_candidate(e);
     case ELECTION_ACTIVE:

@@ -38,6 +38,7 @@
 #define BLIND_RETRY_MS     1000
 #define STRANGER_WAIT_MS   10000
 #define STRANGER_RETRY_MS  2000
+#define WORK_MS            60000 /* who has given the gateway a request goes on asking for it */
 
 struct candidate {
     struct candidate_record record;
@@ -173,6 +174,7 @@ struct election {
 
     struct score score;
     uint32_t calls;
+    uint64_t worked_ms; /* when requests were last given to the gateway; MOMENT_NEVER: not yet */
 
     struct candidate candidate[ELECTION_CANDIDATES_MAX];
     size_t candidate_count;

@@ -27,6 +27,7 @@ struct election_load {
     uint32_t used_mbit;
     uint32_t calls; /* up on this node, in whatever role */
     uint32_t registrations;
+    uint32_t requests; /* given to the gateway since the last measurement */
     uint64_t online_s; /* uptime, and what the node remembers of earlier runs */
 };
 

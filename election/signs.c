@@ -3,14 +3,12 @@
 
 #define DOUBT_MIN_MS   20 /* work waits so long, or 4 round trips, before anybody asks */
 #define FLOOR_SHARE    3  /* no verdict on waiting work before a third of the HELLOs' patience */
-#define FLOOR_MIN_MS   50 /* nor before that, nor 8 round trips, */
-#define FLOOR_LATE     4  /* nor 4 times what our own timers are late: it may be the machine */
+#define FLOOR_MIN_MS   50 /* nor before that, nor 8 round trips, and what our own timers are late */
 #define LIFE_PATIENCES 8  /* who answers no HELLO for so long lives for others, not for us */
 #define LOSSY_MS       30000
 #define LOSSY_RTO_MS   200 /* the least that Linux waits */
-#define LOSSY_RTOS                                                                                 \
-    6 /* TCP has sent twice again after 1 and 2 times its wait, and half of 4 are over */
-#define LOSSY_MOST_MS 1700 /* a death is seen within 2 s on any path */
+#define LOSSY_RTOS     6 /* TCP has sent again after 1 and 2 times its wait, and half of 4 is over */
+#define LOSSY_MOST_MS  1700 /* a death is seen within 2 s on any path */
 
 /* What of its HELLOs went out since it was last heard. */
 static unsigned
@@ -74,8 +72,7 @@ signs_floor_ms(const struct election *e, const struct watched *w)
         floor_ms = FLOOR_MIN_MS;
     if (floor_ms < 8 * w->srtt_ms)
         floor_ms = 8 * w->srtt_ms;
-    if (floor_ms < FLOOR_LATE * e->late_ms)
-        floor_ms = FLOOR_LATE * e->late_ms;
+    floor_ms += e->late_ms;
     return floor_ms < patience_ms ? floor_ms : patience_ms;
 }
 

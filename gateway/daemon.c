@@ -307,6 +307,8 @@ measure(struct daemon *d)
         history_online(d->history, load.online_s, daemon_now().wall_ms);
     load.calls = d->load.calls;
     load.registrations = d->load.registrations;
+    load.requests = d->load.requests;
+    d->load.requests = 0;
     node_measure(d->node, daemon_now(), &load);
 }
 

@@ -348,6 +348,7 @@ on_bridge_message(struct daemon *d, struct bridge_message *m)
         break;
     case BRIDGE_LOAD:
         d->load.calls = m->calls;
+        d->load.requests += m->requests;
         d->load.registrations = m->registrations;
         control_set_load(d->control, m->calls, m->registrations);
         control_set_counters(d->control, &m->counters);

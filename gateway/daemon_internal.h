@@ -62,6 +62,7 @@ struct daemon {
     struct {
         uint32_t calls;
         uint32_t registrations;
+        uint32_t requests;
     } load;               /* as the SIP thread said last */
     bool are_names_dirty; /* the file of foreign names is older than the table */
     bool is_in;           /* a member of the local overlay */

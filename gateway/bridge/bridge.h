@@ -137,6 +137,7 @@ struct bridge_message {
     enum bridge_query query;         /* QUERY, REPORT */
     uint32_t calls;                  /* LOAD */
     uint32_t registrations;          /* LOAD */
+    uint32_t requests;               /* LOAD: sent to our gateway since the last one */
     struct bridge_counters counters; /* LOAD */
     unsigned char *bytes; /* CALLS, ADOPT: all records' bytes, REPORT: texts; malloc'ed, freed with
                              the message */

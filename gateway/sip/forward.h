@@ -35,6 +35,7 @@ struct proxy {
     bool is_overdue_armed;
     struct id heard; /* the gateway that answered last, and when */
     uint64_t heard_ms;
+    uint32_t requests; /* to our gateway, since they were last told */
     struct ask locate; /* one for all whose gateway is silent */
     struct twins *twins;
     uint64_t upstreams_ms; /* when connections of requests are looked at next */

@@ -93,6 +93,7 @@ proxy_watch_gateway(struct proxy *p, struct branch *b, bool is_former)
     b->due_ms = sip_moment(p->sip).mono_ms + most_ms;
     list_append(is_former ? &p->former_watch : &p->gateway_watch, &b->watch);
     proxy_arm(p);
+    p->requests++;
     if (!is_former)
         overdue_arm(p);
 }
@@ -308,6 +309,15 @@ proxy_on_gateways(struct sip *s)
         else if (!f->is_answered && !list_is_empty(&f->branches))
             wait_for_former(list_entry(f->branches.prev, struct branch, link), now_ms);
     }
+}
+
+uint32_t
+proxy_take_requests(struct sip *s)
+{
+    uint32_t requests = s->proxy->requests;
+
+    s->proxy->requests = 0;
+    return requests;
 }
 
 bool

@@ -46,6 +46,9 @@ void proxy_on_response(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_s
 void proxy_on_gateways(struct sip *s);
 #define PROXY_FORMER_MS 150
 
+/** proxy_take_requests - how many have been sent to our gateway since the last call. */
+uint32_t proxy_take_requests(struct sip *s);
+
 /** proxy_is_busy - does a request wait for its answer? */
 bool proxy_is_busy(const struct sip *s);
 

@@ -342,6 +342,7 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         return;
     load->calls = (uint32_t)b2bua_count(s);
     load->registrations = (uint32_t)location_count(s);
+    load->requests = proxy_take_requests(s);
     for (enum sip_side side = 0; side < SIP_SIDES; side++) {
         load->counters.connections[side] = connections_count(s->connections, side);
         load->counters.connections_refused[side] = connections_refused(s->connections, side);

@@ -93,6 +93,26 @@ START_TEST(who_is_no_candidate_tells_those_that_are)
 }
 END_TEST
 
+/* It knows the candidates, and the gateway by its HELLOs, from its first requests on. */
+START_TEST(who_gives_the_gateway_requests_says_hello)
+{
+    begin(5, e_has_phones);
+    unsigned before = w.node[4].hellos;
+    world_run_until(&w, w.now_ms + 5000);
+    ck_assert_uint_eq(w.node[4].hellos, before);
+    w.node[4].load.requests = 1;
+    world_set_calls(&w, 'e', 0);
+    w.node[4].load.requests = 0;
+    world_run_until(&w, w.now_ms + 30000);
+    world_set_calls(&w, 'e', 0);
+    ck_assert_uint_ge(w.node[4].hellos, before + 28);
+    world_run_until(&w, w.now_ms + 40000);
+    before = w.node[4].hellos;
+    world_run_until(&w, w.now_ms + 5000);
+    ck_assert_uint_eq(w.node[4].hellos, before);
+}
+END_TEST
+
 START_TEST(no_verdict_before_a_third_of_the_patience)
 {
     begin(4, slow_hello);
@@ -218,6 +238,7 @@ main(void)
     tcase_add_test(t, a_hung_gateway_that_work_waits_for_is_replaced_in_a_third_of_the_time);
     tcase_add_test(t, without_work_it_has_what_the_hellos_allow);
     tcase_add_test(t, who_is_no_candidate_tells_those_that_are);
+    tcase_add_test(t, who_gives_the_gateway_requests_says_hello);
     tcase_add_test(t, no_verdict_before_a_third_of_the_patience);
     tcase_add_test(t, a_gateway_that_stands_still_in_calm_stays);
     tcase_add_test(t, work_that_waits_at_a_living_gateway_changes_nothing);
