@@ -182,7 +182,7 @@ learn_source(struct b2bua_peer *p, const sip_t *sip, const struct sip_sender *se
     if (sender->address[0] == '[')
         host_len = strcspn(sender->address, "]") + 1;
     if (url && url->url_host && strlen(url->url_host) == host_len &&
-        strncasecmp(url->url_host, sender->address, host_len) == 0)
+        strncasecmp(url->url_host, sender->address, host_len) == 0 && !flow_leads_nowhere(url))
         return;
     snprintf(text, sizeof(text), "sip:%s;transport=udp", sender->address);
     replace_text(&p->next_hop, strdup(text));

@@ -113,11 +113,14 @@ is_caller_known(struct sip *s, const sip_t *sip, const struct sip_sender *sender
 }
 
 /* Each URI that is taken for a user's name somewhere: control characters are in none, escaped or
- * not (base/aor.h); nor are they in what names a dialog. */
+ * not (base/aor.h); nor are they in what names a dialog.  A Contact is no user's name: it stands in
+ * the Request-URI of a dialog's requests, and behind a Route. */
 static bool
-has_control_character(const sip_t *sip)
+has_control_character(const sip_t *sip, const struct sip_sender *sender)
 {
-    const url_t *const urls[] = {sip->sip_request->rq_url, sip->sip_from->a_url, sip->sip_to->a_url,
+    bool is_contact = sip->sip_to->a_tag || (sip->sip_route && sender->side != SIP_PHONES);
+    const url_t *const urls[] = {is_contact ? NULL : sip->sip_request->rq_url, sip->sip_from->a_url,
+                                 sip->sip_to->a_url,
                                  sip->sip_refer_to ? sip->sip_refer_to->r_url : NULL,
                                  sip->sip_referred_by ? sip->sip_referred_by->b_url : NULL};
 
@@ -129,6 +132,16 @@ has_control_character(const sip_t *sip)
     return sip_has_control(sip->sip_request->rq_url) || sip_has_control(sip->sip_from->a_url) ||
            sip_has_control(sip->sip_to->a_url) || text_has_control(sip->sip_from->a_tag) ||
            text_has_control(sip->sip_to->a_tag) || text_has_control(sip->sip_call_id->i_id);
+}
+
+/* Other overlays are told whose call it is. */
+static bool
+is_nameless_abroad(const struct sip *s, const sip_t *sip)
+{
+    const url_t *url = sip->sip_request->rq_url;
+
+    return !sip->sip_from->a_url->url_user && !sip->sip_to->a_tag && !sip_is_own_url(s, url) &&
+           !sip_domain_is_local(s, url->url_host);
 }
 
 static struct refusal
@@ -148,7 +161,27 @@ check_from(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
         return (struct refusal){.status = 403,
                                 .phrase = "From is not of this overlay",
                                 .is_stranger = sender->side == SIP_PEERS};
+    if (sender->side == SIP_PHONES && is_nameless_abroad(s, sip))
+        return (struct refusal){.status = 403, .phrase = "From names no user"};
     return (struct refusal){0};
+}
+
+/* No user and no domain has such a name: whoever asks for it need not ask again. */
+static bool
+is_nobody(const url_t *url)
+{
+    const char *host = sip_text(url->url_host);
+
+    return (url->url_user && !url->url_user[0]) || host[0] == '.' || strstr(host, "..");
+}
+
+static bool
+requires_of_proxies(const sip_t *sip)
+{
+    const sip_proxy_require_t *required = sip->sip_proxy_require;
+
+    return required && required->k_items && required->k_items[0] &&
+           sip->sip_request->rq_method != sip_method_ack;
 }
 
 /* RFC 3261 section 16.3, in the order in which the torture tests ask. */
@@ -159,7 +192,7 @@ check_request(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
 
     if (has_bad_branch(sip))
         return (struct refusal){.status = 400, .phrase = "Bad Via branch"};
-    if (has_control_character(sip))
+    if (has_control_character(sip, sender))
         return (struct refusal){.status = 400, .phrase = "Control character"};
     if (!sip->sip_call_id->i_id[0])
         return (struct refusal){.status = 400, .phrase = "Empty Call-ID"};
@@ -167,8 +200,10 @@ check_request(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
         return (struct refusal){.status = 416};
     if (sip->sip_max_forwards && sip->sip_max_forwards->mf_count == 0 && !is_for_server(s, sip))
         return (struct refusal){.status = 483};
-    if (sip->sip_proxy_require && sip->sip_request->rq_method != sip_method_ack)
+    if (requires_of_proxies(sip))
         return (struct refusal){.status = 420};
+    if (sender->side == SIP_PHONES && !sip->sip_to->a_tag && is_nobody(url))
+        return (struct refusal){.status = 404};
     if (proxy_is_loop(s, sip))
         return (struct refusal){.status = 482};
     return check_from(s, sip, sender);

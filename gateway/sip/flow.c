@@ -1,5 +1,7 @@
 #include "gateway/sip/flow.h"
 
+#include <arpa/inet.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +109,31 @@ is_address_of(const char *address, const url_t *url, bool *ret_same_host)
     return *ret_same_host && port && strcmp(port + 1, wanted) == 0;
 }
 
+static bool
+is_port(const char *text)
+{
+    char *end = NULL;
+    unsigned long port = strtoul(text, &end, 10);
+
+    return isdigit((unsigned char)text[0]) && *end == '\0' && port > 0 && port <= 65535;
+}
+
+bool
+flow_leads_nowhere(const url_t *contact)
+{
+    char transport[8] = "";
+    char maddr[INET6_ADDRSTRLEN] = "";
+    struct in_addr address;
+
+    if (contact->url_port && contact->url_port[0] && !is_port(contact->url_port))
+        return true;
+    if (url_param(contact->url_params, "transport", transport, sizeof(transport)) > 1 &&
+        strcasecmp(transport, "udp") != 0 && strcasecmp(transport, "tcp") != 0)
+        return true;
+    return url_param(contact->url_params, "maddr", maddr, sizeof(maddr)) > 1 &&
+           inet_pton(AF_INET, maddr, &address) == 1 && (ntohl(address.s_addr) >> 24) >= 224;
+}
+
 bool
 flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact)
 {
@@ -126,9 +153,10 @@ flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *
      */
     is_sender = via && !via->v_next;
     if (tport_is_reliable(sender->tport))
-        return is_same || (!is_same_host && (is_sender || is_behind_nat));
+        return is_same || (is_sender && flow_leads_nowhere(contact)) ||
+               (!is_same_host && (is_sender || is_behind_nat));
     if (is_sender)
-        return !is_same_host;
+        return !is_same_host || flow_leads_nowhere(contact);
     return is_behind_nat && !is_same_host && via->v_host &&
            strcasecmp(via->v_host, contact->url_host) == 0;
 }
@@ -165,7 +193,7 @@ flow_binds(const struct sip_sender *sender, const sip_via_t *via, const url_t *c
         is_loopback(contact->url_host, strlen(contact->url_host)) &&
         (is_loopback(sender->address, len) || is_own_address(sender, len)))
         is_same_host = true; /* of one machine: a program registers for another */
-    if (!is_same_host || tport_has_tls(sender->tport))
+    if (!is_same_host || tport_has_tls(sender->tport) || flow_leads_nowhere(contact))
         return true;
     if (!via || !via->v_host || strlen(via->v_host) != len ||
         strncasecmp(via->v_host, sender->address, len) != 0)

@@ -33,13 +33,18 @@ enum flow_flag {
 struct flow_table *flow_table_new(struct sip *s);
 void flow_table_free(struct flow_table *t);
 
+/** flow_leads_nowhere - can nothing be sent to it?  A port that is none, a transport that is
+ * neither UDP nor TCP, a multicast maddr. */
+bool flow_leads_nowhere(const url_t *contact);
+
 /**
  * flow_needed - must this caller be reached by a flow rather than by its Contact?
  * @contact: its Contact's URI; NULL counts as unreachable
  *
  * When its Contact is not at the host it sends from, whatever its Via says; over a connection also
- * when it is the connection's own address, or TLS (phones hold no certificate).  A Contact that a
- * proxy in front passes on is believed, unless the proxy's Via was changed by a NAT.
+ * when it is the connection's own address, or TLS (phones hold no certificate); and when it leads
+ * nowhere.  A Contact that a proxy in front passes on is believed, unless the proxy's Via was
+ * changed by a NAT.
  */
 bool flow_needed(const struct sip_sender *sender, const sip_via_t *via, const url_t *contact);
 

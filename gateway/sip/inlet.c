@@ -197,22 +197,33 @@ has_repeated(msg_t *msg)
 
 /* What could not be read stands in the list as an error or as a field of its own class. */
 static bool
-is_length(const sip_header_t *bad)
+has_bad(const sip_t *sip, msg_hclass_t *class, const char *short_name)
 {
-    const char *name = bad->sh_class == sip_error_class ? bad->sh_error->er_name : NULL;
+    for (const sip_error_t *e = sip->sip_error; e; e = e->er_next) {
+        const sip_header_t *bad = (const sip_header_t *)e;
+        const char *name = bad->sh_class == sip_error_class ? e->er_name : NULL;
 
-    return bad->sh_class == sip_content_length_class ||
-           (name && (strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "l") == 0));
+        if (bad->sh_class == class)
+            return true;
+        if (name && (strcasecmp(name, class->hc_name) == 0 || strcasecmp(name, short_name) == 0))
+            return true;
+    }
+    return false;
 }
 
 /* On a connection the next element would take the length at its word, or not at all. */
 static bool
 has_bad_length(const sip_t *sip)
 {
-    for (const sip_error_t *bad = sip->sip_error; bad; bad = bad->er_next)
-        if (is_length((const sip_header_t *)bad))
-            return true;
-    return false;
+    return has_bad(sip, sip_content_length_class, "l");
+}
+
+/* Without it the phone would be called elsewhere than it asks for (RFC 3327 section 5.3). */
+static bool
+has_bad_path(const sip_t *sip)
+{
+    return sip->sip_request->rq_method == sip_method_register &&
+           has_bad(sip, sip_path_class, "Path");
 }
 
 void
@@ -301,7 +312,7 @@ look_at(tport_t *transport, msg_t *msg)
         return (sip->sip_flags & MSG_FLG_ERROR) == 0 && !has_repeated(msg) &&
                !client_on_response(sip);
     }
-    if (has_repeated(msg))
+    if (has_repeated(msg) || has_bad_path(sip))
         sip->sip_flags |= MSG_FLG_ERROR;
     via = sip->sip_via;
     if (tport_is_stream(transport) && inlet.is_framed && is_bad_on_connection(transport, sip))
