@@ -230,6 +230,8 @@ hello_on_request(struct election *e, const struct election_event *ev)
     ranking_on_hello(e, &ev->request.from, req);
     if (req->term > e->term) /* it knows of a later claim: a word is no proof, a record is */
         record_read_gateways(e);
+    if (req->term < e->term && e->role == ELECTION_ACTIVE) /* one that was stopped, or cut off */
+        claim_tell(e, &ev->request.from);
     hello_answer(e, ev->request.handle);
 }
 

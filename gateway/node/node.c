@@ -190,6 +190,7 @@ node_settle(struct node *n, struct moment now)
         free(r);
     }
     node_names_flush(n);
+    node_confirm_turn(n, now);
     node_confirm_settle(n, now);
     node_replica_settle(n, now);
     go_on_leaving(n, now);

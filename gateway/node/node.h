@@ -100,9 +100,10 @@ struct node_confirmed {
     void *ctx;
 };
 /**
- * node_confirm - this process was stopped: ask two stand-bys whether the gateway it takes itself
- * for has been replaced meanwhile, and read the record if one of them says so
- * @done: called once, within 1.5 s, and where it has been replaced not before its calls are moved;
+ * node_confirm - this process was stopped: ask its stand-bys whether the gateway it takes itself
+ * for has been replaced meanwhile, and if one of them says so the one that has, and the record
+ * @done: called once: within 2.5 s where nobody answers, within 8 s where another is heard of, and
+ * where it has been replaced not before its calls are moved, or 1.5 s are over;
  * not for a question that a later one comes after
  */
 void node_confirm(struct node *n, struct moment now, const struct node_confirmed *done);

@@ -25,15 +25,29 @@ struct node_side {
     enum node_overlay which;
 };
 
+#define CONFIRM_OTHERS_MAX 4
+
+/** Who could have this gateway's place, by a clock that stands still while this process does. */
+struct standbys {
+    uint64_t awake_ms;
+    uint64_t turn_ms; /* the last that there was */
+    struct id node[CONFIRM_OTHERS_MAX];
+    uint64_t seen_ms[CONFIRM_OTHERS_MAX]; /* of that clock; 0: a free place */
+};
+
 /** A question of node_confirm(): one at a time, the last that was asked. */
 struct confirm {
     bool is_under_way;
     bool is_agreed;   /* a stand-by knows of no later term */
     bool is_outdated; /* one does */
+    bool is_replaced; /* and so does this node by now */
     unsigned open;    /* answers that are still to come */
     uint32_t round;
     uint64_t ask_at_ms; /* the next try; MOMENT_NEVER while answers are still to come */
     uint64_t until_ms;
+    uint64_t most_ms;                    /* where somebody knows better */
+    struct id other[CONFIRM_OTHERS_MAX]; /* who is asked */
+    size_t count;
     struct node_confirmed done;
 };
 
@@ -80,6 +94,7 @@ struct node {
     bool is_settling;
     bool is_ending; /* node_free: completions only give their memory back */
     uint64_t leave_deadline_ms;
+    struct standbys standbys;
     struct confirm confirm;
     struct replica *replica;               /* NULL without a global overlay */
     bool is_in_replica;                    /* it is at work, and must not be called */
@@ -141,6 +156,10 @@ void node_replica_settle(struct node *n, struct moment now);
 void node_replica_leave(struct node *n, struct moment now);
 
 /* node_confirm.c */
+/** node_confirm_turn - this process runs */
+void node_confirm_turn(struct node *n, struct moment now);
+/** node_confirm_note - @id is a stand-by of this gateway */
+void node_confirm_note(struct node *n, const struct id *id);
 /** node_confirm_settle - has the question found its answer, or its end? */
 void node_confirm_settle(struct node *n, struct moment now);
 

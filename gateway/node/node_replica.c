@@ -166,8 +166,11 @@ tell_stand_bys(struct node *n, struct moment now)
     struct id id[REPLICA_HEIRS_MAX] = {{{0}}};
     size_t count = election_candidates(n->election, now, candidate, REPLICA_HEIRS_MAX);
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         id[i] = candidate[i].ref.node;
+        if (!candidate[i].is_self)
+            node_confirm_note(n, &id[i]);
+    }
     if (count == n->stand_by_count && memcmp(id, n->stand_by, count * sizeof(id[0])) == 0)
         return;
     n->stand_by_count = count;

@@ -32,6 +32,16 @@ struct answer {
     bool is_cached;                        /* it may be a little old */
 };
 
+/** answer_names - is @node among the gateways of ask_resolve? */
+static inline bool
+answer_names(const struct answer *answer, const struct id *node)
+{
+    for (size_t i = 0; i < answer->count; i++)
+        if (id_equal(&answer->gateway[i].node, node))
+            return true;
+    return false;
+}
+
 struct ask {
     struct list_node link; /* zeroed or list_init()ed when idle */
     void (*done)(void *ctx, const struct answer *answer);

@@ -93,6 +93,8 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
         return; /* deadlines passed while the thread stood still */
     tell_trying(b);
     b2bua_upstream_tick(b, now.mono_ms);
+    b2bua_looks_tick(b, now.mono_ms);
+    b2bua_chases_tick(b, now.mono_ms);
     b2bua_exchange_tick(b, now.mono_ms);
     b2bua_bye_tick(b, now.mono_ms);
     b2bua_place_tick(b, now.mono_ms);
@@ -136,6 +138,7 @@ b2bua_call_free(struct b2bua_call *c)
     b2bua_peer_done(&c->caller);
     if (c->irq)
         nta_incoming_destroy(c->irq);
+    msg_destroy(c->off);
     for (unsigned i = 0; i < CALL_INVITES_MAX; i++)
         b2bua_invite_drop(c, i);
     free(c->end[CALL_CALLER].sdp);
@@ -198,6 +201,34 @@ b2bua_call_release(struct b2bua_call *c)
     arm(c);
 }
 
+/** It rings, by way of a gateway before us, and nobody there has heard of this one yet: whom the
+ * INVITE reaches first gets the CANCEL after it (RFC 3261 section 9.1). */
+static bool
+is_ringing_elsewhere(const struct b2bua_call *c)
+{
+    if (!c->is_adopted || !c->initial || call_state(c->core) >= CALL_EARLY)
+        return false;
+    for (unsigned i = 0; i < c->initial->count; i++)
+        if (c->initial->branch[i]->is_heard)
+            return false;
+    return true;
+}
+
+void
+b2bua_call_off(struct b2bua_call *c)
+{
+    msg_t *cause = c->off;
+
+    if (!c->is_off)
+        return;
+    c->is_off = false;
+    c->off = NULL;
+    c->in_hand = cause;
+    call_on_cancel(c->core, sip_moment(c->b2bua->sip));
+    c->in_hand = NULL;
+    msg_destroy(cause);
+}
+
 int
 b2bua_on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
 {
@@ -206,10 +237,11 @@ b2bua_on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *s
     if (!sip || sip->sip_request->rq_method != sip_method_cancel)
         return 0;
     b2bua_call_hold(c);
-    c->in_hand = nta_incoming_getrequest_ackcancel(irq);
-    call_on_cancel(c->core, sip_moment(c->b2bua->sip));
-    msg_destroy(c->in_hand);
-    c->in_hand = NULL;
+    msg_destroy(c->off);
+    c->off = nta_incoming_getrequest_ackcancel(irq);
+    c->is_off = true;
+    if (!is_ringing_elsewhere(c))
+        b2bua_call_off(c);
     b2bua_call_release(c);
     return 0;
 }
@@ -462,6 +494,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     list_init(&b->byes);
     list_init(&b->places_over);
     list_init(&b->upstreams);
+    list_init(&b->chases);
     for (size_t i = 0; i < B2BUA_SLOTS; i++)
         list_init(&b->slot[i]);
     b2bua_naming_chance(&b->naming);
@@ -472,7 +505,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     b->places = map_new(s->seed, s->conf.limits.calls * (size_t)PLACES_OF_A_CALL);
     b->origins = map_new(s->seed, s->conf.limits.calls * (size_t)2);
     if (!b->tags || !b->places || !b->origins || !b->timer || b2bua_copy_new(b) ||
-        b2bua_hold_new(b) || b2bua_refresh_new(b) ||
+        b2bua_hold_new(b) || b2bua_refresh_new(b) || b2bua_looks_new(b) ||
         su_timer_run(b->timer, on_timer, (su_timer_arg_t *)(void *)b) < 0) {
         b2bua_free(b);
         return ST_NOMEM;
@@ -491,6 +524,8 @@ b2bua_free(struct b2bua *b)
     b2bua_bye_free(b);
     b2bua_copy_free(b);
     b2bua_hold_free(b);
+    b2bua_looks_free(b);
+    b2bua_chases_tick(b, MOMENT_NEVER);
     b2bua_refresh_end(b);
     if (b->timer)
         su_timer_destroy(b->timer);

@@ -52,6 +52,9 @@ bool b2bua_on_response(struct sip *s, msg_t *msg, const sip_t *sip,
  * BRIDGE_COPIED: ours are held by the first standby. */
 void b2bua_on_bridge(struct sip *s, const struct bridge_message *m);
 
+/** b2bua_on_fence_down - 2xx that came while it was up, to calls that are ours still */
+void b2bua_on_fence_down(struct sip *s);
+
 /** b2bua_tick - once a second. */
 void b2bua_tick(struct sip *s);
 

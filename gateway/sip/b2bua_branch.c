@@ -4,6 +4,7 @@
 #include "gateway/sip/b2bua_call.h"
 #include "gateway/sip/cancel.h"
 #include "gateway/sip/connections.h"
+#include "gateway/sip/fence.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/limits.h"
 #include "gateway/sip/paths.h"
@@ -208,6 +209,8 @@ finish(void *ctx, int status)
     drop_silent(c, false);
     if (!c->irq)
         return;
+    if (c->is_off) /* nobody can be reached: that says less than that he gave up */
+        status = 487;
     if (status == 480 && c->is_inward && c->initial->is_peer_lost && !c->initial->is_sips_lost)
         status = 500;
     if (status == 500 && c->is_inward && c->initial->is_outdated)
@@ -443,12 +446,11 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
         c->initial->unusable = 0;
 }
 
-static int
-on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+/** @msg is taken; @sip is NULL where there is none. */
+static void
+take_response(struct b2bua_branch *b, msg_t *msg, const sip_t *sip)
 {
-    struct b2bua_branch *b = (struct b2bua_branch *)(void *)magic;
     struct b2bua_call *c = b->call;
-    msg_t *msg = nta_outgoing_getresponse(orq);
     bool is_ours = !sip || nta_sip_is_internal(sip);
     struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
 
@@ -475,6 +477,8 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
         if (c->initial && c->initial->kept)
             header_add_challenges(c->initial->kept, sip);
         step_branch(b, sip, is_ours);
+        if (sip->sip_status->st_status < 200)
+            b2bua_call_off(c);
         if (b->is_cancel_due && sip->sip_status->st_status < 200 && b->orq) {
             b->is_cancel_due = false;
             send_cancel(b);
@@ -488,14 +492,69 @@ on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t
     c->in_hand = NULL;
     msg_destroy(msg);
     b2bua_call_release(c);
+}
+
+/** A 2xx of a call that may be another gateway's by now: there it is heard by another way. */
+static bool
+is_to_be_held(const struct b2bua_branch *b, const sip_t *sip)
+{
+    const struct b2bua_call *c = b->call;
+
+    return sip && !nta_sip_is_internal(sip) && sip->sip_status->st_status / 100 == 2 &&
+           call_kind(c->core) == CALL_SESSION && call_state(c->core) < CALL_CONFIRMED &&
+           fence_stands(c->b2bua->sip);
+}
+
+static int
+on_branch_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+{
+    struct b2bua_branch *b = (struct b2bua_branch *)(void *)magic;
+    msg_t *msg = nta_outgoing_getresponse(orq);
+
+    if (msg && is_to_be_held(b, sip)) {
+        msg_destroy(b->held);
+        b->held = msg;
+        return 0;
+    }
+    take_response(b, msg, sip);
     return 0;
+}
+
+void
+b2bua_on_fence_down(struct sip *s)
+{
+    list_each(at, &s->b2bua->calls)
+    {
+        struct b2bua_call *c = list_entry(at, struct b2bua_call, link);
+
+        b2bua_call_hold(c);
+        for (unsigned i = 0; c->initial && i < c->initial->count; i++) {
+            struct b2bua_branch *b = c->initial->branch[i];
+            msg_t *msg = b->held;
+
+            b->held = NULL;
+            if (msg)
+                take_response(b, msg, sip_object(msg));
+        }
+        b2bua_call_release(c);
+    }
+}
+
+void
+b2bua_branch_lose(struct b2bua_branch *b)
+{
+    struct b2bua_call *c = b->call;
+    struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
+
+    sip_send_end(b->orq);
+    b->orq = NULL;
+    b2bua_branch_uncount(b);
+    call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
 }
 
 void
 b2bua_branch_look(struct b2bua_call *c)
 {
-    struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
-
     b2bua_call_hold(c);
     for (unsigned i = 0; c->initial && i < c->initial->count; i++) {
         struct b2bua_branch *b = c->initial->branch[i];
@@ -503,12 +562,8 @@ b2bua_branch_look(struct b2bua_call *c)
 
         b->is_way_lost =
             b->orq && b->is_heard && b->target.agent->side != SIP_PHONES && sip_is_way_lost(b->orq);
-        if (!b->is_way_lost || !was_lost) /* the library may be about to find out */
-            continue;
-        sip_send_end(b->orq);
-        b->orq = NULL;
-        b2bua_branch_uncount(b);
-        call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
+        if (b->is_way_lost && was_lost) /* the library may be about to find out */
+            b2bua_branch_lose(b);
     }
     b2bua_call_release(c);
 }

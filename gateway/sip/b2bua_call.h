@@ -23,6 +23,7 @@
 #include "gateway/call/call.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/b2bua_bye.h"
+#include "gateway/sip/b2bua_chase.h"
 #include "gateway/sip/b2bua_check.h"
 #include "gateway/sip/b2bua_copy.h"
 #include "gateway/sip/b2bua_dialog.h"
@@ -30,16 +31,15 @@
 #include "gateway/sip/b2bua_hold.h"
 #include "gateway/sip/b2bua_initial.h"
 #include "gateway/sip/b2bua_invite.h"
+#include "gateway/sip/b2bua_look.h"
 #include "gateway/sip/b2bua_message.h"
 #include "gateway/sip/b2bua_name.h"
 #include "gateway/sip/b2bua_place.h"
 #include "gateway/sip/b2bua_refresh.h"
 #include "gateway/sip/b2bua_twin.h"
 
-#define B2BUA_TOKEN_CHARS 20
-#define B2BUA_HASH_CHARS  12 /* of a tag that is a hash of the caller's names */
-#define B2BUA_SLOTS       512
-#define B2BUA_SLOT_MS     50
+#define B2BUA_SLOTS   512
+#define B2BUA_SLOT_MS 50
 #define B2BUA_DOUBT_MS                                                                             \
     250                       /* a far gateway says 100 within B2BUA_SLOT_MS; one that has not may \
                                  be dead: is there another in its place by now? */
@@ -56,6 +56,9 @@ struct b2bua {
     struct map *origins;        /* what an INVITE is known by -> struct b2bua_call: b2bua_twin.c */
     struct list_node upstreams; /* calls, by upstream.link */
     uint64_t upstreams_ms;      /* when they are looked at next */
+    struct b2bua_looks *looks;
+    struct list_node chases; /* b2bua_chase.c, by their time */
+    size_t chase_count;
     struct list_node calls;
     size_t count;
     size_t unacknowledged;
@@ -147,6 +150,8 @@ struct b2bua_call {
     bool is_too_large;    /* its record is: the standbys do not get it */
     bool is_released;     /* it is another gateway's */
     bool is_adopted;      /* it was another gateway's */
+    bool is_off;          /* CANCEL came, and waits until somebody has heard of us: @off */
+    msg_t *off;           /* NULL where it could not be kept */
     struct list_node changed_link;
     struct list_node held_link; /* its 2xx is not sent yet */
     uint64_t held_until_ms;
@@ -176,6 +181,9 @@ b2bua_other(enum call_leg leg)
 
 /** b2bua_on_cancel - callback of the initial request's transaction */
 int b2bua_on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip);
+
+/** b2bua_call_off - a CANCEL that waits is carried out; the call is held */
+void b2bua_call_off(struct b2bua_call *c);
 
 /** b2bua_trying_start - see struct b2bua_trying; @irq may become NULL, not move */
 void b2bua_trying_start(struct b2bua *b, struct b2bua_trying *t, nta_incoming_t **irq,

@@ -148,15 +148,6 @@ has_branch(const struct b2bua_initial *in, const struct id *gateway)
     return false;
 }
 
-static bool
-is_among(const struct answer *answer, const struct id *gateway)
-{
-    for (size_t i = 0; i < answer->count; i++)
-        if (id_equal(&answer->gateway[i].node, gateway))
-            return true;
-    return false;
-}
-
 /** Another has taken over from a silent gateway if the ring does not name that any more. */
 static void
 on_routes_in_doubt(void *ctx, const struct answer *answer)
@@ -170,7 +161,7 @@ on_routes_in_doubt(void *ctx, const struct answer *answer)
     if (answer->status != ST_OK || answer->count == 0 || !call_is_silent(c->core))
         return;
     for (unsigned i = 0; i < in->count; i++)
-        if (in->branch[i]->orq && is_among(answer, &in->branch[i]->node))
+        if (in->branch[i]->orq && answer_names(answer, &in->branch[i]->node))
             return;
     for (size_t i = 0; i < answer->count && i < BRIDGE_GATEWAYS_MAX; i++)
         is_used[i] = has_branch(in, &answer->gateway[i].node);
@@ -619,6 +610,7 @@ free_branch(struct b2bua_branch *b)
     free(b->request_uri);
     free(b->path);
     free(b->reason);
+    msg_destroy(b->held);
     if (b->target.tport)
         tport_unref(b->target.tport);
     free(b);

@@ -19,6 +19,7 @@ struct b2bua_branch {
     bool is_dropped;    /* silent and given up for good */
     bool is_way_lost;   /* its connection was gone when it was looked at last */
     char *reason;       /* of that CANCEL; or NULL */
+    msg_t *held;        /* a 2xx that waits for the fence (fence.h); or NULL */
     bool is_counted;    /* by the limit of INVITEs under way to one phone */
     struct sip_target target;
     char *request_uri; /* the target's */
@@ -86,6 +87,8 @@ uint32_t b2bua_lifetime_s(const struct b2bua_call *c, const sip_t *sip);
 /** b2bua_branch_look - a branch to a node that rings there, and whose connection is gone, has
  * failed */
 void b2bua_branch_look(struct b2bua_call *c);
+/** b2bua_branch_lose - nothing will come of a request that was heard; the call is held */
+void b2bua_branch_lose(struct b2bua_branch *b);
 
 void b2bua_branch_uncount(struct b2bua_branch *b);
 

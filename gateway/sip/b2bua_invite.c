@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/sip/b2bua_call.h"
+#include "gateway/sip/fence.h"
 
 struct b2bua_invite *
 b2bua_invite_new(struct b2bua_call *c, unsigned number, enum call_leg from)
@@ -176,7 +177,8 @@ b2bua_on_response(struct sip *s, msg_t *msg, const sip_t *sip, const struct sip_
 
     if (!c)
         return false;
-    if (sip->sip_status->st_status / 100 != 2 || sip->sip_cseq->cs_method != sip_method_invite ||
+    if (fence_stands(s) || /* it will be repeated */
+        sip->sip_status->st_status / 100 != 2 || sip->sip_cseq->cs_method != sip_method_invite ||
         (sender->side == SIP_GATEWAYS &&
          (!c->far_overlay || strcasecmp(sender->overlay, c->far_overlay) != 0))) {
         msg_destroy(msg);

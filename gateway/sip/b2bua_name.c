@@ -54,27 +54,42 @@ is_free(const struct b2bua_call *c)
     return !map_get(b->tags, slice_text(c->our_tag)) && !map_get(b->places, slice_text(c->token));
 }
 
-static bool
-name_by_key(struct b2bua_call *c, const sip_t *sip)
+bool
+b2bua_names_of(const struct b2bua *b, const sip_t *sip, struct b2bua_names *ret)
 {
-    const uint64_t *seed = c->b2bua->naming.seed;
+    const uint64_t *seed = b->naming.seed;
     char *uri = b2bua_text_of_url(sip->sip_request->rq_url);
     char key[CALL_ID_BYTES * 2 + PHONE_URI_BYTES];
     struct slice caller;
     int ids, len;
 
-    ids = snprintf(key, sizeof(key), "%s\n%s", c->caller_call_id, c->caller_tag);
-    len = snprintf(key, sizeof(key), "%s\n%s\n%s\n%u\n%s", c->caller_call_id, c->caller_tag,
+    ids = snprintf(key, sizeof(key), "%s\n%s", sip->sip_call_id->i_id,
+                   sip->sip_from->a_tag ? sip->sip_from->a_tag : "");
+    len = snprintf(key, sizeof(key), "%s\n%s\n%s\n%u\n%s", sip->sip_call_id->i_id,
+                   sip->sip_from->a_tag ? sip->sip_from->a_tag : "",
                    sip_text(sip->sip_request->rq_method_name), (unsigned)sip->sip_cseq->cs_seq,
                    sip_text(uri));
     free(uri);
     if (!uri || len >= (int)sizeof(key))
         return false;
     caller = slice_of(key, (size_t)ids);
-    write_hash(seed[OF_TAG], caller, c->our_tag);
-    c->our_tag[B2BUA_HASH_CHARS] = '\0';
-    write_name(&seed[OF_CALL_ID], caller, c->callee_call_id);
-    write_name(&seed[OF_TOKEN], slice_text(key), c->token);
+    write_hash(seed[OF_TAG], caller, ret->our_tag);
+    ret->our_tag[B2BUA_HASH_CHARS] = '\0';
+    write_name(&seed[OF_CALL_ID], caller, ret->callee_call_id);
+    write_name(&seed[OF_TOKEN], slice_text(key), ret->token);
+    return true;
+}
+
+static bool
+name_by_key(struct b2bua_call *c, const sip_t *sip)
+{
+    struct b2bua_names names;
+
+    if (!b2bua_names_of(c->b2bua, sip, &names))
+        return false;
+    memcpy(c->our_tag, names.our_tag, sizeof(names.our_tag));
+    memcpy(c->callee_call_id, names.callee_call_id, sizeof(names.callee_call_id));
+    memcpy(c->token, names.token, sizeof(names.token));
     return is_free(c);
 }
 

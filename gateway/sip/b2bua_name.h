@@ -15,7 +15,10 @@
 #ifndef GATEWAY_SIP_B2BUA_NAME_H
 #define GATEWAY_SIP_B2BUA_NAME_H
 
-#include "gateway/sip/service.h"
+#include "gateway/sip/b2bua_dialog.h"
+
+#define B2BUA_TOKEN_CHARS 20
+#define B2BUA_HASH_CHARS  12 /* of a tag that is a hash of the caller's names */
 
 struct b2bua;
 struct b2bua_call;
@@ -29,6 +32,16 @@ struct b2bua_naming {
 void b2bua_naming_chance(struct b2bua_naming *n);
 /** b2bua_naming_set - calls that come from now on are named with this key */
 void b2bua_naming_set(struct sip *s, const uint8_t key[NAMING_KEY_BYTES]);
+
+struct b2bua_names {
+    char token[B2BUA_TOKEN_CHARS + 1];
+    char callee_call_id[B2BUA_TOKEN_CHARS + 1];
+    char our_tag[B2BUA_TAG_CHARS + 1];
+};
+
+/** b2bua_names_of - those that the key gives to the call of a request, whether they are free or
+ * not; false where its texts are too long */
+bool b2bua_names_of(const struct b2bua *b, const sip_t *sip, struct b2bua_names *ret);
 
 /** b2bua_name_call - token, and Call-ID and From tag of the callee's leg, for a call whose caller's
  * names are filled in */

@@ -18,6 +18,7 @@
 #define UNDER_WAY 200 /* requests at once */
 #define TRIES_MAX 4
 #define RETRY_MS  1000
+#define TWIN_MS   4000 /* an INVITE comes once more within that, or not at all */
 
 static int on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
 static void arm(struct b2bua *b);
@@ -121,6 +122,18 @@ end_invite(struct b2bua_refresh_leg *l, bool is_accepted)
     call_end_invite(c->core, sip_moment(c->b2bua->sip), l->invite, is_accepted);
 }
 
+/** The caller may not have heard that he is answered: his INVITE is to come first. */
+static bool
+is_early_yet(const struct b2bua_refresh_leg *l)
+{
+    const struct b2bua_call *c = l->call;
+    const struct b2bua_invite *i = c->invite[CALL_INITIAL];
+
+    return l->leg == CALL_CALLER && i && !i->irq &&
+           call_invite_state(c->core, CALL_INITIAL) == CALL_INVITE_ANSWERED &&
+           sip_moment(c->b2bua->sip).mono_ms < l->begin_ms + TWIN_MS;
+}
+
 static void
 send_refresh(struct b2bua_refresh_leg *l)
 {
@@ -130,6 +143,10 @@ send_refresh(struct b2bua_refresh_leg *l)
     struct sip_target target;
     msg_t *msg;
 
+    if (is_early_yet(l)) {
+        l->at_ms = sip_moment(b->sip).mono_ms + RETRY_MS / 2;
+        return;
+    }
     l->is_invite = l->is_invite || (p && p->side != SIP_GATEWAYS && !c->end[l->leg].knows_update);
     if (!p || (l->is_invite && !c->end[b2bua_other(l->leg)].sdp)) {
         l->is_due = false; /* no way to tell it: its requests find us by the route they take */
@@ -338,6 +355,7 @@ b2bua_refresh_start(struct b2bua_call *c)
         l->leg = (enum call_leg)i;
         l->is_due = true;
         l->tries = 0;
+        l->begin_ms = sip_moment(b->sip).mono_ms;
         if (!l->ask.done) {
             l->ask = (struct ask){.done = on_resolved, .ctx = l};
             list_init(&l->ask.link);

@@ -16,6 +16,7 @@ struct b2bua_refresh_leg {
     bool is_invite;  /* what is under way, or, as it knows no UPDATE, will be */
     unsigned invite; /* its number */
     unsigned tries;
+    uint64_t begin_ms;
     uint64_t at_ms; /* not before this */
     nta_outgoing_t *orq;
     struct ask ask;               /* who is the gateway of the far overlay now? */

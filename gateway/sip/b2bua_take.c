@@ -210,13 +210,13 @@ fill_early(struct b2bua_call *c, const struct call_record *record)
 }
 
 /** Its names are kept until its INVITE comes here: b2bua_twin.h. */
-static bool
+static struct b2bua_call *
 adopt_early(struct b2bua *b, const struct call_record *record)
 {
     struct b2bua_call *c = b2bua_call_alloc(b);
 
     if (!c)
-        return false;
+        return NULL;
     c->is_adopted = true;
     c->is_inward = record->is_inward;
     c->since_wall_ms = record->since_wall_ms;
@@ -226,13 +226,57 @@ adopt_early(struct b2bua *b, const struct call_record *record)
         b->count++;
     if (!c->core || !fill_early(c, record)) {
         b2bua_call_free(c);
-        return false;
+        return NULL;
     }
     c->is_early_copied = true; /* the overlay thread has it among its own already */
     list_append(&b->calls, &c->link);
     b2bua_call_hold(c);
     b2bua_call_release(c);
-    return true;
+    return c;
+}
+
+struct b2bua_call *
+b2bua_take_back_to_early(struct b2bua_call *c, const char *request_uri)
+{
+    struct b2bua *b = c->b2bua;
+    const struct b2bua_dialog *d = b2bua_dialog_at(c, call_winner(c->core));
+    const struct b2bua_invite *i = c->invite[CALL_INITIAL];
+    struct call_record r = {.is_early = true,
+                            .is_inward = c->is_inward,
+                            .since_wall_ms = c->since_wall_ms,
+                            .token = slice_text(c->token),
+                            .from_uri = slice_text(c->from_uri),
+                            .to_uri = slice_text(c->to_uri),
+                            .far_overlay = slice_text(c->far_overlay ? c->far_overlay : ""),
+                            .invites = 1};
+    struct call_record read;
+    struct b2bua_call *early = NULL;
+    struct writer w;
+
+    r.invite[0] = (struct call_record_invite){
+        .awaits_ack = true, .from = CALL_CALLER, .in_cseq = i->in_cseq, .out_cseq = i->out_cseq};
+    for (unsigned n = 0; n < 2; n++) {
+        r.leg[n].cseq = c->cseq[n];
+        r.leg[n].peer_cseq = c->peer_cseq[n];
+    }
+    r.leg[CALL_CALLER].call_id = slice_text(c->caller_call_id);
+    r.leg[CALL_CALLER].local_tag = slice_text(d->our_tag);
+    r.leg[CALL_CALLER].remote_tag = slice_text(c->caller_tag);
+    r.leg[CALL_CALLER].target = slice_text(c->caller.target);
+    r.leg[CALL_CALLEE].call_id = slice_text(c->callee_call_id);
+    r.leg[CALL_CALLEE].local_tag = slice_text(c->our_tag);
+    r.leg[CALL_CALLEE].target = slice_text(request_uri);
+    writer_init(&w, CALL_RECORD_BYTES_MAX);
+    call_record_write(&w, &r);
+    if (w.failed == ST_OK && call_record_read(writer_slice(&w), &read) == ST_OK) {
+        c->is_released = true; /* its copies stay, and are of this one from now on */
+        b2bua_call_free(c);
+        early = adopt_early(b, &read);
+        if (early)
+            early->is_copied = true;
+    }
+    writer_done(&w);
+    return early;
 }
 
 /** It was ours before the other gateway had it: it comes back with what it became there. */
@@ -263,7 +307,7 @@ adopt(struct b2bua *b, const char *token, struct slice bytes, const struct forme
     key = map_get(b->tags, record.leg[CALL_CALLEE].local_tag);
     c = key ? key->call : NULL;
     if (record.is_early && !c)
-        return adopt_early(b, &record);
+        return adopt_early(b, &record) != NULL;
     if (record.is_early) { /* it is here, and further */
         b2bua_tag_over(b, token);
         return true;

@@ -189,13 +189,38 @@ go_on(struct b2bua_call *c, nta_incoming_t *irq, const sip_t *sip, const struct 
     return true;
 }
 
+/** The gateway before us had its 2xx, and may have ended before it passed that on. */
+static struct b2bua_call *
+find_unheard(struct b2bua *b, const sip_t *sip, const struct sip_sender *sender)
+{
+    struct b2bua_names names;
+    struct b2bua_key *key = b2bua_names_of(b, sip, &names) ? b2bua_find(b, names.our_tag) : NULL;
+    struct b2bua_call *c = key ? key->call : NULL;
+    const struct b2bua_invite *i = c ? c->invite[CALL_INITIAL] : NULL;
+    char *uri;
+
+    if (!c || key != &c->callee_key || !c->is_adopted || c->holds > 0 || !i || i->irq ||
+        call_state(c->core) != CALL_CONFIRMED ||
+        call_invite_state(c->core, CALL_INITIAL) != CALL_INVITE_ANSWERED ||
+        i->in_cseq != sip->sip_cseq->cs_seq || strcmp(c->token, names.token) != 0 ||
+        !b2bua_dialog_at(c, call_winner(c->core)) || !is_believed(c, sip, sender))
+        return NULL;
+    uri = b2bua_text_of_url(sip->sip_request->rq_url);
+    c = uri ? b2bua_take_back_to_early(c, uri) : NULL;
+    free(uri);
+    return c;
+}
+
 bool
 b2bua_twin_take(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip,
                 const struct sip_sender *sender)
 {
-    struct b2bua_call *c = sip->sip_request->rq_method == sip_method_invite ? find(b, sip) : NULL;
+    bool is_invite = sip->sip_request->rq_method == sip_method_invite;
+    struct b2bua_call *c = is_invite ? find(b, sip) : NULL;
     bool is_taken = true;
 
+    if (!c && is_invite)
+        c = find_unheard(b, sip, sender);
     if (!c || !is_believed(c, sip, sender))
         return false;
     b2bua_call_hold(c);

@@ -15,7 +15,9 @@
  *                                       v              B2BUA_LOST_..._MS without a twin
  *                                   (nothing)
  *
- * KNOWN is a call of a gateway that is no more: its names alone, until its INVITE comes here.
+ * KNOWN is a call of a gateway that is no more: its names alone, until its INVITE comes here.  One
+ * that was answered there, and whose caller may not have heard of it, is KNOWN again when its
+ * INVITE comes: whoever is behind it says once more that it is answered.
  *
  * A gateway that stood still has lost its calls that ring in the same way, and nothing of them is
  * said to the far end then, which has them by another way: CANCEL or BYE would end them.
@@ -48,6 +50,11 @@ bool b2bua_twin_take(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip,
 /** b2bua_twin_is_awaited - is it a call of a gateway before us, whose INVITE has not come here yet?
  */
 bool b2bua_twin_is_awaited(const struct b2bua_call *c);
+
+/** b2bua_take_back_to_early - (b2bua_take.c) an adopted call whose 2xx the caller may not have: it
+ * is answered once more when it has gone on from here
+ * @c: freed, unless it fails: then NULL */
+struct b2bua_call *b2bua_take_back_to_early(struct b2bua_call *c, const char *request_uri);
 
 /** b2bua_twin_keep - the response in hand goes to the caller, and to a twin that comes later */
 void b2bua_twin_keep(struct b2bua_call *c, uint8_t dialog);

@@ -21,6 +21,7 @@
 
 #define DATAGRAM_BYTES_MAX 1300 /* section 18.1.1, and the library's own */
 #define GATEWAY_LOSSES_MAX 3    /* under one INVITE */
+#define UNHEARD_MS         500  /* a CANCEL to a gateway brings a final response sooner */
 #define ADDED_BYTES        300  /* by two nodes that do not record themselves: Vias */
 
 static bool
@@ -508,6 +509,17 @@ desert(struct branch *b)
     proxy_arm(p);
 }
 
+/* The same of one that was called off there, and may not have heard of it. */
+static bool
+is_cancel_lost(const struct branch *b)
+{
+    const struct forward *f = b->forward;
+
+    return b->to == BRANCH_TO_GATEWAY && f->is_invite && !f->is_dialog && f->is_cancelled &&
+           b->has_answer && b->orq && !f->is_answered && !b->is_given_up &&
+           f->gateway_losses < GATEWAY_LOSSES_MAX;
+}
+
 void
 branch_look_at_gateway(struct forward *f)
 {
@@ -517,7 +529,8 @@ branch_look_at_gateway(struct forward *f)
     {
         struct branch *b = list_entry(at, struct branch, link);
 
-        if (!is_gateway_lost(b, true) || sip_gateway_of(f->proxy->sip, &b->gateway))
+        if ((!is_gateway_lost(b, true) && !is_cancel_lost(b)) ||
+            sip_gateway_of(f->proxy->sip, &b->gateway))
             continue;
         desert(b);
         f->gateway_losses++;
@@ -530,11 +543,16 @@ branch_look_at_gateway(struct forward *f)
 void
 branch_look(struct forward *f)
 {
+    uint64_t now_ms = sip_moment(f->proxy->sip).mono_ms;
+
     list_each(at, &f->branches)
     {
         struct branch *b = list_entry(at, struct branch, link);
         bool was_lost = b->is_way_lost;
 
+        if (is_cancel_lost(b) && b->is_cancelled &&
+            now_ms + CANCEL_WAIT_MS >= b->due_ms + UNHEARD_MS)
+            proxy_locate(f->proxy); /* it may hang, and another have its place */
         b->is_way_lost = b->to != BRANCH_TO_PHONE && !b->is_given_up && sip_is_way_lost(b->orq);
         if (b->is_way_lost && was_lost) { /* the library has not found out */
             on_final(b, 503, NULL, true);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "gateway/sip/b2bua.h"
 #include "gateway/sip/dispatch.h"
 
 /** A message that waits. */
@@ -77,6 +78,7 @@ lower(struct sip *s)
     struct fence *f = s->fence;
 
     f->is_up = false;
+    b2bua_on_fence_down(s);
     while (!list_is_empty(&f->held) && !f->is_up) {
         struct held *h = list_entry(f->held.next, struct held, link);
         struct held taken = *h;
@@ -90,7 +92,7 @@ lower(struct sip *s)
 }
 
 bool
-fence_is_up(struct sip *s)
+fence_stands(struct sip *s)
 {
     struct fence *f = s->fence;
     uint64_t now_ms = sip_moment(s).mono_ms;
@@ -98,9 +100,17 @@ fence_is_up(struct sip *s)
     if (!f->is_up && s->is_gateway && s->conf.fence_gap_ms > 0 && f->seen_ms > 0 &&
         now_ms - f->seen_ms > s->conf.fence_gap_ms)
         raise_fence(s, now_ms);
-    else if (f->is_up && now_ms >= f->until_ms)
-        lower(s);
     f->seen_ms = now_ms;
+    return f->is_up;
+}
+
+bool
+fence_is_up(struct sip *s)
+{
+    struct fence *f = s->fence;
+
+    if (fence_stands(s) && f->seen_ms >= f->until_ms)
+        lower(s);
     return f->is_up;
 }
 

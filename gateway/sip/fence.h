@@ -8,9 +8,9 @@
  * A process that was stopped, or a machine that slept, goes on where it was: with requests that
  * waited, and deadlines that passed.  Meanwhile another node may have taken its place and its
  * calls. So the SIP side asks the overlay side, which asks the stand-bys; until the answer is
- * there, requests are held back and no deadline of a call is acted on.  What has been held is then
- * handled as by the role this node has now; the calls that are another gateway's have been released
- * before.
+ * there, requests and 2xx to INVITEs are held back and no deadline of a call is acted on.  What has
+ * been held is then handled as by the role this node has now; the calls that are another gateway's
+ * have been released before.
  *
  * Source: the design's "Terms"; fencing as in a hand-run pair.
  */
@@ -19,8 +19,8 @@
 
 #include "gateway/sip/service.h"
 
-#define FENCE_WAIT_MS  2000 /* the overlay side gives its answer sooner */
-#define FENCE_HELD_MAX 4096 /* more are handled at once, as busy machines do */
+#define FENCE_WAIT_MS  10000 /* the overlay side gives its answer sooner */
+#define FENCE_HELD_MAX 4096  /* more are handled at once, as busy machines do */
 
 struct fence;
 
@@ -30,6 +30,8 @@ void fence_free(struct fence *f);
 /** fence_is_up - notes that the thread has a turn, and says whether it has to wait for an answer.
  */
 bool fence_is_up(struct sip *s);
+/** fence_stands - the same, but never ends the wait: nothing that was held is handled meanwhile */
+bool fence_stands(struct sip *s);
 
 /** fence_hold - keep a message back; @msg is taken then.  False: the fence is down, or no room. */
 bool fence_hold(struct sip *s, struct sip_agent *agent, msg_t *msg, const struct sip_sender *sender,

@@ -141,6 +141,7 @@ static void
 send_to_gateway(struct forward *f, const struct bridge_gateway *g)
 {
     struct sip_target target;
+    struct branch *b;
 
     note_try(f, g);
     if (sip_target_of_uri(f->proxy->sip, g->uri, &target)) {
@@ -148,7 +149,9 @@ send_to_gateway(struct forward *f, const struct bridge_gateway *g)
         return;
     }
     target.request_uri = NULL; /* unchanged (design, Routes) */
-    branch_start(f, &target, BRANCH_TO_GATEWAY, 0, &g->node);
+    b = branch_start(f, &target, BRANCH_TO_GATEWAY, 0, &g->node);
+    if (b && f->is_cancelled) /* it rings behind a gateway of before: this one ends it */
+        b->is_cancel_due = true;
     forward_finish(f);
 }
 
