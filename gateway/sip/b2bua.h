@@ -24,6 +24,10 @@ void b2bua_free(struct b2bua *b);
  * Request-URI) or by Call-ID and tags? */
 bool b2bua_owns(struct sip *s, const sip_t *sip);
 
+/** b2bua_names_other - does it name a dialog, in Replaces, Join or Target-Dialog, that is in no
+ * call of ours? */
+bool b2bua_names_other(struct sip *s, const sip_t *sip);
+
 /** b2bua_is_token - can this user of a URI be that of a gateway's Contact? */
 bool b2bua_is_token(const char *user);
 

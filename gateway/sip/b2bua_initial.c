@@ -114,6 +114,31 @@ add_gateways(struct b2bua_call *c, const struct answer *answer, bool *is_used,
     return made;
 }
 
+/** The far gateway that has the call which this one is to replace or join: it alone knows what its
+ * names are there. */
+static size_t
+add_named(struct b2bua_call *c, const struct answer *answer, bool *is_used,
+          struct call_target target[CALL_BRANCHES_MAX])
+{
+    const struct b2bua_peer *p = b2bua_named_peer(c->b2bua, sip_object(c->initial->request));
+    char hop[SIP_URI_BYTES], wanted[SIP_URI_BYTES];
+    bool is_other[BRIDGE_GATEWAYS_MAX];
+    size_t made = 0;
+
+    if (!p || p->side != SIP_GATEWAYS || !p->target || !sip_next_hop(p->target, wanted))
+        return 0;
+    for (size_t i = 0; i < answer->count && i < BRIDGE_GATEWAYS_MAX; i++) {
+        if (!sip_next_hop(answer->gateway[i].uri, hop) || strcasecmp(hop, wanted) != 0)
+            continue;
+        memset(is_other, true, sizeof(is_other));
+        is_other[i] = false;
+        made = add_gateways(c, answer, is_other, target);
+        is_used[i] = true;
+        break;
+    }
+    return made;
+}
+
 static void
 on_routes(void *ctx, const struct answer *answer)
 {
@@ -126,8 +151,10 @@ on_routes(void *ctx, const struct answer *answer)
     b2bua_call_hold(c);
     if (answer->status == ST_OK && answer->overlay)
         snprintf(c->initial->overlay, sizeof(c->initial->overlay), "%s", answer->overlay);
-    if (answer->status == ST_OK)
-        made = add_gateways(c, answer, is_used, target);
+    if (answer->status == ST_OK) {
+        made = add_named(c, answer, is_used, target);
+        made += add_gateways(c, answer, is_used, &target[made]);
+    }
     if (made > 0 && !c->far_overlay)
         c->far_overlay = strdup(c->initial->overlay);
     if (answer->status == ST_NOT_FOUND)

@@ -34,6 +34,10 @@ void b2bua_pass_response(struct b2bua_call *c, enum call_leg leg, uint8_t dialog
  * the dialog as the other end of the call it belongs to knows it (RFC 3891, 3911, 4538) */
 void b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip);
 
+/** b2bua_named_peer - who is at the other end of the call whose dialog the request names so; NULL
+ * if it names none of ours */
+const struct b2bua_peer *b2bua_named_peer(struct b2bua *b, const sip_t *sip);
+
 /**
  * b2bua_map_refer - Event of a NOTIFY or SUBSCRIBE names a REFER of this call by the CSeq that it
  * has at @leg, where the request goes (RFC 3515 section 2.4.6); a REFER is remembered

@@ -75,17 +75,17 @@ parameter(const char *text, const char *name)
     return strncasecmp(text, name, len) == 0 && text[len] == '=' ? text + len + 1 : NULL;
 }
 
-/** The value of such a field with the other leg's names; all other parameters stay.  NULL if it
- * names no dialog of ours. */
-static char *
-map_value(struct b2bua *b, su_home_t *home, const struct named *f, const char *value)
+/** What the value of such a field names; @ret_more: all other parameters. */
+static bool
+read_value(su_home_t *home, const struct named *f, const char *value, struct names *ret,
+           const char **ret_more)
 {
     char *text = su_strdup(home, value), *rest = text ? strchr(text, ';') : NULL;
     const char *more = "";
-    struct names n = {.call_id = text};
 
     if (!rest)
-        return NULL;
+        return false;
+    *ret = (struct names){.call_id = text};
     while (rest) {
         char *one = rest + 1;
         const char *his, *other;
@@ -96,13 +96,25 @@ map_value(struct b2bua *b, su_home_t *home, const struct named *f, const char *v
             *rest = '\0';
         his = parameter(one, f->his_tag);
         other = parameter(one, f->other_tag);
-        n.to_tag = his ? his : n.to_tag;
-        n.from_tag = other ? other : n.from_tag;
+        ret->to_tag = his ? his : ret->to_tag;
+        ret->from_tag = other ? other : ret->from_tag;
         if (!his && !other)
             more = su_sprintf(home, "%s;%s", more, one);
     }
     text[strcspn(text, " \t")] = '\0';
-    if (!more || !map_names(b, &n))
+    *ret_more = more;
+    return more != NULL;
+}
+
+/** The value with the other leg's names; all other parameters stay.  NULL if it names no dialog of
+ * ours. */
+static char *
+map_value(struct b2bua *b, su_home_t *home, const struct named *f, const char *value)
+{
+    const char *more;
+    struct names n;
+
+    if (!read_value(home, f, value, &n, &more) || !map_names(b, &n))
         return NULL;
     return su_sprintf(home, "%s;%s=%s;%s=%s%s", n.call_id, f->his_tag, n.to_tag, f->other_tag,
                       n.from_tag, more);
@@ -192,4 +204,58 @@ b2bua_map_replaces(struct b2bua *b, msg_t *msg, sip_t *sip)
         map_header(b, msg, sip);
     for (size_t i = 1; sip->sip_unknown && i < sizeof(fields) / sizeof(fields[0]); i++)
         map_unknown(b, msg, sip, &fields[i]);
+}
+
+/* ---- whose call is named ---- */
+
+static bool
+read_names(su_home_t *home, const sip_t *sip, struct names *ret)
+{
+    const sip_replaces_t *rp = sip->sip_replaces;
+    const char *more;
+
+    if (rp) {
+        *ret = (struct names){rp->rp_call_id, rp->rp_to_tag, rp->rp_from_tag};
+        return true;
+    }
+    for (size_t i = 1; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        const char *value = header_find(sip, fields[i].field);
+
+        if (value && read_value(home, &fields[i], value, ret, &more))
+            return true;
+    }
+    return false;
+}
+
+bool
+b2bua_names_other(struct sip *s, const sip_t *sip)
+{
+    su_home_t home[1] = {SU_HOME_INIT(home)};
+    struct names n;
+    bool is_other;
+
+    su_home_init(home);
+    is_other = read_names(home, sip, &n) && !map_names(s->b2bua, &n);
+    su_home_deinit(home);
+    return is_other;
+}
+
+const struct b2bua_peer *
+b2bua_named_peer(struct b2bua *b, const sip_t *sip)
+{
+    su_home_t home[1] = {SU_HOME_INIT(home)};
+    const struct b2bua_peer *peer = NULL;
+    struct b2bua_key *key = NULL;
+    struct names n, mapped;
+
+    su_home_init(home);
+    if (read_names(home, sip, &n)) {
+        mapped = n;
+        key = map_names(b, &mapped) ? b2bua_find(b, n.to_tag) : NULL;
+    }
+    if (key)
+        peer = b2bua_peer_of(key->call, key->leg == CALL_CALLER ? CALL_CALLEE : CALL_CALLER,
+                             key->dialog);
+    su_home_deinit(home);
+    return peer;
 }

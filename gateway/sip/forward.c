@@ -618,6 +618,7 @@ forward_new(struct proxy *p, nta_incoming_t *irq, msg_t *msg, const struct sip_s
     f->popped = route->popped;
     f->is_dialog = route->is_dialog;
     f->is_contact = route->is_contact;
+    f->is_elsewhere = route->is_elsewhere;
     list_init(&f->branches);
     list_init(&f->trying);
     list_init(&f->again);

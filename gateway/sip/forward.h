@@ -103,7 +103,8 @@ struct forward {
     unsigned tried;                         /* branches made */
     uint64_t contact[FORWARD_BRANCHES_MAX]; /* hashes of the contacts that were tried */
     unsigned contact_count;
-    bool is_contact;                      /* of the contacts the one that the Request-URI names */
+    bool is_contact;   /* of the contacts the one that the Request-URI names */
+    bool is_elsewhere; /* the first gateway that is tried is another one (route.h) */
     uint64_t phone[FORWARD_BRANCHES_MAX]; /* one flow of each is being tried, or has answered */
     unsigned phone_count;
     bool is_next_flow;      /* the look-up is for another flow of a phone */

@@ -108,6 +108,28 @@ forward_gateway_of(const struct sip *s, const sip_t *sip)
     return s->gateway_count > 0 ? &s->gateway[0] : NULL;
 }
 
+static const struct bridge_gateway *
+other_gateway(const struct sip *s)
+{
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (!s->gateway[i].is_self)
+            return &s->gateway[i];
+    return NULL;
+}
+
+static const struct bridge_gateway *
+next_gateway(const struct forward *f)
+{
+    bool is_first = f->gateway_tries == 0;
+    const struct bridge_gateway *g = NULL;
+
+    if (f->is_dialog && is_first)
+        return forward_gateway_of(f->proxy->sip, f->request);
+    if (f->is_elsewhere && is_first)
+        g = other_gateway(f->proxy->sip);
+    return g ? g : choose_gateway(f);
+}
+
 /* Is it @g's to handle, and @g this node? */
 static bool
 is_ours(const struct forward *f, const struct bridge_gateway *g)
@@ -117,6 +139,8 @@ is_ours(const struct forward *f, const struct bridge_gateway *g)
 
     if (!s->is_gateway || forward_is_waiting(f) ||
         (g && g == sip_former_gateway(s, &g->node, NULL)))
+        return false;
+    if (f->is_elsewhere && f->gateway_tries == 0 && g && !g->is_self)
         return false;
     /* Of several gateways another may have the call of a phone that this one serves. */
     return !is_first_in_dialog || !g || g->is_self || g != addressed_gateway(s, f->request);
@@ -166,9 +190,7 @@ forward_to_gateway(struct forward *f)
 {
     struct sip *s = f->proxy->sip;
     uint64_t now_ms = sip_moment(s).mono_ms;
-    const struct bridge_gateway *g = f->is_dialog && f->gateway_tries == 0
-                                         ? forward_gateway_of(s, f->request)
-                                         : choose_gateway(f);
+    const struct bridge_gateway *g = next_gateway(f);
 
     if (f->gateway_until_ms == 0)
         f->gateway_until_ms = now_ms + FORWARD_PATIENCE_MS;

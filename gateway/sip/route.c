@@ -323,6 +323,15 @@ by_contact(struct sip *s, const sip_t *sip, struct route *r)
     return true;
 }
 
+/* Of several gateways another has the call that is to be replaced or joined; who passes it on has
+ * looked. */
+static bool
+is_named_elsewhere(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
+{
+    return s->gateway_count > 1 && !sip->sip_to->a_tag && !sender->is_active_gateway &&
+           b2bua_names_other(s, sip);
+}
+
 static void
 by_domain(struct sip *s, const sip_t *sip, const struct sip_sender *sender, struct route *r)
 {
@@ -335,7 +344,8 @@ by_domain(struct sip *s, const sip_t *sip, const struct sip_sender *sender, stru
         else if (sip_aor_of(url, r->aor) || sip_is_reserved(s, url))
             refuse(r, 404, NULL);
     } else if (s->is_gateway) {
-        r->kind = ROUTE_B2BUA;
+        r->is_elsewhere = is_named_elsewhere(s, sip, sender);
+        r->kind = r->is_elsewhere ? ROUTE_GATEWAY : ROUTE_B2BUA;
         r->is_foreign = true;
     } else if (sender->side == SIP_PEERS) {
         refuse(r, 503, "Not the gateway"); /* the sender's news are old */

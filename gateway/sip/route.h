@@ -39,6 +39,7 @@ struct route {
     const char *phrase;       /* may be NULL */
     unsigned popped;          /* so many Routes on top named this node */
     bool is_dialog;           /* it has a To tag */
+    bool is_elsewhere;        /* ROUTE_GATEWAY: names a dialog that another gateway may have */
     bool is_foreign;          /* ROUTE_GATEWAY: chosen by domain, not by Route */
     uint64_t flow;            /* ROUTE_DIRECT: on this flow; 0 if not on one */
     char aor[AOR_BYTES];      /* ROUTE_LOOKUP */
