@@ -189,6 +189,13 @@ ring_is_settled(const struct directory *d, uint64_t at_ms)
     return d->is_ring_up && !d->is_ring_alone && at_ms >= d->ring_changed_ms + d->conf.young_ms;
 }
 
+/* The same of one name: whose nodes are here already, its entry may be on the way. */
+static bool
+name_is_settled(const struct directory *d, struct moment now, const struct name *n, uint64_t at_ms)
+{
+    return ring_is_settled(d, at_ms) && !near_has(&d->near, now, n->overlay);
+}
+
 /* What the fetch of a name told; ST_OK even when there is nothing. */
 static void
 name_learn(struct directory *d, struct moment now, struct name *n, const struct peer_datum *datum,
@@ -202,7 +209,7 @@ name_learn(struct directory *d, struct moment now, struct name *n, const struct 
                n->entries.refused);
     n->read_ms = n->sent_ms;
     n->state = n->entries.count > 0 ? NAME_KNOWN : NAME_ABSENT;
-    n->until_ms = now.mono_ms + (ring_is_settled(d, n->sent_ms) ? d->conf.negative_ms : 0);
+    n->until_ms = now.mono_ms + (name_is_settled(d, now, n, n->sent_ms) ? d->conf.negative_ms : 0);
     if (n->state == NAME_KNOWN) {
         uint64_t left_ms = n->entries.expires_wall_ms - now.wall_ms;
         n->until_ms = now.mono_ms + (left_ms < d->conf.positive_ms ? left_ms : d->conf.positive_ms);
@@ -220,6 +227,25 @@ directory_doubt_absent(struct directory *d, struct moment now)
         if (n->state == NAME_ABSENT)
             n->until_ms = now.mono_ms;
     }
+}
+
+void
+directory_on_linked(struct directory *d, struct moment now, const struct id *node, const char *user)
+{
+    struct map_cursor c = {0};
+
+    near_linked(&d->near, now, node, user);
+    while (map_next(d->names, &c)) {
+        struct name *n = c.value;
+        if (n->state == NAME_ABSENT && near_has(&d->near, now, n->overlay))
+            n->until_ms = now.mono_ms;
+    }
+}
+
+void
+directory_on_left(struct directory *d, struct moment now, const struct id *node)
+{
+    near_left(&d->near, now, node);
 }
 
 /* ---- asks --------------------------------------------------------------------------------------
@@ -267,7 +293,8 @@ lookup_trace(struct directory *d, struct moment now, struct lookup *l)
 }
 
 static void
-tell_doubt(const struct directory *d, const struct lookup *l, struct directory_answer *a)
+tell_doubt(const struct directory *d, struct moment now, const struct lookup *l,
+           struct directory_answer *a)
 {
     for (size_t i = 0; i < l->count; i++) {
         if (l->finding[i] == FINDING_REMOVED && !a->removed[0])
@@ -276,7 +303,8 @@ tell_doubt(const struct directory *d, const struct lookup *l, struct directory_a
                                             : !d->is_ring_up || d->is_ring_alone)
             a->doubt = DIRECTORY_BLIND;
         else if (a->doubt == DIRECTORY_SURE &&
-                 (l->finding[i] == FINDING_FAILED || !ring_is_settled(d, l->name[i]->read_ms)))
+                 (l->finding[i] == FINDING_FAILED ||
+                  !name_is_settled(d, now, l->name[i], l->name[i]->read_ms)))
             a->doubt = DIRECTORY_YOUNG;
     }
 }
@@ -294,7 +322,7 @@ lookup_answer(struct directory *d, struct moment now, struct lookup *l, const st
     if (!n) {
         snprintf(a->overlay, sizeof(a->overlay), "%s", d->conf.overlay);
         a->is_local = true;
-        tell_doubt(d, l, a);
+        tell_doubt(d, now, l, a);
         a->lifetime_ms = d->conf.positive_ms;
         lookup_end(d, l, ST_OK);
         return;
@@ -317,10 +345,12 @@ may_ask_again(const struct directory *d, struct moment now, const struct lookup 
     bool is_young = now.mono_ms < d->ring_changed_ms + d->conf.young_ms;
     size_t more = 0;
 
+    for (size_t i = 0; i < l->count; i++) {
+        more += l->name[i]->again == 0;
+        is_young = is_young || near_has(&d->near, now, l->name[i]->overlay);
+    }
     if (!d->is_ring_up || !is_young || now.mono_ms >= l->started_ms + d->conf.patience_ms)
         return false;
-    for (size_t i = 0; i < l->count; i++)
-        more += l->name[i]->again == 0;
     return l->is_again || d->again_count + more <= d->conf.max_again;
 }
 
@@ -352,7 +382,7 @@ lookup_found_nothing(struct directory *d, struct moment now, struct lookup *l)
     bool is_settled = true;
 
     for (size_t i = 0; i < l->count; i++)
-        is_settled = is_settled && ring_is_settled(d, l->name[i]->read_ms);
+        is_settled = is_settled && name_is_settled(d, now, l->name[i], l->name[i]->read_ms);
     if (is_settled || l->count == 0)
         lookup_end(d, l, ST_NOT_FOUND);
     else if (may_ask_again(d, now, l))

@@ -24,8 +24,9 @@
  * Only a settled ring can say that there is no such overlay.  A ring is young until young_ms after
  * the last change of its members, for the entry may be with one that is yet to come: an ask that
  * ends with nothing is put again every again_ms, once for all that wait for the same names, up to
- * its patience_ms or until the ring is settled; absence is then not cached.  Who is alone longer
- * than that though others are configured has no ring, and knows of no absence either.
+ * its patience_ms or until the ring is settled; absence is then not cached.  The same holds,
+ * however settled the ring is, for a name whose nodes have come to this one (near.h).  Who is alone
+ * longer than that though others are configured has no ring, and knows of no absence either.
  *
  * Source: the design's "Ring records" and "Resolving"; RFC 2782 for priority and weight.
  * Left out on purpose: membership of the ring (that is a peer, local-overlays/peer.h); choosing
@@ -174,6 +175,11 @@ enum directory_ring {
 /** directory_on_ring - the ring's peer can be asked from now on, or no longer; also when its
  * neighbours changed, since what was absent may have come with them. */
 void directory_on_ring(struct directory *d, struct moment now, enum directory_ring ring);
+/** directory_on_linked, directory_on_left - a node with this certificate's user has a link with
+ * this one in the ring, or has no longer (near.h) */
+void directory_on_linked(struct directory *d, struct moment now, const struct id *node,
+                         const char *user);
+void directory_on_left(struct directory *d, struct moment now, const struct id *node);
 
 void directory_on_fetched(struct directory *d, struct moment now, uint32_t token, enum status st,
                           const struct peer_datum *datum, size_t count);

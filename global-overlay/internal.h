@@ -5,6 +5,7 @@
  *     domain.c     the host part of a URI
  *     entry.c      ring entries: reading, choosing, writing
  *     publish.c    our own entry
+ *     near.c       nodes of overlays without an entry
  */
 #ifndef GLOBAL_OVERLAY_INTERNAL_H
 #define GLOBAL_OVERLAY_INTERNAL_H
@@ -12,6 +13,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "global-overlay/directory.h"
+#include "global-overlay/near.h"
 
 #define DIRECTORY_LOST_MS       10000 /* an effect that was never answered */
 #define DIRECTORY_FORGOTTEN_MAX 16
@@ -58,6 +60,7 @@ struct directory {
     bool is_ring_up;
     bool is_ring_alone;       /* though others are configured */
     uint64_t ring_changed_ms; /* what was not there before may be there now */
+    struct near near;
     uint32_t next_token;
 
     struct map *names;

@@ -77,8 +77,12 @@ static void
 on_link(void *ctx, struct moment now, const struct id *id, bool is_up, bool is_given_up)
 {
     struct node_side *side = ctx;
+    struct node *n = side->node;
 
-    (void)now;
+    if (side->which == NODE_GLOBAL && n->directory && is_up && n->env.link_user)
+        directory_on_linked(n->directory, now, id, n->env.link_user(n->env.ctx, NODE_GLOBAL, id));
+    else if (side->which == NODE_GLOBAL && n->directory)
+        directory_on_left(n->directory, now, id);
     if (side->which == NODE_LOCAL)
         report_add(side->node, &(struct report){.which = NODE_LOCAL,
                                                 .is_link = true,

@@ -63,6 +63,74 @@ START_TEST(a_young_ring_does_not_know_of_absence)
 }
 END_TEST
 
+/* Its nodes have come, its gateway's entry has not: however settled the ring is, nobody can say
+ * 404. */
+START_TEST(a_name_whose_nodes_are_here_is_not_absent)
+{
+    struct told t[5] = {{0}};
+    struct id one = node(7), other = node(8);
+
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    settle();
+    ask_young(&t[0], "b.chord");
+    ck_assert_uint_eq(t[0].count, 1);
+    ck_assert_int_eq(t[0].st, ST_NOT_FOUND);
+    directory_on_linked(d, now, &other, "gw1.site@chord"); /* no name of the ring */
+    directory_on_linked(d, now, &other, "overlay@");
+    directory_on_linked(d, now, &one,
+                        "overlay@Chord"); /* what was absent a moment ago is asked for */
+    ask_young(&t[1], "b.chord");
+    live(500);
+    ck_assert_uint_eq(t[1].count, 0);
+    live(1600);
+    ck_assert_uint_eq(t[1].count, 1);
+    ck_assert_int_eq(t[1].st, ST_UNREACHABLE);
+    ask_young(&t[2], "nowhere"); /* it speaks for its own name alone */
+    ck_assert_uint_eq(t[2].count, 1);
+    ck_assert_int_eq(t[2].st, ST_NOT_FOUND);
+    directory_on_left(d, now, &one);
+    ask_young(&t[3], "b.chord");
+    add_entry("chord", 7, "sip:127.0.0.7:5061;term=3");
+    live(60);
+    ck_assert_uint_eq(t[3].count, 1);
+    ck_assert_int_eq(t[3].st, ST_OK);
+    entry_count = 0;
+    live(21000); /* nor for ever */
+    ask_young(&t[4], "b.chord");
+    live(60);
+    ck_assert_uint_eq(t[4].count, 1);
+    ck_assert_int_eq(t[4].st, ST_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(many_nodes_are_known_and_no_more)
+{
+    struct told t = {0};
+
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    settle();
+    for (int i = 0; i < 3 * 128; i++) {
+        struct id id = node((uint8_t)i);
+        char user[64];
+
+        id.bytes[1] = (uint8_t)(i / 256 + 1);
+        snprintf(user, sizeof(user), "overlay@n%d", i);
+        directory_on_linked(d, now, &id, user);
+        if (i % 3)
+            directory_on_left(d, now, &id);
+        pass(1);
+    }
+    ask_young(&t, "n383");
+    live(100);
+    ck_assert_uint_eq(t.count, 0);
+    live(2000);
+    ck_assert_int_eq(t.st, ST_UNREACHABLE);
+    t = (struct told){0};
+    ask_young(&t, "n1"); /* the first that left made room */
+    ck_assert_int_eq(t.st, ST_NOT_FOUND);
+}
+END_TEST
+
 START_TEST(a_young_ring_is_asked_again_for_so_many_names)
 {
     struct told t[40] = {{0}};
@@ -126,6 +194,8 @@ main(void)
     const TTest *const tests[] = {
         a_young_ring_is_asked_again,
         a_young_ring_does_not_know_of_absence,
+        a_name_whose_nodes_are_here_is_not_absent,
+        many_nodes_are_known_and_no_more,
         a_young_ring_is_asked_again_for_so_many_names,
         who_is_alone_though_others_are_configured_has_no_ring,
         asks_that_wait_for_a_young_ring_end_with_the_directory,
