@@ -9,6 +9,7 @@
 
 #include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
+#include "gateway/sip/location.h"
 #include "gateway/sip/strict.h"
 #include "gateway/sip/twin.h"
 
@@ -404,11 +405,38 @@ target_of_ack(struct sip *s, const sip_t *sip, const struct route *route, struct
     return sip_target_of_uri(s, g->uri, ret);
 }
 
+/* The callee's Contact is his name: to his phones here, of which one knows the dialog. */
+static void
+ack_to_user(struct sip *s, msg_t *msg, sip_t *sip, const struct route *route)
+{
+    size_t count = 0;
+    struct location_contact *const *own = location_find(s, route->aor, &count);
+
+    if (!count_down(msg, sip))
+        count = 0;
+    request_pop_routes(msg, sip, route->popped);
+    headers_release(msg, sip, SIP_PHONES);
+    for (size_t i = 0; i < count; i++) {
+        struct sip_target target;
+        msg_t *copy = sip_target_of_local(s, own[i], &target) ? NULL : msg_dup(msg);
+
+        target.request_uri = NULL;
+        if (copy)
+            sip_send_stateless(s, &target, copy);
+    }
+    msg_destroy(msg);
+}
+
 void
 proxy_on_ack(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender *sender,
              const struct route *route)
 {
     struct sip_target target;
+
+    if (route->kind == ROUTE_LOOKUP && route->is_dialog) {
+        ack_to_user(s, msg, sip, route);
+        return;
+    }
 
     /* Nobody answers an ACK: what cannot be sent is dropped. */
     if (target_of_ack(s, sip, route, &target) || !count_down(msg, sip)) {

@@ -54,6 +54,17 @@ def registered_contact(caller, callee):
     callee.register()
 
 
+def a_name_for_contact(caller, callee):
+    """An end whose Contact is its own name: ACK and BYE go to it as any request for that name (section 16.5)."""
+    for named in (callee, caller):
+        good = named.contact
+        named.contact = named.uri
+        try:
+            hung_up(caller, callee, named is callee, named.uri)
+        finally:
+            named.contact = good
+
+
 def names_of_nobody(caller, callee):
     """404 to what no user and no domain is called, 403 where the far gateway could not be told whose call it is."""
     domain = callee.domain
@@ -102,6 +113,7 @@ def main():
                         phone.register()
                     tests.run(f"a caller's Contact, {name}", callers_contact, caller, callee)
                     tests.run(f"a registered Contact, {name}", registered_contact, caller, callee)
+                    tests.run(f"a name for a Contact, {name}", a_name_for_contact, caller, callee)
                     tests.run(f"names of nobody, {name}", names_of_nobody, caller, callee)
                     for phone in (caller, callee):
                         phone.register(0)
