@@ -199,6 +199,18 @@ round_ms(const struct election *e, const struct watched *w)
     return wait_ms;
 }
 
+/* Where silence says little and candidates are few, another member of the active set is a second
+ * path, too. */
+static void
+ask_gateways(struct election *e, struct watched *w)
+{
+    for (size_t i = 0; i < e->gateway_count && w->probe_count < ELECTION_PROBES; i++) {
+        const struct watched *other = &e->watched[i];
+        if (other != w && other->trust == TRUST_OK && !e->gateway[i].is_self)
+            ask(e, w, &other->node);
+    }
+}
+
 static void
 ask_others(struct election *e, struct watched *w)
 {
@@ -211,6 +223,8 @@ ask_others(struct election *e, struct watched *w)
     for (size_t i = 0; i < count && w->probe_count < ELECTION_PROBES; i++)
         if (!order[i]->is_self)
             ask(e, w, &order[i]->record.ref.node);
+    if (signs_lossy_ms(e, w) > 0)
+        ask_gateways(e, w);
     if (w->probe_count == 0) /* nobody to ask */
         w->judge_at_ms = verdict_from_ms(e, w);
 }

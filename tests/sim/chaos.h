@@ -18,8 +18,8 @@
  *     - and always: terms only grow, on each node and of its claims
  *
  * In the end links lose segments, as TCP does, and nodes stand still for less than their HELLOs
- * allow, for a minute: no more than CHAOS_FALSE_MAX gateways that live are replaced, for each that
- * is configured.
+ * allow, for a minute: where a candidate has another to ask, no more than CHAOS_FALSE_MAX gateways
+ * that live are replaced, for each that is configured.
  *
  * The same seed is the same run.
  */
