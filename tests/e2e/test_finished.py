@@ -47,6 +47,17 @@ def first_final(line, names):
     return found[0]
 
 
+def until_known(node):
+    """Whether site.east is another overlay's name is known: until then an absent user waits for his 404."""
+    line = Line(node, f"{PHONES}.7", "udp")
+    refuse(line, "known", method="MESSAGE")
+    end = time.monotonic() + 10
+    while not finals(drain(line, 0.05), "MESSAGE"):
+        if time.monotonic() > end:
+            raise LabError("no final response in the first 10 s")
+    line.close()
+
+
 def acknowledge(line, names, final):
     refuse(line, names, f";tag={final.tag('to')}", "ACK")
 
@@ -168,6 +179,7 @@ def main():
         callee = Agent(f"{PHONES}.9", "callee", "site.west", lab.islands[1].nodes[0].sip)
         caller.register()
         callee.register()
+        tests.run("an absent user, right after the start", until_known, node)
         tests.run("a final response is retransmitted until its ACK", until_acknowledged, node)
         tests.run("a retransmission hears the same response", same_response, node)
         tests.run("busy, from the other overlay", busy, caller, callee)
