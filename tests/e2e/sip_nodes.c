@@ -232,6 +232,9 @@ upward_post(void *ctx, struct bridge_message *m)
         a = bridge_new(BRIDGE_JUDGED, m->token, 0, 0);
         memcpy(a->name, m->name, sizeof(a->name));
         break;
+    case BRIDGE_CONFIRM: /* a jump of the clock looks like a stop */
+        a = bridge_new(BRIDGE_CONFIRMED, m->token, 0, 0);
+        break;
     case BRIDGE_LOCATE:
         n->locate_token = m->token;
         n->locate_until_ms = clock_ms() + LOCATE_MS;
