@@ -26,7 +26,7 @@
  *
  * Work that waits: a request that was given to the gateway (of SIP: ELECTION_DOUBT) and has no word
  * from it, by that way or over its link, for 20 ms and 4 round trips.  Who is a candidate then
- * suspects it, sends it a HELLO, and asks two others; who is none tells the first two.  The verdict
+ * suspects it, sends it a HELLO, and asks two others; others tell the first two.  The verdict
  * takes two paths that are silent, the work's and that HELLO's, and as ever two others who do not
  * hear it either; and no less silence than a third of what its HELLOs allow, 50 ms, 8 round trips,
  * and as long again as our own timers are late.  A third, since more evidence deserves less
@@ -73,7 +73,7 @@
  * HELLO, its answer and the candidate record say what the sender has of the ring.  A gateway that
  * no member of the ring has answered for three HELLO intervals (longer on a busy machine, and twice
  * as long after each change of gateway within the last 30 s) hands over to the first candidate that
- * one has answered since.  Where there is none it stays, and after RINGLESS_MS says so.
+ * one has answered since.  Without one it stays, and after RINGLESS_MS says so.
  *
  * A node whose tick came late takes in what has come meanwhile before it judges anybody.  After a
  * longer sleep it listens anew, and reads the records, before it suspects anybody.

@@ -3,7 +3,7 @@
  *
  * Names of other overlays inside our own (global-overlay/nested.h), one a line with the time of its
  * last entry in the ring in seconds since 1970: "bupt.pastry 1798000000".  A name stays foreign
- * over a restart; a line that is none is left out.  Written beside and renamed, so that it is
+ * over a restart; a line that holds no name is left out.  Written beside and renamed, so that it is
  * whole.
  */
 #ifndef GATEWAY_NAMES_FILE_H

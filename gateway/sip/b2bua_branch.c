@@ -446,7 +446,7 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
         c->initial->unusable = 0;
 }
 
-/** @msg is taken; @sip is NULL where there is none. */
+/** @msg is taken; @sip is NULL without a message. */
 static void
 take_response(struct b2bua_branch *b, msg_t *msg, const sip_t *sip)
 {
