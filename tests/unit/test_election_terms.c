@@ -106,6 +106,9 @@ START_TEST(an_answer_to_a_claim_raises_no_term)
         world_step(&w, to, &ev);
     run_ms(5000);
     expect('a', 1);
+    world_kill(&w, 'a');
+    run_ms(3000);
+    expect('b', 2);
 }
 END_TEST
 
@@ -133,6 +136,9 @@ START_TEST(what_others_say_of_a_gateway_raises_no_term)
     }
     run_ms(5000);
     expect('a', 1);
+    world_kill(&w, 'a');
+    run_ms(3000);
+    expect('b', 2); /* nor that of the next claim */
 }
 END_TEST
 
@@ -259,9 +265,12 @@ START_TEST(the_operator_resets_the_term)
     world_start(&w, 'a');
     run_ms(10000);
     expect('b', 1);
-    world_kill(&w, 'b');
-    run_ms(3000);
+    ck_assert_int_eq(world_handover(&w, 'b', "a"), ST_OK);
+    run_ms(1000);
     expect('a', 2);
+    world_kill(&w, 'a');
+    run_ms(3000);
+    expect('b', 3); /* nothing is left of the high one */
 }
 END_TEST
 

@@ -351,6 +351,7 @@ START_TEST(test_names)
         "URI:sip:pastry" USER,
         URI USER ",URI:sip:pastry",
         URI ",email:overlay@pastry,URI:sip:pastry,URI:sip:can",
+        URI ",email:overlay@pastry,URI:sip:can,URI:sip:pastry",
         URI ",email:overlay@pastry,URI:sip:can",
         URI ",email:overlay@pastry,URI:sip:",
     };

@@ -372,7 +372,7 @@ START_TEST(beginnings_hold_up_nobody)
     for (unsigned i = 0; i < 200; i++) {
         number(&begun, (uint8_t)i);
         ck_assert_int_eq(reassembly_add(a, 0, &from[i % 2], begun.piece[0], &whole), ST_OK);
-        for (unsigned k = 0; i % 10 == 9 && k < 4; k++)
+        for (unsigned k = 4; i % 10 == 9 && k-- > 0;) /* first those for whom there is no room */
             ck_assert(joins(a, &from[k], &good));
     }
     ck_assert_uint_gt(reassembly_evicted(a), 180);
@@ -382,6 +382,13 @@ START_TEST(beginnings_hold_up_nobody)
     for (uint8_t i = 0; i < 4; i++) {
         number(&begun, i);
         ck_assert_int_eq(reassembly_add(a, 0, &from[2], begun.piece[0], &whole), ST_OK);
+    }
+    ck_assert_uint_eq(reassembly_evicted(a), evicted);
+    number(&begun, 4); /* a link has its share, and no more where there is room */
+    ck_assert_int_eq(reassembly_add(a, 0, &from[2], begun.piece[0], &whole), ST_OK);
+    ck_assert_uint_eq(reassembly_evicted(a), ++evicted);
+    for (uint8_t i = 0; i < 4; i++) {
+        number(&begun, i);
         ck_assert_int_eq(reassembly_add(a, 0, &from[3], begun.piece[0], &whole), ST_OK);
     }
     ck_assert_uint_eq(reassembly_evicted(a), evicted); /* nothing is left of a link that is gone */
