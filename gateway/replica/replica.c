@@ -15,7 +15,7 @@ replica_conf_defaults(struct replica_conf *conf)
     *conf = (struct replica_conf){
         .heirs_max = 2,
         .flush_ms = 20,
-        .awaited_ms = 6,
+        .awaited_ms = 2,
         .keepalive_ms = 1000,
         .deadline_ms = 2000,
         .handover_ms = 3000,

@@ -70,7 +70,7 @@ struct replica_conf {
     uint32_t heirs_max;    /* 2 */
     uint32_t flush_ms;     /* 20 */
     uint32_t keepalive_ms; /* 1000 */
-    uint32_t awaited_ms;   /* 6: in place of flush_ms, where a call is awaited */
+    uint32_t awaited_ms;   /* 2: in place of flush_ms, where a call is awaited */
     uint32_t deadline_ms;  /* 2000: of one DIALOGS request; then it is sent again as a new one */
     uint32_t handover_ms;  /* 3000 */
     uint32_t copy_ms;      /* 600000 */

@@ -271,7 +271,7 @@ on_confirmed(struct b2bua_call *c)
     b2bua_learn_timer(c, CALL_CALLER, sip_object(c->in_hand));
     b2bua_changed(c);
     if (!list_is_empty(&c->held_link))
-        b2bua_copy_now(c->b2bua);
+        b2bua_copy_soon(c->b2bua);
     if (!c->irq)
         return;
     nta_incoming_bind(c->irq, NULL, NULL);

@@ -80,6 +80,7 @@ struct b2bua {
     uint64_t too_large_ms;      /* when that was last logged */
     su_timer_t *copy_timer;
     bool is_copy_armed;
+    uint64_t copied_ms; /* when they were last told */
     /* calls whose 2xx waits for their copy: b2bua_hold.c */
     struct list_node held; /* by held_link */
     su_timer_t *hold_timer;

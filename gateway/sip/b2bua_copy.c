@@ -216,11 +216,17 @@ early_over(struct b2bua_call *c)
 static void on_copy_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg);
 
 static void
+arm_in(struct b2bua *b, uint32_t wait_ms)
+{
+    b->is_copy_armed = su_timer_set_interval(b->copy_timer, on_copy_timer,
+                                             (su_timer_arg_t *)(void *)b, wait_ms) == 0;
+}
+
+static void
 arm(struct b2bua *b)
 {
-    if (b->is_copy_armed || !b->copy_timer)
-        return;
-    b->is_copy_armed = su_timer_set(b->copy_timer, on_copy_timer, (su_timer_arg_t *)(void *)b) == 0;
+    if (!b->is_copy_armed)
+        arm_in(b, B2BUA_COPY_MS);
 }
 
 void
@@ -377,13 +383,16 @@ add_changed(struct b2bua *b, struct bridge_message *m, struct writer *all)
     writer_done(&one);
 }
 
-void
-b2bua_copy_now(struct b2bua *b)
+static void
+copy_now(struct b2bua *b)
 {
     struct bridge_message *m =
         bridge_new(BRIDGE_CALLS, 0, B2BUA_COPIES_MAX, sizeof(struct bridge_record));
     struct writer all;
 
+    su_timer_reset(b->copy_timer);
+    b->is_copy_armed = false;
+    b->copied_ms = sip_moment(b->sip).mono_ms;
     if (m) {
         m->count = 0;
         writer_init(&all, B2BUA_COPIES_BYTES + CALL_RECORD_BYTES_MAX);
@@ -407,8 +416,18 @@ on_copy_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
 
     (void)magic;
     (void)timer;
-    b->is_copy_armed = false;
-    b2bua_copy_now(b);
+    copy_now(b);
+}
+
+void
+b2bua_copy_soon(struct b2bua *b)
+{
+    uint64_t since_ms = sip_moment(b->sip).mono_ms - b->copied_ms;
+
+    if (since_ms >= B2BUA_COPY_MS)
+        copy_now(b);
+    else
+        arm_in(b, (uint32_t)(B2BUA_COPY_MS - since_ms));
 }
 
 enum status

@@ -5,7 +5,7 @@
 #include "gateway/call/record.h"
 #include "gateway/sip/b2bua_dialog.h"
 
-#define B2BUA_COPY_MS      4          /* changed calls are told to the overlay thread so often */
+#define B2BUA_COPY_MS      6          /* changed calls are told to the overlay thread so often */
 #define B2BUA_COPIES_MAX   256        /* in one message */
 #define B2BUA_COPIES_BYTES (1u << 20) /* and no more after so many bytes */
 #define B2BUA_TOO_LARGE_MS 1000       /* a call too large to be copied is logged so often */
@@ -34,12 +34,13 @@ void b2bua_learn(struct b2bua_call *c, enum call_leg leg, const sip_t *sip);
 /** b2bua_learn_timer - what a 2xx says of the session timer; @asked_by sent the request */
 void b2bua_learn_timer(struct b2bua_call *c, enum call_leg asked_by, const sip_t *sip);
 
-/** b2bua_changed - a call that is up differs from its copies; they hear of it B2BUA_COPY_MS later
+/** b2bua_changed - a call that is up differs from its copies; within B2BUA_COPY_MS they hear of it
  */
 void b2bua_changed(struct b2bua_call *c);
 
-/** b2bua_copy_now - they hear of all that has changed now */
-void b2bua_copy_now(struct b2bua *b);
+/** b2bua_copy_soon - somebody waits until a changed call is copied: they hear of it at once, or
+ * B2BUA_COPY_MS after the last time */
+void b2bua_copy_soon(struct b2bua *b);
 
 /** b2bua_over - a call is freed, or both its ends know that it is over while a request of it is
  * still without response: its copies are no longer of use */
