@@ -130,6 +130,12 @@ starts: deps-test
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
 	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/soak/starts.py $(STARTS)
 
+# Gateways killed by the dozen, with phones that ask at the worst moment: KILLS="--kills N --threes N --requests N"
+.PHONY: kills
+kills: deps-test
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
+	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/soak/kills.py $(KILLS)
+
 # Attacks by phones and members, and what becomes of honest calls meanwhile: ATTACK="NAME ... --keep"
 .PHONY: attack
 attack: deps-test

@@ -5,8 +5,9 @@ import socket
 import subprocess
 import time
 
+from common import Tests, lab_of
 from lab import GATEWAY_PORT, GLOBAL_PORT, OVERLAY_PORT, PEER_PORT, LabError, wait_for
-from agent import Agent
+from agent import Agent, final_of
 
 LIFE_S, STAYS_OUT_S, LATE_S = 10, 3, 12
 
@@ -84,28 +85,11 @@ class Calls:
         self.near.register()
         self.far.register()
 
-    def call(self, caller, callee):
-        caller.poll(0.001)
-        caller.waiting.clear()
-        caller.request("OPTIONS", callee.uri)
-        end = time.monotonic() + 9
-        while time.monotonic() < end:
-            callee.poll(0.002)
-            while callee.waiting:
-                request = callee.waiting.pop(0)
-                if not request.is_response:
-                    callee.answer(request, 200, "OK", "t")
-            caller.poll(0.002)
-            finals = [m for m in caller.waiting if m.is_response and m.status >= 200]
-            if finals:
-                return finals[-1].status
-        raise LabError("no final response")
-
     def out(self):
-        return self.call(self.near, self.far)
+        return final_of(self.near, self.far.uri, self.far).status
 
     def back(self):
-        return self.call(self.far, self.near)
+        return final_of(self.far, self.near.uri, self.near).status
 
     def close(self):
         self.near.close()
@@ -175,3 +159,25 @@ def comes_back(lab, east, calls, node, side, authority):
     wrong = [status for status in (calls.out(), calls.back(), calls.out()) if status != 200]
     if wrong:
         raise LabError(f"calls through it: {wrong}")
+
+
+def run(islands, net, side, what, further=None):
+    """@side's certificate of the first of two islands' gateway ends and is made anew; @further(tests, lab, calls) follows."""
+    tests = Tests()
+    with lab_of(tests, islands) as lab:
+        east, west = lab.islands
+        authority = lab.authority if side == "global" else east.authority
+        gateway = wait_for("all agree on a gateway", east.gateway)
+        others = [node for node in east.nodes if node is not gateway]
+        calls = Calls(net, others[-1], west.nodes[0])
+        try:
+            ended = []
+            tests.run(f"the certificate of the {what} ends",
+                      lambda: ended.append(role_goes_on(lab, east, calls, side, authority)))
+            if ended:
+                tests.run("a new one is taken in", comes_back, lab, east, calls, ended[0], side, authority)
+            if further:
+                further(tests, lab, calls)
+        finally:
+            calls.close()
+    return tests.end()

@@ -4,8 +4,7 @@ nothing from then on; one without a candidate steps down.  A new one is taken in
 """
 import sys
 
-from common import Tests, lab_of
-from certificates import LATE_S, LIFE_S, Calls, comes_back, has_ended, metrics, reload, renew, role_goes_on
+from certificates import LATE_S, LIFE_S, has_ended, metrics, reload, renew, run
 from lab import LabError, wait_for
 
 ISLANDS = [("east", "127.84.131", 3), ("west", "127.84.132", 1)]
@@ -29,22 +28,8 @@ def nobody_else(lab, west, calls):
 
 
 def main():
-    tests = Tests()
-    with lab_of(tests, ISLANDS) as lab:
-        east, west = lab.islands
-        gateway = wait_for("all agree on a gateway", east.gateway)
-        others = [node for node in east.nodes if node is not gateway]
-        calls = Calls(PHONES, others[-1], west.nodes[0])
-        try:
-            ended = []
-            tests.run("the certificate of the ring ends", lambda: ended.append(
-                role_goes_on(lab, east, calls, "global", lab.authority)))
-            if ended:
-                tests.run("a new one is taken in", comes_back, lab, east, calls, ended[0], "global", lab.authority)
-            tests.run("nobody else can be gateway", nobody_else, lab, west, calls)
-        finally:
-            calls.close()
-    return tests.end()
+    return run(ISLANDS, PHONES, "global", "ring", lambda tests, lab, calls: tests.run(
+        "nobody else can be gateway", nobody_else, lab, lab.islands[1], calls))
 
 
 if __name__ == "__main__":

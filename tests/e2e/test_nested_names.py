@@ -8,7 +8,7 @@ import time
 
 from common import Tests, clean_log, same_codes
 from lab import Lab, LabError, wait_for
-from agent import Agent
+from agent import Agent, final_of
 
 SHORT, LONG, THIRD = "pastry", "bupt.pastry", "can"
 NETS = {SHORT: "127.84.121", LONG: "127.84.122", THIRD: "127.84.123"}
@@ -33,26 +33,6 @@ class Phones:
     def close(self):
         for phone in self.all():
             phone.close()
-
-
-def final_of(caller, uri, callee=None):
-    """OPTIONS; the final response, which @callee sends where it is given."""
-    caller.poll(0.001)
-    caller.waiting.clear()
-    caller.request("OPTIONS", uri)
-    end = time.monotonic() + 9
-    while time.monotonic() < end:
-        if callee:
-            callee.poll(0.002)
-            while callee.waiting:
-                request = callee.waiting.pop(0)
-                if not request.is_response:
-                    callee.answer(request, 200, "OK", "t")
-        caller.poll(0.002)
-        finals = [m for m in caller.waiting if m.is_response and m.status >= 200]
-        if finals:
-            return finals[-1]
-    raise LabError(f"no final response from {uri} to {caller.uri}")
 
 
 def call(caller, callee):

@@ -28,7 +28,7 @@ class Calls:
     def ask(self, nodes):
         for node in nodes:
             request = self.caller[node].request("OPTIONS", self.callee.uri)
-            self.sent[request["Call-ID"]] = node
+            self.sent[request["Call-ID"]] = (node, time.monotonic())
 
     def read(self, seconds):
         end = time.monotonic() + seconds
@@ -41,21 +41,27 @@ class Calls:
     def take(self, agent, message):
         if not message.is_response:
             agent.answer(message, 200, "OK", "t")
-        elif message.status >= 200 and self.sent.pop(message.get("call-id"), None):
+        elif message.status >= 200 and message.get("call-id") in self.sent:
+            node, at = self.sent.pop(message.get("call-id"))
             self.answered += 1
             if message.status != 200:
-                self.refused.append(message.start)
+                self.refused.append(f"{time.strftime('%T', time.gmtime())} {message.start} from {node.name}, "
+                                    f"{time.monotonic() - at:.3f} s after the request, "
+                                    f"{message.get('call-id')}")
 
     def forget(self, node):
         """Its phones' requests died with it."""
-        self.sent = {call: at for call, at in self.sent.items() if at is not node}
+        self.sent = {call: (at, when) for call, (at, when) in self.sent.items() if at is not node}
 
     def end(self):
         end = time.monotonic() + PATIENCE_S
         while self.sent and time.monotonic() < end:
             self.read(0.05)
-        if self.refused or self.sent or not self.answered:
-            raise LabError(f"refused {self.refused}, unanswered {len(self.sent)}, answered {self.answered}")
+        refused, unanswered, answered = self.refused, len(self.sent), self.answered
+        self.refused, self.sent, self.answered = [], {}, 0
+        if refused or unanswered or not answered:
+            raise LabError(f"refused {refused}, unanswered {unanswered}, answered {answered}")
+        return answered
 
     def close(self):
         for agent in (self.callee, *self.caller.values()):
@@ -82,20 +88,21 @@ def claimed(island, calls, nodes):
     return wait_for(f"{island.name}: somebody claims", question, PATIENCE_S, 0)
 
 
-def one_after_the_other(island, calls):
+def one_after_the_other(island, calls, kills=KILLS):
     """Each is started again as soon as the next has claimed, and that one is killed 0.3 s later."""
     gateway = wait_for("all agree on a gateway", island.gateway)
-    for _ in range(KILLS):
+    for _ in range(kills):
         dead = gateway
         kill_and_call(island, calls, dead)
         gateway = claimed(island, calls, living(island))
         dead.start()
         calls.read(NEXT_KILL_S)
-    calls.end()
+    return calls.end()
 
 
-def three_in_a_second(island, calls):
-    for _ in range(THREES):
+def three_in_a_second(island, calls, times=THREES):
+    answered = 0
+    for _ in range(times):
         gateway = wait_for("all agree on a gateway", island.gateway)
         dead = []
         for _ in range(3):
@@ -105,11 +112,12 @@ def three_in_a_second(island, calls):
             alive = living(island)
             gateway = next((node for node in alive if node.role() == "active"), alive[0])
         claimed(island, calls, living(island))
-        calls.end()
+        answered += calls.end()
         for node in dead:
             node.start()
         for node in dead:
             wait_for(f"{node.name} is a candidate", lambda n=node: n.role() == "candidate")
+    return answered
 
 
 def main():

@@ -26,7 +26,7 @@ class Call:
         self.caller.register()
         self.callee.register()
         self.dialog, _, _ = establish(self.caller, self.callee)
-        self.status, self.is_heard, self.next_try = 0, False, None
+        self.status, self.heard, self.is_heard, self.next_try = 0, [], False, None
 
     def send(self):
         self.caller.in_dialog(self.dialog, self.method, body=self.caller.sdp(4) if self.method == "INVITE" else "")
@@ -34,6 +34,7 @@ class Call:
     def note(self, response):
         """A hold that meets the new gateway's own re-INVITE is said once more (RFC 3261 14.1), and so is what nobody could
         handle just then (21.5.4)."""
+        self.heard.append(response.status)
         if response.status in (491, 500):
             if self.method == "INVITE":
                 self.caller.in_dialog(self.dialog, "ACK", sequence=response.sequence)
@@ -63,6 +64,7 @@ class Call:
 
 
 def gap(callers, callees, dying):
+    """Returns the calls."""
     gateway, nodes, far = dying.gateway(), callers.others(), callees.others()
     calls = [Call(number, nodes[number % len(nodes)], far[number % len(far)]) for number in range(CALLS)]
     try:
@@ -78,6 +80,7 @@ def gap(callers, callees, dying):
         bad = [(n, c.method, c.status, c.is_heard) for n, c in enumerate(calls) if c.status != 200 or not c.is_heard]
         if bad:
             raise LabError(f"(call, method, status, heard by the far end): {bad}")
+        return calls
     finally:
         for call in calls:
             call.close()

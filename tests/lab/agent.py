@@ -264,6 +264,26 @@ class Agent:
         return self.expect_status(expect, "REGISTER")
 
 
+def final_of(caller, uri, callee=None, patience_s=9):
+    """OPTIONS; the final response, which @callee sends where it is given."""
+    caller.poll(0.001)
+    caller.waiting.clear()
+    caller.request("OPTIONS", uri)
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        if callee:
+            callee.poll(0.002)
+            while callee.waiting:
+                request = callee.waiting.pop(0)
+                if not request.is_response:
+                    callee.answer(request, 200, "OK", "t")
+        caller.poll(0.002)
+        finals = [m for m in caller.waiting if m.is_response and m.status >= 200]
+        if finals:
+            return finals[-1]
+    raise LabError(f"no final response from {uri} to {caller.uri}")
+
+
 def establish(caller, callee, tag="b1", offer=True, extra=()):
     """INVITE, 180, 200, ACK: (caller's dialog, callee's dialog, the INVITE as it arrived); @extra
     header fields stand in the INVITE and in its 200.  With a Subject among them no other INVITE is taken for it."""

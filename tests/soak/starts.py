@@ -17,9 +17,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), "e2e"), os.path.join(os.path.dirname(HERE), "lab")]
-from common import clean_log, same_codes  # noqa: E402
 from lab import Lab, LabError  # noqa: E402
-from test_start import ANSWERED, PATIENCE_S, PAUSE_S, Caller, phone, serve  # noqa: E402
+from test_start import ANSWERED, PATIENCE_S, PAUSE_S, Caller, end, phone, serve  # noqa: E402
 
 KINDS = ("chord", "pastry", "can")
 
@@ -57,10 +56,10 @@ class Publication:
 
 def call(caller, callees):
     """Calls each until it was answered ANSWERED times; {user: when first answered}."""
-    end, next_call, first = time.monotonic() + PATIENCE_S, 0.0, {}
-    while time.monotonic() < end and len(first) < len(callees) or \
+    late, next_call, first = time.monotonic() + PATIENCE_S, 0.0, {}
+    while time.monotonic() < late and len(first) < len(callees) or \
             any(caller.answers.get(c.user, []).count(200) < ANSWERED for c in callees):
-        if time.monotonic() >= end:
+        if time.monotonic() >= late:
             raise LabError(f"not all are answered: {caller.answers}")
         if time.monotonic() >= next_call:
             caller.ask(callees)
@@ -97,14 +96,7 @@ def one_round(number, chance):
         later = [max(publication.at[lab.islands[0].name], publication.at[island.name]) for island in lab.islands[1:]]
         waits = [max(0.0, first[callee.user] - at) for callee, at in zip(phones[1:], later)]
     finally:
-        for one in phones:
-            one.close()
-        codes = lab.stop(keep=True)
-        logs = [node.log() for node in lab.nodes()]
-        lab.stop()
-    same_codes(codes)
-    for log in logs:
-        clean_log(log)
+        end(lab, phones)
     heard = {}
     for statuses in caller.answers.values():
         for status in statuses:
