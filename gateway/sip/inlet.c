@@ -30,6 +30,7 @@ static _Thread_local struct {
     const char *was_protocol; /* what it said */
     const char *was_branch;
     bool is_framed; /* the message in hand ended where it said */
+    bool is_mute;   /* it has no way back, and its sender hears by the end of his connection */
     void (*on_broken)(void *ctx, const su_sockaddr_t *from);
     void *ctx;
 } inlet;
@@ -272,8 +273,9 @@ is_bad_on_connection(const tport_t *transport, const sip_t *sip)
         log_write(LOG_LEVEL_REMOTE, "sip", "%s from node %s malformed: %s",
                   sip->sip_request->rq_method_name, tport_name(transport)->tpn_host,
                   bad_field(sip));
+    inlet.is_mute = !sip->sip_via && !is_node;
     if (!sip->sip_via)
-        return is_node;
+        return true;
     return sip->sip_request->rq_method == sip_method_ack;
 }
 
@@ -365,8 +367,9 @@ tport_deliver(tport_t *self, msg_t *msg, msg_t *next, struct tport_compressor *c
         library(self, msg, next, compressor, now);
     inlet.via = NULL;
     inlet.is_framed = false;
-    if (is_over)
+    if (is_over || inlet.is_mute)
         tport_shutdown(self, 2);
+    inlet.is_mute = false;
     if (ends)
         inlet.on_broken(inlet.ctx, &from);
 }

@@ -233,6 +233,34 @@ def other_languages(node):
             line.close()
 
 
+def no_via(node, domain):
+    """A request by TCP that has no Via to answer along: its connection is closed, and what comes over it is not served."""
+    for via in ("Via: garbage", "Via: SIP/2.0/TCP", "Via:", "Via: SIP/2.0/TCP ;branch=z9hG4bKx", "X-Via: none"):
+        for method in ("OPTIONS", "INVITE", "ACK"):
+            line = Line(node, f"{PHONES}.4", "tcp")
+            try:
+                good = request("OPTIONS", f"sip:{domain}", f"SIP/2.0/TCP {line.me};rport", domain=domain)
+                bad = request(method, f"sip:{domain}", f"SIP/2.0/TCP {line.me};rport", domain=domain)
+                line.send(good)
+                if not line.answer().startswith("SIP/2.0 200"):
+                    raise LabError("an OPTIONS is not answered")
+                line.send("\r\n".join(via if field.startswith("Via:") else field for field in bad.split("\r\n")))
+                line.socket.settimeout(5)
+                if line.socket.recv(100):
+                    raise LabError(f"{method} with {via!r} was answered")
+                wait_for(f"{method} with {via!r}: the connection is closed both ways", lambda: refuses(line, good), 5)
+            finally:
+                line.close()
+
+
+def refuses(line, text):
+    try:
+        line.send(text)
+    except OSError:
+        return True
+    return False
+
+
 def counted(node):
     """The lost and the discarded are in the metrics."""
     def question():
@@ -280,6 +308,7 @@ def all_of(tests, lab):
         tests.run(f"a field that may stand once stands twice, by {transport}", repeated_field, node, callee, transport)
         tests.run(f"first lines that cannot be read, by {transport}", first_lines, node, transport)
     tests.run("no SIP at all", other_languages, node)
+    tests.run("no Via to answer along", no_via, node, east.domain)
     tests.run("lengths that lie, behind another message", length_that_lies, node)
     tests.run("a line that is none", unreadable_line, node, callee)
     tests.run("what was lost is counted", counted, node)
