@@ -177,6 +177,10 @@ bool forward_may_wait(const struct forward *f);
  * gone the first; NULL without any. */
 const struct bridge_gateway *forward_gateway_of(const struct sip *s, const sip_t *sip);
 
+/** forward_gateway_unasked - another active gateway, one that the request has not passed; NULL
+ * without any. */
+const struct bridge_gateway *forward_gateway_unasked(const struct sip *s, const sip_t *sip);
+
 /** branch_start - send the request; notes a failure as an answer. Returns: NULL where it failed. */
 struct branch *branch_start(struct forward *f, const struct sip_target *target, enum branch_to to,
                             uint64_t flow, const struct id *gateway);

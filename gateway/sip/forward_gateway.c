@@ -68,14 +68,19 @@ take_as_gateway(struct forward *f)
     forward_end(f);
 }
 
+static void
+write_address(const char *host, const char *port, char out[DESTINATION_BYTES])
+{
+    snprintf(out, DESTINATION_BYTES, ":%s:%s;", host ? host : "", port ? port : "5061");
+}
+
 /* ":HOST:PORT;" of the Request-URI: in a dialog the Contact of the gateway that has the call. */
 static void
 address_of(const sip_t *sip, char out[DESTINATION_BYTES])
 {
     const url_t *url = sip->sip_request->rq_url;
 
-    snprintf(out, DESTINATION_BYTES, ":%s:%s;", url->url_host ? url->url_host : "",
-             url->url_port ? url->url_port : "5061");
+    write_address(url->url_host, url->url_port, out);
 }
 
 static const struct bridge_gateway *
@@ -108,11 +113,24 @@ forward_gateway_of(const struct sip *s, const sip_t *sip)
     return s->gateway_count > 0 ? &s->gateway[0] : NULL;
 }
 
-static const struct bridge_gateway *
-other_gateway(const struct sip *s)
+static bool
+has_passed(const sip_t *sip, const struct bridge_gateway *g)
+{
+    char address[DESTINATION_BYTES];
+
+    for (const sip_via_t *via = sip->sip_via; via; via = via->v_next) {
+        write_address(via->v_host, via->v_port, address);
+        if (strcasestr(g->uri, address))
+            return true;
+    }
+    return false;
+}
+
+const struct bridge_gateway *
+forward_gateway_unasked(const struct sip *s, const sip_t *sip)
 {
     for (size_t i = 0; i < s->gateway_count; i++)
-        if (!s->gateway[i].is_self)
+        if (!s->gateway[i].is_self && !has_passed(sip, &s->gateway[i]))
             return &s->gateway[i];
     return NULL;
 }
@@ -126,7 +144,7 @@ next_gateway(const struct forward *f)
     if (f->is_dialog && is_first)
         return forward_gateway_of(f->proxy->sip, f->request);
     if (f->is_elsewhere && is_first)
-        g = other_gateway(f->proxy->sip);
+        g = forward_gateway_unasked(f->proxy->sip, f->request);
     return g ? g : choose_gateway(f);
 }
 

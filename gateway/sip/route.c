@@ -11,6 +11,7 @@
 
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/flow.h"
+#include "gateway/sip/forward.h"
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/location.h"
 #include "gateway/sip/noted.h"
@@ -323,12 +324,12 @@ by_contact(struct sip *s, const sip_t *sip, struct route *r)
     return true;
 }
 
-/* Of several gateways another has the call that is to be replaced or joined; who passes it on has
- * looked. */
+/* Of several gateways another has the call that is to be replaced or joined: it goes from one to
+ * the next.  The last one takes it. */
 static bool
-is_named_elsewhere(struct sip *s, const sip_t *sip, const struct sip_sender *sender)
+is_named_elsewhere(struct sip *s, const sip_t *sip)
 {
-    return s->gateway_count > 1 && !sip->sip_to->a_tag && !sender->is_active_gateway &&
+    return s->gateway_count > 1 && !sip->sip_to->a_tag && forward_gateway_unasked(s, sip) &&
            b2bua_names_other(s, sip);
 }
 
@@ -344,7 +345,7 @@ by_domain(struct sip *s, const sip_t *sip, const struct sip_sender *sender, stru
         else if (sip_aor_of(url, r->aor) || sip_is_reserved(s, url))
             refuse(r, 404, NULL);
     } else if (s->is_gateway) {
-        r->is_elsewhere = is_named_elsewhere(s, sip, sender);
+        r->is_elsewhere = is_named_elsewhere(s, sip);
         r->kind = r->is_elsewhere ? ROUTE_GATEWAY : ROUTE_B2BUA;
         r->is_foreign = true;
     } else if (sender->side == SIP_PEERS) {
