@@ -467,16 +467,15 @@ phrase_of(int status)
                            : NULL;
 }
 
-/* So many are under way that none would be stored in time: who has a binding here keeps it. */
 static bool
 is_too_much(const struct registration *r)
 {
     size_t bindings;
 
-    if (r->sip->registration_count <= REGISTRATIONS_NEW_MAX || r->is_of_peer)
+    if (r->is_of_peer)
         return false;
     (void)location_find(r->sip, r->change.aor, &bindings);
-    if (bindings > 0 && r->sip->registration_count <= REGISTRATIONS_MAX)
+    if (registration_has_room(r->sip->registration_count, bindings))
         return false;
     log_write(LOG_LEVEL_REMOTE, "sip", "REGISTER for %s refused: %zu are under way", r->change.aor,
               r->sip->registration_count);

@@ -11,6 +11,13 @@
 /* What a record has besides its contacts' texts, with notes for all it may hold of other peers. */
 #define RECORD_REST_BYTES (BINDING_SUPERSEDED_MAX * 224 + AOR_BYTES + SIP_URI_BYTES)
 
+/* So many are under way that none would be stored in time: who has a binding here keeps it. */
+bool
+registration_has_room(size_t under_way, size_t bindings)
+{
+    return under_way <= (bindings > 0 ? REGISTRATIONS_MAX : REGISTRATIONS_NEW_MAX);
+}
+
 void
 registration_end(struct registration *r)
 {

@@ -21,6 +21,9 @@
 #define REGISTRATIONS_NEW_MAX 512
 #define REGISTRATIONS_MAX     1024
 
+/** registration_has_room - may one that has so many bindings here be the last of @under_way? */
+bool registration_has_room(size_t under_way, size_t bindings);
+
 /** One Contact of a REGISTER. */
 struct wanted {
     char *uri; /* the registration's own */

@@ -28,6 +28,7 @@ class Outside:
         self.socket.bind((self.ip, 0))
         self.port = self.socket.getsockname()[1]
         self.uri = f"sip:x@{self.ip}:{self.port}"
+        self.vias = set()  # the topmost ones
         self.socket.setblocking(False)
 
     def got(self, within=0.0):
@@ -38,6 +39,7 @@ class Outside:
             try:
                 message = Message(self.socket.recv(65536).decode())
                 came.append((message.method, message.get("from")))
+                self.vias.add(message.get("via"))
                 self.socket.setblocking(False)
             except (BlockingIOError, socket.timeout):
                 return came
@@ -135,6 +137,8 @@ def never_heard(registered_at, caller_at):
             came += outside.got(0.5)
         if not 2 * count <= len(came) <= 2 * count + 16:
             raise LabError(f"{len(came)} requests came for {2 * count}")
+        if len(outside.vias) != 2 * count + 1:  # copies alone: nobody else tries the same phone
+            raise LabError(f"{len(outside.vias)} different ones: {outside.vias}")
         outside.close()  # somebody is there after all, and answers once: from then on copies are sent as always
         phone = Agent(outside.ip, user, registered_at.island.domain, registered_at.sip, port=outside.port)
         sent = caller.request("INVITE", uri, body=caller.sdp())
