@@ -114,22 +114,30 @@ on_bound(void *ctx, struct moment now, enum status st, const struct signer *from
 }
 
 static void
+put_route(struct bridge_gateway *to, const struct directory_gateway *from)
+{
+    *to = (struct bridge_gateway){
+        .node = from->node, .term = from->term, .priority = from->priority, .weight = from->weight};
+    snprintf(to->uri, SIP_URI_BYTES, "%s", from->uri);
+}
+
+static void
 on_routes(void *ctx, struct moment now, enum status st, const struct directory_answer *found)
 {
     struct question *q = ctx;
     size_t count = st == ST_OK ? found->gateway_count : 0;
     size_t most = count < BRIDGE_GATEWAYS_MAX ? count : BRIDGE_GATEWAYS_MAX;
+    size_t others = st == ST_OK && most > 0 ? found->other_count : 0;
     struct bridge_message *m =
-        bridge_new(BRIDGE_ROUTES, q->token, most, sizeof(struct bridge_gateway));
+        bridge_new(BRIDGE_ROUTES, q->token, most + others, sizeof(struct bridge_gateway));
 
     (void)now;
-    for (size_t i = 0; m && i < most; i++) {
-        m->gateway[i].node = found->gateway[i].node;
-        m->gateway[i].term = found->gateway[i].term;
-        m->gateway[i].priority = found->gateway[i].priority;
-        m->gateway[i].weight = found->gateway[i].weight;
-        snprintf(m->gateway[i].uri, SIP_URI_BYTES, "%s", found->gateway[i].uri);
-    }
+    for (size_t i = 0; m && i < most; i++)
+        put_route(&m->gateway[i], &found->gateway[i]);
+    for (size_t i = 0; m && i < others; i++)
+        put_route(&m->gateway[most + i], &found->other[i]);
+    if (m)
+        m->other_count = others;
     if (m && found) {
         snprintf(m->overlay, sizeof(m->overlay), "%s", found->overlay);
         m->lifetime_ms = found->lifetime_ms;

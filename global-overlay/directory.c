@@ -330,6 +330,8 @@ lookup_answer(struct directory *d, struct moment now, struct lookup *l, const st
     snprintf(a->overlay, sizeof(a->overlay), "%s", n->overlay);
     a->gateway_count = n->entries.count;
     memcpy(a->gateway, n->entries.gateway, sizeof(a->gateway));
+    a->other_count = n->entries.other_count;
+    memcpy(a->other, n->entries.other, sizeof(a->other));
     a->lifetime_ms = n->until_ms > now.mono_ms ? (uint32_t)(n->until_ms - now.mono_ms) : 0;
     if (l->wants_hops)
         lookup_trace(d, now, l);

@@ -10,9 +10,10 @@
  * A name `a.b.c` is looked up as overlay@a.b.c, overlay@b.c and overlay@c at the same time; the
  * longest with a live entry wins, unless a longer one had entries that were taken out a moment ago:
  * that overlay exists.  A live entry exists, has not expired, is signed by user
- * overlay@NAME, and its key is the signer's Node-ID; of these only those of the highest term count.
- * Our own overlay needs no entry: it, and sub-domains of it that have none of their own, resolve as
- * local, and do so even while the ring is out of reach.
+ * overlay@NAME, and its key is the signer's Node-ID; of these only those of the highest term count,
+ * the others being for whom these do not know. Our own overlay needs no entry: it, and sub-domains
+ * of it that have none of their own, resolve as local, and do so even while the ring is out of
+ * reach.
  *
  *     name:  UNKNOWN --ask--> FETCHING --entries--> KNOWN --positive_ms or forget--> UNKNOWN
  *                                 |   \--none-----> ABSENT --negative_ms-----------> UNKNOWN
@@ -40,6 +41,7 @@
 #include "local-overlays/peer.h"
 
 #define DIRECTORY_GATEWAYS_MAX RESOLVE_GATEWAYS_MAX
+#define DIRECTORY_OTHERS_MAX   2
 #define DIRECTORY_HOPS_MAX     RESOLVE_HOPS_MAX
 #define DIRECTORY_LABELS_MAX   8 /* of a domain only the last so many labels are looked at */
 
@@ -98,8 +100,12 @@ struct directory_answer {
     size_t gateway_count;
     struct directory_gateway
         gateway[DIRECTORY_GATEWAYS_MAX]; /* by priority; those just forgotten last */
-    uint32_t lifetime_ms;                /* how long the answer may be kept */
-    size_t hop_count;                    /* 0 unless hops were asked for */
+    size_t
+        other_count; /* of a lower term, and not just forgotten: the other part of an overlay that
+                        is cut in two, or dead; to be asked for whom the first do not know */
+    struct directory_gateway other[DIRECTORY_OTHERS_MAX];
+    uint32_t lifetime_ms; /* how long the answer may be kept */
+    size_t hop_count;     /* 0 unless hops were asked for */
     struct peer_hop hop[DIRECTORY_HOPS_MAX];
     uint32_t elapsed_ms;
 };

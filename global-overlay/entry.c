@@ -115,6 +115,32 @@ insert(const struct directory *d, uint64_t now_ms, struct directory_entries *e,
     e->count++;
 }
 
+/* Those of lower terms, the highest first; who could not be reached lately is none. */
+static void
+pick_others(const struct directory *d, struct moment now, const char *overlay,
+            const struct peer_datum *datum, size_t count, struct directory_entries *ret)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct directory_gateway g = {.node = datum[i].signer.node};
+        size_t at = ret->other_count;
+
+        if (!datum[i].exists || datum[i].lifetime_s == 0 || !is_by_owner(overlay, &datum[i]) ||
+            !read_gateway(datum[i].value, &g) || g.term >= ret->gateway[0].term ||
+            directory_is_forgotten(d, now.mono_ms, &g.node))
+            continue;
+        while (at > 0 && g.term > ret->other[at - 1].term)
+            at--;
+        if (at == DIRECTORY_OTHERS_MAX)
+            continue;
+        if (ret->other_count == DIRECTORY_OTHERS_MAX)
+            ret->other_count--;
+        memmove(&ret->other[at + 1], &ret->other[at],
+                (ret->other_count - at) * sizeof(ret->other[0]));
+        ret->other[at] = g;
+        ret->other_count++;
+    }
+}
+
 void
 entry_pick(const struct directory *d, struct moment now, const char *overlay,
            const struct peer_datum *datum, size_t count, const struct id *skip,
@@ -147,6 +173,8 @@ entry_pick(const struct directory *d, struct moment now, const char *overlay,
             ret->expires_wall_ms = expires_ms;
         insert(d, now.mono_ms, ret, &g);
     }
+    if (ret->count > 0 && !skip)
+        pick_others(d, now, overlay, datum, count, ret);
 }
 
 enum status

@@ -26,7 +26,9 @@
 struct directory_entries {
     size_t count;
     struct directory_gateway gateway[DIRECTORY_GATEWAYS_MAX];
-    uint64_t expires_wall_ms; /* the earliest of them */
+    size_t other_count; /* of lower terms */
+    struct directory_gateway other[DIRECTORY_OTHERS_MAX];
+    uint64_t expires_wall_ms; /* the earliest of the first */
     bool is_removed;          /* none is live, but some were taken out: the overlay exists */
     uint32_t refused;
 };

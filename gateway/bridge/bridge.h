@@ -120,9 +120,10 @@ struct bridge_message {
     uint32_t lifetime_ms; /* BINDINGS, ROUTES: how long it may be cached; JUDGE: patience */
     uint32_t waiting_ms;  /* OVERDUE */
     bool is_past_cache;   /* LOOKUP, RESOLVE: do not answer from a cache */
-    bool is_young; /* BINDINGS: the overlay came up moments ago, and may not have all again */
-    bool is_moved; /* ADOPT: the owner lives and gave them away */
-    size_t count;  /* of what @data holds */
+    bool is_young;      /* BINDINGS: the overlay came up moments ago, and may not have all again */
+    bool is_moved;      /* ADOPT: the owner lives and gave them away */
+    size_t count;       /* of what @data holds */
+    size_t other_count; /* ROUTES: the last so many are of lower terms (struct directory_answer) */
     union {
         struct binding_record **binding;          /* BIND: 1; BINDINGS: count; the message's own */
         struct bridge_gateway *gateway;           /* ROUTES, GATEWAY: count */

@@ -99,6 +99,8 @@ struct call_conf {
                                could: at once, then each time search_pause_ms later, for a gateway
                                that has just changed may not be known yet */
     uint32_t search_pause_ms;
+    bool seeks_others;  /* where nobody who was asked knows the callee, the overlay is asked once
+                           more, past its cache, for others */
     uint32_t rescue_ms; /* a hop that was heard and is lost has somebody in its place soon, who goes
                            on with the request: searched for so long; 0: it is not */
     uint32_t rescue_pause_ms; /* between two of these searches */
@@ -106,6 +108,7 @@ struct call_conf {
 
 struct call_target {
     uint8_t group; /* equal: tried together; the next group only if none of the last was reached */
+    bool is_other; /* only for whom those before do not know, or after all else */
     bool is_hop;   /* a gateway or serving peer: it says 100 soon, or is not there */
     uint8_t again; /* one more than the number of a branch that was given up for its silence and
                       may still be answered: the same request is waited for once more, for another
@@ -211,6 +214,7 @@ struct call_response {
     bool is_ours;       /* made by our own transaction layer: transport failure, timeout */
     bool is_flow_lost;  /* 430, or 408: the phone may hear another flow of it */
     bool is_stale;      /* "nobody here", by news that may be old: another search may find him */
+    bool is_elsewhere;  /* a gateway does not know the callee, or cannot: another one may */
     bool is_void;       /* made of a 2xx that is of no use: no refusal says more than that */
     uint32_t expires_s; /* 2xx: Session-Expires, or Expires of a subscription; 0 without */
 };

@@ -158,12 +158,12 @@ is_anyone_reached(const struct branches *b)
 }
 
 static bool
-next_group(const struct branches *b, uint8_t *ret_group)
+next_group(const struct branches *b, bool is_other, uint8_t *ret_group)
 {
     bool found = false;
 
     for (size_t i = 0; i < b->count; i++) {
-        if (b->branch[i].state != BRANCH_WAITING)
+        if (b->branch[i].state != BRANCH_WAITING || b->branch[i].is_other != is_other)
             continue;
         if (!found || b->branch[i].group < *ret_group)
             *ret_group = b->branch[i].group;
@@ -195,12 +195,22 @@ search_again(struct call *c, struct moment now)
         c->out->search_again(c->ctx);
 }
 
+/** Among those who do not know the callee: one who cannot tell leaves it open, and one who knew him
+ * says more than one who never did.  0: says something else. */
+static int
+unknown_rank(int status)
+{
+    return status == 500 ? 1 : status == 480 ? 2 : status == 404 ? 3 : 0;
+}
+
 /** Does this status say more to the caller than the best so far (section 16.7 step 6)? */
 static bool
 is_better(const struct branches *b, int status)
 {
     if (b->best == 0)
         return true;
+    if (b->others > 0 && !b->is_best_void && unknown_rank(b->best) && unknown_rank(status))
+        return unknown_rank(status) < unknown_rank(b->best);
     return rank(status) < rank(b->best) && (!b->is_best_void || status >= 600);
 }
 
@@ -213,6 +223,52 @@ best_of(const struct branches *b)
     return b->is_best_ours ? b->best : CALL_PASS;
 }
 
+enum { OTHERS_MAX = 2 }; /* are asked for whom those before did not know */
+
+/** Whoever responded does not know the callee: in an overlay that is cut in two, its other part
+ * may.
+ */
+static bool
+is_elsewhere(const struct call *c)
+{
+    const struct branches *b = c->branches;
+
+    if (c->state == CALL_EARLY) /* it rang there */
+        return false;
+    for (size_t i = 0; i < b->count; i++)
+        if (b->branch[i].is_reached && !b->branch[i].is_elsewhere)
+            return false;
+    return !b->is_best_void && !b->is_best_ours && b->others < OTHERS_MAX;
+}
+
+static void
+seek_others(struct call *c, struct moment now)
+{
+    c->branches->is_sought = true;
+    call_become(c, now, CALL_SEARCHING, "nobody knows the callee");
+    c->deadline_ms = now.mono_ms + c->conf->search_ms;
+    c->out->search_again(c->ctx);
+}
+
+/** Nobody whom the ring named knew the callee.  Says whether the call is left to a search. */
+static bool
+go_elsewhere(struct call *c, struct moment now)
+{
+    struct branches *b = c->branches;
+    uint8_t group = 0;
+
+    if (is_elsewhere(c) && (next_group(b, false, &group) || next_group(b, true, &group))) {
+        b->others++;
+        start_group(c, now, group);
+    } else if (is_elsewhere(c) && c->conf->seeks_others && !b->is_sought) {
+        seek_others(c, now);
+        return true;
+    } else {
+        call_finish(c, now, best_of(b), b->is_best_ours ? "no answer" : "refused");
+    }
+    return false;
+}
+
 /** No branch runs any more: on to the next group, to another search, or to the final answer. */
 static void
 go_on(struct call *c, struct moment now)
@@ -222,12 +278,15 @@ go_on(struct call *c, struct moment now)
 
     while (!b->has_given_up && c->state < CALL_CONFIRMED && !call_initial_is_open(c)) {
         if (is_anyone_reached(b)) {
-            call_finish(c, now, best_of(b), b->is_best_ours ? "no answer" : "refused");
-        } else if (next_group(b, &group)) {
+            if (go_elsewhere(c, now))
+                return;
+        } else if (next_group(b, false, &group)) {
             start_group(c, now, group);
         } else if (b->searches < c->conf->searches || is_rescue(b, now)) {
             search_again(c, now);
             return;
+        } else if (next_group(b, true, &group)) {
+            start_group(c, now, group);
         } else {
             call_finish(c, now, b->best == 503 ? 500 : c->conf->unreachable_status,
                         "nobody could be reached");
@@ -251,6 +310,7 @@ add_branches(struct call *c, const struct call_target *targets, size_t count)
             b->branch[b->count++] = (struct branch){.state = BRANCH_WAITING,
                                                     .group = targets[i].group,
                                                     .phone = targets[i].phone,
+                                                    .is_other = targets[i].is_other,
                                                     .is_hop = targets[i].is_hop};
         }
     }
@@ -317,15 +377,23 @@ call_on_successors(struct call *c, struct moment now, const struct call_target *
 void
 call_on_no_target(struct call *c, struct moment now, int status, const char *reason)
 {
+    uint8_t group = 0;
+
     if (c->state != CALL_SEARCHING)
         return;
     if (is_rescue(c->branches, now)) { /* not yet */
         search_again(c, now);
         return;
     }
-    if (c->branches->best)
-        status = best_of(c->branches);
-    call_finish(c, now, status, reason);
+    if (!is_anyone_reached(c->branches) && next_group(c->branches, true, &group)) {
+        call_become(c, now, CALL_TRYING, "nobody else is left");
+        start_group(c, now, group);
+        go_on(c, now);
+    } else {
+        if (c->branches->best)
+            status = best_of(c->branches);
+        call_finish(c, now, status, reason);
+    }
     call_settle(c, now);
 }
 
@@ -345,6 +413,7 @@ on_final(struct call *c, struct moment now, unsigned index, const struct call_re
             c->out->forget(c->ctx, index);
     } else {
         branch->is_reached = !response->is_stale || b->searches > 0;
+        branch->is_elsewhere = response->is_elsewhere;
     }
     if (!is_silent && (response->is_void || is_better(b, response->status))) {
         b->is_best_void = response->is_void;

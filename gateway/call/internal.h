@@ -17,15 +17,18 @@ struct branch {
     enum branch_state state;
     uint8_t group;
     uint8_t phone; /* struct call_target */
-    bool is_hop;
+    bool is_hop, is_other;
     bool is_sent;         /* to be asked again: its request is under way */
     bool is_reached;      /* someone answered, be it with a refusal */
+    bool is_elsewhere;    /* with one that says nothing of the callee (struct call_response) */
     uint64_t deadline_ms; /* of its final response (timer C); once given up, of its end */
 };
 
 /** Branches matter until the initial request is settled; a call that is up has none. */
 struct branches {
     size_t count;
+    unsigned others;   /* that were asked because those before did not know the callee */
+    bool is_sought;    /* and whether there are more, the overlay has been asked */
     int best;          /* status of the response kept, 0 for none */
     bool is_best_ours; /* no response is kept: the status is our own */
     bool is_best_void; /* somebody has picked up in vain: but for a 6xx there is no better one */

@@ -241,8 +241,12 @@ answer_of(const struct bridge_message *m)
         a.binding = m->binding;
     else if (m->type == BRIDGE_ROUTES || m->type == BRIDGE_GATEWAY)
         a.gateway = m->gateway;
-    if (m->type == BRIDGE_ROUTES)
+    if (m->type == BRIDGE_ROUTES) {
         a.overlay = m->overlay;
+        a.other_count = m->other_count;
+        a.count -= m->other_count;
+        a.other = m->gateway + a.count;
+    }
     if (a.status == ST_OK && a.count == 0 && m->type != BRIDGE_BOUND && m->type != BRIDGE_JUDGED)
         a.status = ST_NOT_FOUND;
     return a;

@@ -25,11 +25,13 @@ struct answer {
     size_t count;
     struct binding_record *const *binding; /* of ask_lookup; borrowed */
     const struct bridge_gateway *gateway;  /* of ask_resolve and ask_locate */
-    const char *overlay;                   /* of ask_resolve */
-    struct id node;                        /* of ask_bind: the peer that stored it */
-    bool is_young;                         /* of ask_lookup: ST_NOT_FOUND may be too early */
-    enum names_verdict verdict;            /* of ask_judge */
-    bool is_cached;                        /* it may be a little old */
+    const struct bridge_gateway *other;    /* of ask_resolve: gateways of lower terms */
+    size_t other_count;
+    const char *overlay;        /* of ask_resolve */
+    struct id node;             /* of ask_bind: the peer that stored it */
+    bool is_young;              /* of ask_lookup: ST_NOT_FOUND may be too early */
+    enum names_verdict verdict; /* of ask_judge */
+    bool is_cached;             /* it may be a little old */
 };
 
 /** answer_names - is @node among the gateways of ask_resolve? */

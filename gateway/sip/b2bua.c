@@ -464,6 +464,7 @@ set_conf(struct b2bua *b, const struct sip_conf *conf)
                                     .unreachable_status = 500,
                                     .searches = 2,
                                     .search_pause_ms = SEARCH_PAUSE_MS,
+                                    .seeks_others = true,
                                     .rescue_ms = RESCUE_MS,
                                     .rescue_pause_ms = RESCUE_PAUSE_MS};
     b->inward = b->outward;
@@ -473,7 +474,8 @@ set_conf(struct b2bua *b, const struct sip_conf *conf)
     b->outward.doubt_again_ms = B2BUA_DOUBTS_MS;
     b->inward.answer_ms = sip_ring_ms(conf, SIP_RING_PEER);
     b->inward.rescue_ms = 0; /* its own phones' peers have nobody in their place */
-    b->inward.searches = 1;  /* bindings that were old */
+    b->inward.seeks_others = false;
+    b->inward.searches = 1;                                     /* bindings that were old */
     b->inward.search_ms = 2 * ASK_TIMEOUT_MS + SEARCH_SLACK_MS; /* From, then the bindings */
     b->inward.unreachable_status = 480;
 }

@@ -400,6 +400,16 @@ refuse_success(struct b2bua_branch *b, const sip_t *sip, int status)
     c->initial->unusable = 0;
 }
 
+/** Not known, not there, or the gateway cannot tell: in an overlay that is cut in two, the other
+ * gateway may (the design's "Election"). */
+static bool
+is_unknown_there(const sip_t *sip)
+{
+    int status = sip->sip_status->st_status;
+
+    return status == 404 || status == 480 || (status == 500 && sip->sip_retry_after);
+}
+
 static void
 step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
 {
@@ -418,6 +428,8 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
     r.is_stale = c->initial && c->initial->search.is_cached && !is_ours &&
                  (r.status == 404 || r.status == 410 || r.status == 480 ||
                   (r.status == 500 && sip->sip_retry_after));
+    b->is_elsewhere = !c->is_inward && !is_ours && is_unknown_there(sip);
+    r.is_elsewhere = b->is_elsewhere;
     if (is_dialog && call_kind(c->core) != CALL_SINGLE) {
         unusable = b2bua_check_response(sip, is_success && call_kind(c->core) == CALL_SESSION);
         if (is_success && unusable && !is_repeated(c, sip)) {

@@ -139,6 +139,42 @@ add_named(struct b2bua_call *c, const struct answer *answer, bool *is_used,
     return made;
 }
 
+static bool
+has_branch(const struct b2bua_initial *in, const struct id *gateway)
+{
+    for (unsigned i = 0; i < in->count; i++)
+        if (id_equal(&in->branch[i]->node, gateway))
+            return true;
+    return false;
+}
+
+static bool
+is_elsewhere(const struct b2bua_initial *in, const struct id *gateway)
+{
+    for (unsigned i = 0; i < in->count; i++)
+        if (in->branch[i]->is_elsewhere && id_equal(&in->branch[i]->node, gateway))
+            return true;
+    return false;
+}
+
+/** Behind them those of lower terms: they are asked for whom the others do not know. */
+static size_t
+add_others(struct b2bua_call *c, const struct answer *answer, size_t made,
+           struct call_target target[CALL_BRANCHES_MAX])
+{
+    for (size_t i = 0; i < answer->other_count && made < CALL_BRANCHES_MAX; i++) {
+        struct b2bua_branch *b =
+            has_branch(c->initial, &answer->other[i].node) ? NULL : add_branch(c);
+
+        if (!b)
+            continue;
+        target[made++] =
+            (struct call_target){.group = c->initial->groups++, .is_hop = true, .is_other = true};
+        set_gateway_target(c, b, &answer->other[i]);
+    }
+    return made;
+}
+
 static void
 on_routes(void *ctx, const struct answer *answer)
 {
@@ -151,10 +187,14 @@ on_routes(void *ctx, const struct answer *answer)
     b2bua_call_hold(c);
     if (answer->status == ST_OK && answer->overlay)
         snprintf(c->initial->overlay, sizeof(c->initial->overlay), "%s", answer->overlay);
+    for (size_t i = 0; i < answer->count && i < BRIDGE_GATEWAYS_MAX; i++)
+        is_used[i] = is_elsewhere(c->initial, &answer->gateway[i].node);
     if (answer->status == ST_OK) {
         made = add_named(c, answer, is_used, target);
         made += add_gateways(c, answer, is_used, &target[made]);
     }
+    if (made > 0)
+        made = add_others(c, answer, made, target);
     if (made > 0 && !c->far_overlay)
         c->far_overlay = strdup(c->initial->overlay);
     if (answer->status == ST_NOT_FOUND)
@@ -164,15 +204,6 @@ on_routes(void *ctx, const struct answer *answer)
     else
         call_on_targets(c->core, now, target, made);
     b2bua_call_release(c);
-}
-
-static bool
-has_branch(const struct b2bua_initial *in, const struct id *gateway)
-{
-    for (unsigned i = 0; i < in->count; i++)
-        if (id_equal(&in->branch[i]->node, gateway))
-            return true;
-    return false;
 }
 
 /** Another has taken over from a silent gateway if the ring does not name that any more. */

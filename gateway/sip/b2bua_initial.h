@@ -17,6 +17,7 @@ struct b2bua_branch {
     bool is_heard;      /* a provisional answer came: CANCEL may follow */
     bool is_cancel_due; /* CANCEL as soon as it may */
     bool is_dropped;    /* silent and given up for good */
+    bool is_elsewhere;  /* its gateway does not know the callee */
     bool is_way_lost;   /* its connection was gone when it was looked at last */
     char *reason;       /* of that CANCEL; or NULL */
     msg_t *held;        /* a 2xx that waits for the fence (fence.h); or NULL */

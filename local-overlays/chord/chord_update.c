@@ -95,7 +95,9 @@ is_attaching(const struct chord *c, const struct id *node)
     return false;
 }
 
-/* RFC 6940 section 10.6: an Attach to a new neighbour is routed through whoever named it. */
+/* RFC 6940 section 10.6: an Attach to a new neighbour is routed through whoever named it.  A link
+ * alone does not stand for it: a client has one, and two members that name each other a node that
+ * has become a client would never be rid of it. */
 void
 chord_learn(struct chord *c, struct moment now, const struct id *node, const struct id *via)
 {
@@ -109,10 +111,6 @@ chord_learn(struct chord *c, struct moment now, const struct id *node, const str
     lost = find_lost(c, now, node);
     if (lost) {
         lost->is_missed = true;
-        return;
-    }
-    if (c->env.is_usable(c->env.ctx, node)) {
-        chord_add(c, now, node);
         return;
     }
     if (via && !id_equal(via, node) && c->env.is_usable(c->env.ctx, via)) {

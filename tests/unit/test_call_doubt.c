@@ -8,6 +8,104 @@ static const struct call_conf doubtful = {.search_ms = 5000,
                                           .ending_ms = 40000,
                                           .unreachable_status = 500};
 
+static const struct call_conf seeking = {.search_ms = 5000,
+                                         .hop_ms = 1000,
+                                         .answer_ms = 60000,
+                                         .ending_ms = 40000,
+                                         .unreachable_status = 500,
+                                         .seeks_others = true};
+
+static const struct call_target halves[] = {{.group = 0, .is_hop = true},
+                                            {.group = 1, .is_hop = true, .is_other = true}};
+
+static void
+unknown(unsigned branch, int status)
+{
+    const struct call_response r = {
+        .status = status, .dialog = CALL_NO_DIALOG, .is_elsewhere = true};
+
+    call_on_response(call, now, branch, &r);
+}
+
+/* The gateway of the other half of an overlay: asked for whom the first does not know. */
+START_TEST(another_half_is_asked_for_the_unknown)
+{
+    static const int status[] = {404, 480, 500};
+
+    call_on_targets(call, now, halves, 2);
+    expect("-> trying: sent on\nsend 0\n");
+    unknown(0, status[_i]);
+    expect("keep 0\nsend 1\n");
+    response(1, 486, CALL_NO_DIALOG);
+    ck_assert_ptr_nonnull(strstr(trace, "finish 0\n"));
+}
+END_TEST
+
+/* Who knew the callee says more than who never did, and who cannot tell leaves it open. */
+START_TEST(of_two_who_do_not_know_him_the_better_is_told)
+{
+    static const int first[] = {404, 404, 480, 480, 500, 500};
+    static const int second[] = {480, 500, 500, 404, 404, 480};
+
+    call_on_targets(call, now, halves, 2);
+    unknown(0, first[_i]);
+    expect("-> trying: sent on\nsend 0\nkeep 0\nsend 1\n");
+    unknown(1, second[_i]);
+    ck_assert(!strstr(trace, "keep 1") == (_i >= 3));
+    ck_assert_ptr_nonnull(strstr(trace, "finish 0\n"));
+}
+END_TEST
+
+START_TEST(another_half_is_not_asked_otherwise)
+{
+    call_on_targets(call, now, halves, 2);
+    if (_i == 1) /* it rang there */
+        response(0, 180, 0);
+    if (_i == 1)
+        unknown(0, 480);
+    else
+        response(0, _i == 0 ? 486 : 404, CALL_NO_DIALOG);
+    ck_assert_ptr_null(strstr(trace, "send 1"));
+    ck_assert_ptr_nonnull(strstr(trace, "finish 0\n"));
+}
+END_TEST
+
+/* Whoever has the higher term is gone: the other part may be all that is left. */
+START_TEST(another_half_is_the_last_that_is_tried)
+{
+    call_on_targets(call, now, halves, 2);
+    response(0, 503, CALL_NO_DIALOG);
+    expect("-> trying: sent on\nsend 0\nforget 0\nkeep 0\n-> searching: nobody could be reached\n"
+           "search again\n");
+    call_on_no_target(call, now, 500, "no gateway can be found");
+    expect("-> trying: nobody else is left\nsend 1\n");
+    response(1, 486, CALL_NO_DIALOG);
+    ck_assert_ptr_nonnull(strstr(trace, "finish 0\n"));
+}
+END_TEST
+
+/* What the overlay said of its gateways may be old: it is asked once more. */
+START_TEST(others_are_sought_once)
+{
+    call_free(call);
+    call = call_new(CALL_SESSION, &seeking, &out, NULL, now);
+    call_on_targets(call, now, halves, 1);
+    unknown(0, 404);
+    expect("-> trying: sent on\nsend 0\nkeep 0\n-> searching: nobody knows the callee\nsearch "
+           "again\n");
+    if (_i == 0) {
+        call_on_no_target(call, now, 500, "no gateway can be found");
+        ck_assert_ptr_nonnull(strstr(trace, "finish 0\n"));
+        return;
+    }
+    call_on_targets(call, now, &(struct call_target){.group = 1, .is_hop = true}, 1);
+    expect("-> trying: sent on\nsend 1\n");
+    unknown(1, 404);
+    ck_assert_ptr_null(strstr(trace, "search"));
+    ck_assert_ptr_nonnull(strstr(trace, "finish 0\n"));
+}
+END_TEST
+
 /* A silent gateway is asked after; who has its place gets the call, and the old one's word counts
  * no more. */
 START_TEST(a_silent_gateway_is_doubted_until_another_has_its_place)
@@ -232,6 +330,11 @@ main(void)
     int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, another_half_is_asked_for_the_unknown, 0, 3);
+    tcase_add_loop_test(tc, of_two_who_do_not_know_him_the_better_is_told, 0, 6);
+    tcase_add_loop_test(tc, another_half_is_not_asked_otherwise, 0, 3);
+    tcase_add_test(tc, another_half_is_the_last_that_is_tried);
+    tcase_add_loop_test(tc, others_are_sought_once, 0, 2);
     tcase_add_test(tc, a_silent_gateway_is_doubted_until_another_has_its_place);
     tcase_add_test(tc, who_says_trying_is_not_doubted);
     tcase_add_test(tc, who_has_gone_without_a_successor_is_given_up);

@@ -132,6 +132,9 @@ START_TEST(entries_of_the_highest_term_by_priority)
     ck_assert_uint_eq(t.answer.gateway[0].node.bytes[0], 4);
     ck_assert_uint_eq(t.answer.gateway[1].node.bytes[0], 3);
     ck_assert_uint_eq(t.answer.gateway[2].node.bytes[0], 2);
+    /* The one of a lower term may be of another half of the overlay, unless it was not there. */
+    ck_assert_uint_eq(t.answer.other_count, 1);
+    ck_assert_uint_eq(t.answer.other[0].node.bytes[0], 9);
     /* Whoever failed is tried last, and the next ask fetches. */
     struct id failed = node(4);
     directory_forget(d, now, "can", &failed);
@@ -139,6 +142,9 @@ START_TEST(entries_of_the_highest_term_by_priority)
     ck_assert_uint_eq(fetches, 2);
     ck_assert_uint_eq(t.answer.gateway[0].node.bytes[0], 3);
     ck_assert_uint_eq(t.answer.gateway[2].node.bytes[0], 4);
+    failed = node(9);
+    directory_forget(d, now, "can", &failed);
+    ck_assert_uint_eq(resolve("can").answer.other_count, 0);
     pass(30000);
     t = resolve("can");
     ck_assert_uint_eq(t.answer.gateway[0].node.bytes[0], 4);
