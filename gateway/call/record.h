@@ -13,8 +13,8 @@
  *
  * Of a call that rings (@is_early) it says what its INVITE is known by when it comes once more, by
  * another way, and under which names it went on: Request-URI (the target of the callee's leg),
- * Call-ID, tag and CSeq of the one INVITE it has.  What the ends say of themselves comes with that
- * INVITE.
+ * Call-ID, tag and CSeq of the one INVITE it has, and the far tag of its first dialog.  What the
+ * ends say of themselves comes with that INVITE.
  *
  * Source: the design's "Calls survive"; RFC 3261 section 12.
  * Left out on purpose: what is under way (transactions, exchanges); subscriptions.

@@ -95,6 +95,7 @@ on_timer(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     b2bua_upstream_tick(b, now.mono_ms);
     b2bua_looks_tick(b, now.mono_ms);
     b2bua_chases_tick(b, now.mono_ms);
+    b2bua_await_tick(b, now.mono_ms);
     b2bua_exchange_tick(b, now.mono_ms);
     b2bua_bye_tick(b, now.mono_ms);
     b2bua_place_tick(b, now.mono_ms);
@@ -116,6 +117,7 @@ b2bua_call_free(struct b2bua_call *c)
     b2bua_over(c);
     b2bua_place_outlive(c);
     b2bua_refresh_free(c);
+    b2bua_await_forget(c);
     b2bua_twin_forget(c);
     b2bua_twin_drop(c);
     b2bua_upstream_free(c);
@@ -149,6 +151,7 @@ b2bua_call_free(struct b2bua_call *c)
     free(c->far_overlay);
     free(c->caller_call_id);
     free(c->caller_tag);
+    free(c->first_tag);
     free(c->refers);
     free(c);
 }
@@ -425,7 +428,7 @@ b2bua_find(struct b2bua *b, const char *tag)
 bool
 b2bua_owns(struct sip *s, const sip_t *sip)
 {
-    return b2bua_find(s->b2bua, sip->sip_to->a_tag) != NULL;
+    return b2bua_find(s->b2bua, sip->sip_to->a_tag) != NULL || b2bua_is_awaited(s->b2bua, sip);
 }
 
 bool
@@ -444,6 +447,8 @@ b2bua_on_request(struct sip *s, nta_incoming_t *irq, const sip_t *sip,
             start_call(s->b2bua, irq, sip, sender);
         return true;
     }
+    if (b2bua_await(s->b2bua, irq, sip, sender))
+        return true;
     key = b2bua_find(s->b2bua, sip->sip_to->a_tag);
     if (!key)
         return false;
@@ -491,6 +496,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     (void)refused_count();
     (void)resend_count();
     list_init(&b->calls);
+    list_init(&b->waiting);
     list_init(&b->untold);
     list_init(&b->silent);
     list_init(&b->byes);
@@ -507,7 +513,7 @@ b2bua_new(struct sip *s, struct b2bua **ret_b2bua)
     b->places = map_new(s->seed, s->conf.limits.calls * (size_t)PLACES_OF_A_CALL);
     b->origins = map_new(s->seed, s->conf.limits.calls * (size_t)2);
     if (!b->tags || !b->places || !b->origins || !b->timer || b2bua_copy_new(b) ||
-        b2bua_hold_new(b) || b2bua_refresh_new(b) || b2bua_looks_new(b) ||
+        b2bua_hold_new(b) || b2bua_refresh_new(b) || b2bua_looks_new(b) || b2bua_await_new(b) ||
         su_timer_run(b->timer, on_timer, (su_timer_arg_t *)(void *)b) < 0) {
         b2bua_free(b);
         return ST_NOMEM;
@@ -527,6 +533,7 @@ b2bua_free(struct b2bua *b)
     b2bua_copy_free(b);
     b2bua_hold_free(b);
     b2bua_looks_free(b);
+    b2bua_await_end(b);
     b2bua_chases_tick(b, MOMENT_NEVER);
     b2bua_refresh_end(b);
     if (b->timer)

@@ -22,6 +22,7 @@
 
 #include "gateway/call/call.h"
 #include "gateway/sip/b2bua.h"
+#include "gateway/sip/b2bua_await.h"
 #include "gateway/sip/b2bua_bye.h"
 #include "gateway/sip/b2bua_chase.h"
 #include "gateway/sip/b2bua_check.h"
@@ -57,6 +58,9 @@ struct b2bua {
     struct list_node upstreams; /* calls, by upstream.link */
     uint64_t upstreams_ms;      /* when they are looked at next */
     struct b2bua_looks *looks;
+    struct map *awaited; /* calls whose dialogs are to come back: b2bua_await.c */
+    struct list_node waiting;
+    size_t waiting_count;
     struct list_node chases; /* b2bua_chase.c, by their time */
     size_t chase_count;
     struct list_node calls;
@@ -124,6 +128,7 @@ struct b2bua_call {
     char *caller_tag;
     struct b2bua_peer caller;
     char answer_tag[B2BUA_TAG_CHARS + 1]; /* of the first dialog, and of refusals */
+    char *first_tag; /* far tag of the first dialog; NULL where there was none yet */
     /* the callee's leg */
     char callee_call_id[B2BUA_TOKEN_CHARS + 1];
     char our_tag[B2BUA_TAG_CHARS + 1]; /* our From tag */

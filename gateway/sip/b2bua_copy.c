@@ -162,6 +162,7 @@ record_early(const struct b2bua_call *c, struct call_record *ret)
     r.leg[CALL_CALLEE].call_id = text_of(c->callee_call_id);
     r.leg[CALL_CALLEE].local_tag = text_of(c->our_tag);
     r.leg[CALL_CALLEE].target = text_of(c->request_uri);
+    r.leg[CALL_CALLEE].remote_tag = text_of(c->first_tag);
     *ret = r;
 }
 

@@ -16,13 +16,19 @@ b2bua_dialog_find(const struct b2bua_call *c, const char *far_tag)
     return CALL_NO_DIALOG;
 }
 
+/** Our tag: whoever takes the call over gives it the same one. */
 static bool
-has_dialog(const struct b2bua_call *c)
+name_dialog(struct b2bua_call *c, struct b2bua_dialog *d)
 {
-    for (size_t i = 0; i < c->dialog_count; i++)
-        if (c->dialog[i])
-            return true;
-    return false;
+    if (!c->first_tag) {
+        c->first_tag = strdup(d->far_tag);
+        b2bua_changed(c);
+    }
+    if (c->first_tag && strcasecmp(c->first_tag, d->far_tag) == 0)
+        memcpy(d->our_tag, c->answer_tag, sizeof(d->our_tag));
+    else
+        b2bua_await_tag(c, d->far_tag, d->our_tag);
+    return c->first_tag != NULL;
 }
 
 /** Most calls have one. */
@@ -71,11 +77,7 @@ b2bua_dialog_of(struct b2bua_call *c, const char *far_tag, bool is_final)
     if (!d)
         return CALL_NO_DIALOG;
     d->far_tag = strdup(far_tag ? far_tag : "");
-    if (has_dialog(c) || call_winner(c->core) != CALL_NO_DIALOG)
-        sip_random_text(d->our_tag, B2BUA_TAG_CHARS);
-    else
-        memcpy(d->our_tag, c->answer_tag, sizeof(d->our_tag));
-    if (!d->far_tag || !b2bua_dialog_put(c, d, is_final)) {
+    if (!d->far_tag || !name_dialog(c, d) || !b2bua_dialog_put(c, d, is_final)) {
         free(d->far_tag);
         free(d);
         return CALL_NO_DIALOG;

@@ -188,6 +188,7 @@ fill_early(struct b2bua_call *c, const struct call_record *record)
     c->caller_call_id = copy_text(caller->call_id);
     c->caller_tag = strndup((const char *)caller->remote_tag.data, caller->remote_tag.len);
     c->caller.target = copy_text(caller->target);
+    c->first_tag = copy_text(callee->remote_tag);
     for (unsigned i = 0; i < 2; i++) {
         c->cseq[i] = record->leg[i].cseq + B2BUA_CSEQ_STEP;
         c->peer_cseq[i] = record->leg[i].peer_cseq;
@@ -204,7 +205,7 @@ fill_early(struct b2bua_call *c, const struct call_record *record)
                put_name(callee->local_tag, c->our_tag, sizeof(c->our_tag)) &&
                put_name(caller->local_tag, c->answer_tag, sizeof(c->answer_tag)) &&
                map_put(c->b2bua->tags, slice_text(c->our_tag), &c->callee_key, NULL) == ST_OK &&
-               b2bua_place_new(c) && b2bua_twin_note(c, uri);
+               b2bua_place_new(c) && b2bua_twin_note(c, uri) && b2bua_await_call(c);
     free(uri);
     return is_noted;
 }
@@ -266,6 +267,7 @@ b2bua_take_back_to_early(struct b2bua_call *c, const char *request_uri)
     r.leg[CALL_CALLEE].call_id = slice_text(c->callee_call_id);
     r.leg[CALL_CALLEE].local_tag = slice_text(c->our_tag);
     r.leg[CALL_CALLEE].target = slice_text(request_uri);
+    r.leg[CALL_CALLEE].remote_tag = slice_text(d->far_tag);
     writer_init(&w, CALL_RECORD_BYTES_MAX);
     call_record_write(&w, &r);
     if (w.failed == ST_OK && call_record_read(writer_slice(&w), &read) == ST_OK) {

@@ -119,6 +119,8 @@ teardown(void)
     free(call.to_uri);
     free(call.caller_call_id);
     free(call.caller_tag);
+    free(call.first_tag);
+    call.first_tag = NULL;
     b2bua_free(b);
     for (unsigned side = 0; side < SIP_SIDES; side++)
         nta_agent_destroy(s.agent[side].nta);
@@ -137,6 +139,25 @@ answered(void)
     call.dialog[dialog]->peer.target = strdup("sip:far@127.2.0.1:5061;transport=tls");
     return dialog;
 }
+
+/* Whoever takes the call over has the names of the answer, and of the first dialog. */
+START_TEST(a_dialog_that_comes_back_has_its_tag)
+{
+    char tag[2][B2BUA_TAG_CHARS + 1];
+
+    ck_assert_uint_eq(b2bua_dialog_of(&call, "first", false), 0);
+    ck_assert_uint_eq(b2bua_dialog_of(&call, "second", false), 1);
+    for (uint8_t i = 0; i < 2; i++) {
+        snprintf(tag[i], sizeof(tag[i]), "%s", call.dialog[i]->our_tag);
+        b2bua_dialog_drop(&call, i);
+    }
+    ck_assert_uint_eq(b2bua_dialog_of(&call, "second", false), 0);
+    ck_assert_str_eq(call.dialog[0]->our_tag, tag[1]);
+    ck_assert_uint_eq(b2bua_dialog_of(&call, "first", false), 1);
+    ck_assert_str_eq(call.dialog[1]->our_tag, tag[0]);
+    ck_assert_str_eq(tag[0], call.answer_tag);
+}
+END_TEST
 
 START_TEST(each_far_tag_is_a_dialog)
 {
@@ -430,6 +451,7 @@ main(void)
     tcase_add_test(tc, a_request_tried_again_has_another_token);
     tcase_add_test(tc, names_that_are_taken_are_replaced_by_chance);
     tcase_add_test(tc, each_far_tag_is_a_dialog);
+    tcase_add_test(tc, a_dialog_that_comes_back_has_its_tag);
     tcase_add_test(tc, route_set_of_a_response);
     tcase_add_test(tc, a_phone_with_a_name_is_reached_where_it_was);
     tcase_add_test(tc, the_initial_request_hides_the_caller);
