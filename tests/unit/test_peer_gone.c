@@ -96,6 +96,38 @@ START_TEST(test_what_waited_for_it_goes_on)
 }
 END_TEST
 
+/* Nobody says that it is dead, and no link breaks: those next to the place have copies. */
+START_TEST(test_what_a_hung_one_keeps_is_found)
+{
+    unsigned tried = 0;
+
+    begin();
+    for (unsigned i = 0; i < 100 && tried < 5; i++) {
+        struct result r = {0};
+        char name[16];
+
+        snprintf(name, sizeof(name), "u%u@test", i);
+        if (responsible_for(name) != DEAD)
+            continue;
+        tried++;
+        ck_assert_int_eq(store(0, name, "here", true).st, ST_OK);
+        stop();
+        peer_fetch(lan_peer(0), lan_now(), name, KIND_BINDING,
+                   &(struct peer_fetched){on_fetched, &r});
+        lan_run_ms(PEER_ASK_OTHERS_MS - 1);
+        ck_assert_uint_eq(r.count, 0);
+        lan_run_ms(50);
+        ck_assert_uint_eq(r.count, 1);
+        ck_assert_int_eq(r.st, ST_OK);
+        ck_assert_str_eq(r.value, "here");
+        lan.tap = NULL;
+        lan.host[DEAD].is_cut_off = false;
+        lan_run_ms(2000);
+    }
+    ck_assert_uint_eq(tried, 5);
+}
+END_TEST
+
 /* A client's request, passed on by its member to one that has stopped: it waits there for what
  * becomes of that, and the client's timer has nothing to do. */
 START_TEST(test_what_was_passed_on_to_it_goes_on)
@@ -219,6 +251,7 @@ main(void)
     tcase_add_test(t, test_all_hear_of_it_at_once);
     tcase_add_test(t, test_what_waited_for_it_goes_on);
     tcase_add_test(t, test_what_was_passed_on_to_it_goes_on);
+    tcase_add_test(t, test_what_a_hung_one_keeps_is_found);
     tcase_add_test(t, test_nobody_speaks_for_anothers_node);
     tcase_add_test(t, test_who_is_not_known_is_asked);
     tcase_add_test(t, test_who_hears_of_its_own_death_refuses);
