@@ -77,7 +77,8 @@ may_judge(const struct election *e)
 {
     return e->role == ELECTION_ACTIVE && !e->is_leaving && !e->handover.is_under_way &&
            e->now.mono_ms >= e->hold_ms &&
-           e->now.mono_ms >= e->claimed_ms + election_settle_ms(e); /* it joins as a member */
+           /* it joins as a member; from then on its questions count */
+           e->now.mono_ms >= e->claimed_ms + election_settle_ms(e) + lost_ms(e);
 }
 
 bool
