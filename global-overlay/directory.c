@@ -423,6 +423,8 @@ lookup_decide(struct directory *d, struct moment now, struct lookup *l)
     }
     if (l->is_local)
         lookup_answer(d, now, l, NULL); /* our own, even when the ring is out of reach */
+    else if (has_failed && l->failure != ST_STATE && may_ask_again(d, now, l))
+        lookup_again(d, l); /* in a young ring the one who was asked may be gone */
     else if (has_failed)
         lookup_end(d, l, l->failure);
     else if (is_removed)

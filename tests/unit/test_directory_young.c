@@ -41,6 +41,35 @@ START_TEST(a_young_ring_is_asked_again)
 }
 END_TEST
 
+/* Whoever keeps the entry may have gone with the last change. */
+START_TEST(a_young_ring_that_does_not_answer_is_asked_again)
+{
+    struct told t = {0}, u = {0}, v = {0};
+
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ring_status = ST_TIMEOUT;
+    add_entry("chord", 7, "sip:127.0.0.7:5061;term=3");
+    ask_young(&t, "chord");
+    live(300);
+    ck_assert_uint_eq(t.count, 0);
+    ring_status = ST_OK;
+    live(60);
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_int_eq(t.st, ST_OK);
+    ring_status = ST_TIMEOUT;
+    ask_young(&u, "nowhere");
+    live(2060);
+    ck_assert_uint_eq(u.count, 1);
+    ck_assert_int_eq(u.st, ST_TIMEOUT);
+    ring_status = ST_STATE; /* there is no ring: no use in waiting */
+    directory_on_ring(d, now, DIRECTORY_RING_UP);
+    ask_young(&v, "elsewhere");
+    ck_assert_uint_eq(v.count, 1);
+    ck_assert_int_eq(v.st, ST_STATE);
+    ring_status = ST_OK;
+}
+END_TEST
+
 START_TEST(a_young_ring_does_not_know_of_absence)
 {
     struct told t = {0}, u = {0};
@@ -193,6 +222,7 @@ main(void)
 {
     const TTest *const tests[] = {
         a_young_ring_is_asked_again,
+        a_young_ring_that_does_not_answer_is_asked_again,
         a_young_ring_does_not_know_of_absence,
         a_name_whose_nodes_are_here_is_not_absent,
         many_nodes_are_known_and_no_more,
