@@ -7,6 +7,7 @@ that are any token, a Via that names another transport than the one it came by.
 import random
 import select
 import socket
+import struct
 import sys
 import time
 
@@ -91,11 +92,13 @@ def unanswerable(node, uri):
 
 def lost_after_connection(node, uri):
     """An INVITE over TCP whose sender is gone before the response, and cannot be connected to; its ACK by another connection."""
-    for _ in range(5):
+    for n in range(6):
         names = f"{random.getrandbits(48):x}"
-        via = "SIP/2.0/TCP 127.80.52.2:1"
+        via = f"SIP/2.0/TCP 127.80.52.2:{n % 2}"
         line = Line(node, f"{PHONES}.2", "tcp")
         line.send(request("INVITE", uri, via, names))
+        if n % 3:  # else it is closed in order
+            line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         line.close()
         other = Line(node, f"{PHONES}.2", "tcp")
         for _ in range(10):
