@@ -201,7 +201,7 @@ static void
 name_learn(struct directory *d, struct moment now, struct name *n, const struct peer_datum *datum,
            size_t count)
 {
-    entry_pick(d, now, n->overlay, datum, count, NULL, &n->entries);
+    entry_pick(d, now, n->overlay, datum, count, NULL, false, &n->entries);
     d->counters.refused_records += n->entries.refused;
     if (n->entries.refused > 0)
         log_to(&d->env.log, LOG_LEVEL_REMOTE,
@@ -650,7 +650,7 @@ own_read_end(struct directory *d, struct moment now, struct directory_own_read *
     /* What we publish ourselves is no news: the question is who else claims to be active. */
     if (st == ST_OK)
         entry_pick(d, now, d->conf.overlay, datum, count, d->own.is_wanted ? &d->conf.self : NULL,
-                   &entries);
+                   true, &entries);
     done.done(done.ctx, now, st, entries.gateway, entries.count);
 }
 

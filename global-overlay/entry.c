@@ -143,7 +143,7 @@ pick_others(const struct directory *d, struct moment now, const char *overlay,
 
 void
 entry_pick(const struct directory *d, struct moment now, const char *overlay,
-           const struct peer_datum *datum, size_t count, const struct id *skip,
+           const struct peer_datum *datum, size_t count, const struct id *skip, bool wants_gone,
            struct directory_entries *ret)
 {
     memset(ret, 0, sizeof(*ret));
@@ -159,7 +159,7 @@ entry_pick(const struct directory *d, struct moment now, const char *overlay,
             ret->refused++;
             continue;
         }
-        if (!datum[i].exists || expires_ms <= now.wall_ms) {
+        if (!datum[i].exists || (expires_ms <= now.wall_ms && !wants_gone)) {
             ret->is_removed = true;
             continue;
         }

@@ -99,10 +99,11 @@ size_t domain_labels(const char *domain);
 
 /* ---- entry.c --------------------------------------------------------------------------------- */
 /** entry_pick - the live entries of the highest term under @overlay, by priority. @skip may be
- * NULL: entries of that node are left out. */
+ * NULL: entries of that node are left out. @wants_gone: those count, too, that have no lifetime
+ * left because their signer is gone. */
 void entry_pick(const struct directory *d, struct moment now, const char *overlay,
                 const struct peer_datum *datum, size_t count, const struct id *skip,
-                struct directory_entries *ret);
+                bool wants_gone, struct directory_entries *ret);
 /** entry_uri - the URI as it is stored; ST_TOO_LARGE. */
 NODISCARD enum status entry_uri(const char *base, uint32_t term, uint16_t priority, uint16_t weight,
                                 char ret_uri[SIP_URI_BYTES]);

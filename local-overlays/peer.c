@@ -157,6 +157,8 @@ make_tables(struct peer *p)
         st = transactions_new(p->conf.max_transactions, p->conf.reliability_ms, &p->transactions);
     if (st == ST_OK)
         st = duplicates_new(PEER_DUPLICATES_MAX, PEER_DUPLICATE_BYTES_MAX, &p->duplicates);
+    if (st == ST_OK)
+        st = peer_signers_new(p);
     p->link_by_id = map_new(0, 0);
     return st == ST_OK && !p->link_by_id ? ST_NOMEM : st;
 }
@@ -207,6 +209,7 @@ destroy(struct peer *p)
     duplicates_free(p->duplicates);
     replays_free(p->replays);
     reassembly_free(p->reassembly);
+    peer_signers_free(p);
     storage_free(p->storage);
     free(p);
 }
@@ -293,6 +296,7 @@ peer_tell_state(struct peer *p, const char *reason)
     struct told *t = calloc(1, sizeof(*t));
 
     p->told_neighbours = peer_neighbour_count(p);
+    peer_signers_on_change(p);
     if (!t)
         return;
     t->later.run = tell;
@@ -369,6 +373,7 @@ peer_tick(struct peer *p, struct moment now)
     peer_attach_tick(p);
     peer_watch_tick(p);
     peer_store_tick(p);
+    peer_signers_tick(p);
     peer_fetch_tick(p);
     peer_replica_tick(p);
     peer_answers_expire(p);
@@ -393,6 +398,7 @@ peer_deadline_ms(const struct peer *p)
     at = moment_earlier_ms(at, peer_attach_deadline_ms(p));
     at = moment_earlier_ms(at, peer_watch_deadline_ms(p));
     at = moment_earlier_ms(at, peer_store_deadline_ms(p));
+    at = moment_earlier_ms(at, peer_signers_deadline_ms(p));
     at = moment_earlier_ms(at, peer_fetch_deadline_ms(p));
     at = moment_earlier_ms(at, peer_replica_deadline_ms(p));
     at = moment_earlier_ms(at, peer_depart_deadline_ms(p));

@@ -67,6 +67,9 @@ struct peer_conf {
     uint32_t replica_count;           /* default 2 */
     uint32_t partition_ping_ms;       /* default 30000 */
     uint32_t partition_ping_alone_ms; /* default 5000 */
+    uint32_t signer_ping_ms;          /* who has stored a SIP-REGISTRATION here is pinged so often,
+                                         and what it stored has no lifetime left for readers while
+                                         it does not answer; default 0: not */
     size_t max_message_bytes;         /* default 65000 */
     enum kind_overlays kinds;         /* which kinds are stored here; default: all */
     size_t max_records;               /* values held, all kinds; default 200000 */

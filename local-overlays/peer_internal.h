@@ -20,6 +20,7 @@
  *   peer_plausible.c   whose copies are taken
  *   peer_replica.c     copies of records: replicas, offers, hand-over
  *   peer_trace.c       iterative routes, NODE_INFO
+ *   peer_signers.c     values whose signers are gone
  *   peer_gone.c        a member that is dead, told before the links find out
  *
  * A public function is one step: peer_enter(), work, peer_leave().  What must not run while a
@@ -208,7 +209,8 @@ struct peer {
 
     void *topology;
     struct promise *promise;
-    bool is_engaged; /* the plug-in forms, joins or is in */
+    struct signers *signers; /* of what is held; NULL where they are not pinged */
+    bool is_engaged;         /* the plug-in forms, joins or is in */
     bool is_in;
     bool is_rejoining;        /* leaving for another overlay of the same name */
     struct id rejoin_through; /* with is_rejoining: a node of that other overlay */
@@ -463,6 +465,14 @@ void peer_on_find_request(struct peer *p, struct incoming *in);
 void peer_write_fetch(const struct id *resource, const struct kind *kind, struct writer *body);
 void peer_store_acknowledged(struct peer *p, const struct id *resource);
 void peer_store_not_copied(struct peer *p, const struct id *resource);
+/* ---- peer_signers.c ---- */
+NODISCARD enum status peer_signers_new(struct peer *p);
+void peer_signers_free(struct peer *p);
+/** peer_signers_on_change - the members are others: who is silent may only be out of the way. */
+void peer_signers_on_change(struct peer *p);
+void peer_signers_tick(struct peer *p);
+uint64_t peer_signers_deadline_ms(const struct peer *p);
+
 void peer_store_tick(struct peer *p);
 /** peer_fetch_tick - whose responsible peer is silent has others asked. */
 void peer_fetch_tick(struct peer *p);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAVE_OVERLAYS_MS = 4000, SETTLE_ROUNDS_MAX = 1000 };
+enum { RING_PING_MS = 2000, LEAVE_OVERLAYS_MS = 4000, SETTLE_ROUNDS_MAX = 1000 };
 
 /** Something a peer said while it could not be called. */
 struct report {
@@ -235,6 +235,7 @@ new_peer(struct node *n, enum node_overlay which, struct moment now, struct why 
     n->side[which] = side;
     n->conf.local.kinds = KIND_IN_LOCAL;
     n->conf.global.kinds = KIND_IN_GLOBAL;
+    n->conf.global.signer_ping_ms = RING_PING_MS;
     return peer_new(which == NODE_LOCAL ? &n->conf.local : &n->conf.global, &env, now,
                     &n->peer[which], why);
 }

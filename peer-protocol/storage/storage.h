@@ -124,6 +124,11 @@ NODISCARD enum status storage_fetch(struct storage *s, struct moment now,
 NODISCARD enum status storage_stat(struct storage *s, struct moment now, const struct keys *keys,
                                    const struct fetch_req *request, struct writer *ret_body);
 
+/** storage_set_doubt - values of @kind that @is_doubted says so of are fetched with no lifetime
+ * left: they existed. */
+void storage_set_doubt(struct storage *s, uint32_t kind,
+                       bool (*is_doubted)(void *ctx, const struct storage_value *value), void *ctx);
+
 /** storage_find - for each kind the closest Resource-ID from @request->resource upwards. */
 NODISCARD enum status storage_find(struct storage *s, const struct find_req *request,
                                    struct writer *ret_body);

@@ -7,6 +7,7 @@
 
 /** How the values of one specifier are written: whole for Fetch, as metadata for Stat. */
 struct output {
+    const struct storage *storage;
     struct moment now;
     const struct kind *kind;
     struct writer values;
@@ -57,6 +58,12 @@ write_meta(struct output *o, const struct stored_data *d)
     stored_metadata_write(&o->values, o->kind->model, &m);
 }
 
+static bool
+is_in_doubt(const struct storage *s, const struct kind *kind, const struct storage_value *v)
+{
+    return s && s->doubt.is && s->doubt.kind == kind->id && s->doubt.is(s->doubt.ctx, v);
+}
+
 static void
 write_value(struct output *o, const struct storage_value *v)
 {
@@ -67,6 +74,8 @@ write_value(struct output *o, const struct storage_value *v)
         write_meta(o, &d);
         return;
     }
+    if (is_in_doubt(o->storage, o->kind, v))
+        d.lifetime_s = 0;
     stored_data_write(&o->values, o->kind->model, &d);
     add_certificate(o->certificates, v->certificate);
 }
@@ -206,8 +215,11 @@ write_responses(struct storage *s, struct moment now, const struct fetch_req *re
 
     reader_init(&r, request->specifiers);
     while (st == ST_OK && data_specifier_read(&r, &spec)) {
-        struct output o = {
-            .now = now, .kind = kind_find(spec.kind), .certificates = certificates, .keys = keys};
+        struct output o = {.storage = s,
+                           .now = now,
+                           .kind = kind_find(spec.kind),
+                           .certificates = certificates,
+                           .keys = keys};
         writer_init(&o.values, VALUES_BYTES_MAX);
         st = write_response(&o, storage_find_record(s, &request->resource, spec.kind), &spec, ret);
         writer_done(&o.values);
@@ -248,6 +260,15 @@ storage_stat(struct storage *s, struct moment now, const struct keys *keys,
              const struct fetch_req *request, struct writer *ret_body)
 {
     return answer_fetch(s, now, request, ret_body, NULL, keys);
+}
+
+void
+storage_set_doubt(struct storage *s, uint32_t kind,
+                  bool (*is_doubted)(void *ctx, const struct storage_value *value), void *ctx)
+{
+    s->doubt.kind = kind;
+    s->doubt.is = is_doubted;
+    s->doubt.ctx = ctx;
 }
 
 static struct id

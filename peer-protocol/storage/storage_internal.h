@@ -37,6 +37,11 @@ struct storage_record {
 struct storage {
     struct storage_limits limits;
     struct storage_journal journal;
+    struct {
+        uint32_t kind;
+        bool (*is)(void *ctx, const struct storage_value *value);
+        void *ctx;
+    } doubt;             /* storage_set_doubt() */
     struct map *records; /* by Resource-ID || Kind */
     struct list_node marked;
     struct shares *shares; /* of what is held, and of what is staged */

@@ -9,10 +9,12 @@ enum { DEAD = 1, FELLOW = 2, STRANGER = 3, HOSTS = 5 };
 
 /** Two of them are of one user, as the candidates of an island are in the ring. */
 static void
-begin(void)
+begin_pinging(uint32_t signer_ping_ms)
 {
-    for (unsigned i = 0; i < HOSTS; i++)
+    for (unsigned i = 0; i < HOSTS; i++) {
         lan_add();
+        lan.host[i].conf.signer_ping_ms = signer_ping_ms;
+    }
     for (unsigned i = DEAD; i <= FELLOW; i++)
         fake_keys_init(&lan.host[i].keys, &lan.host[i].conf.self.node, "overlay@island");
     for (unsigned i = 0; i < HOSTS; i++)
@@ -23,6 +25,12 @@ begin(void)
     lan_run_ms(2000);
     for (unsigned i = 0; i < HOSTS; i++)
         ck_assert(i == DEAD || peer_link_is_up(lan_peer(i), lan_id(DEAD)));
+}
+
+static void
+begin(void)
+{
+    begin_pinging(0);
 }
 
 static bool
@@ -238,6 +246,96 @@ START_TEST(test_one_that_lives_comes_back)
 }
 END_TEST
 
+/* ---- what it has stored ---- */
+
+struct entries {
+    unsigned live, ended;
+};
+
+static void
+on_entries(void *ctx, struct moment now, enum status st, const struct peer_datum *datum,
+           size_t count)
+{
+    struct entries *e = ctx;
+
+    (void)now;
+    ck_assert_int_eq(st, ST_OK);
+    for (size_t i = 0; i < count; i++) {
+        e->live += datum[i].exists && datum[i].lifetime_s > 0;
+        e->ended += datum[i].exists && datum[i].lifetime_s == 0;
+    }
+}
+
+static struct entries
+entries(unsigned host)
+{
+    struct entries e = {0};
+
+    peer_fetch(lan_peer(host), lan_now(), "overlay@island", KIND_SIP_REGISTRATION,
+               &(struct peer_fetched){on_entries, &e});
+    lan_run_ms(3000);
+    return e;
+}
+
+static void
+publish(unsigned host)
+{
+    struct result r = {0};
+    struct peer_value v = {.kind = KIND_SIP_REGISTRATION,
+                           .key = *lan_id(host),
+                           .exists = true,
+                           .lifetime_s = 600,
+                           .value = slice_text("here")};
+
+    peer_store(lan_peer(host), lan_now(), "overlay@island", &v, &(struct peer_reply){on_reply, &r});
+    lan_run_ms(1000);
+    ck_assert_uint_eq(r.count, 1);
+    ck_assert_int_eq(r.st, ST_OK);
+}
+
+/* All who hold it say so within ten seconds, and the one that lives is found all the time. */
+START_TEST(test_what_a_dead_node_has_stored_has_ended)
+{
+    begin_pinging(2000);
+    publish(DEAD);
+    publish(FELLOW);
+    lan_run_ms(20000);
+    for (unsigned i = 0; i < HOSTS; i++)
+        ck_assert_uint_eq(entries(i).live, 2);
+    stop();
+    lan_run_ms(10000);
+    for (unsigned i = 0; i < HOSTS; i++) {
+        struct entries e = i == DEAD ? (struct entries){1, 1} : entries(i);
+        ck_assert_uint_eq(e.live, 1);
+        ck_assert_uint_eq(e.ended, 1);
+    }
+}
+END_TEST
+
+/* One that was only out of the way for some time, or starts anew: what it stores is found at once.
+ */
+START_TEST(test_who_comes_back_is_found_at_once)
+{
+    begin_pinging(2000);
+    publish(DEAD);
+    stop();
+    lan_run_ms(15000);
+    ck_assert_uint_eq(entries(0).live, 0);
+    lan.tap = NULL;
+    lan.host[DEAD].is_cut_off = false;
+    if (_i == 0) {
+        lan_run_ms(40000);
+        ck_assert_uint_eq(entries(0).live, 1);
+        return;
+    }
+    ck_assert(lan_run_until(PEER_JOINED, 60000));
+    lan_run_ms(1000);
+    publish(DEAD);
+    for (unsigned i = 0; i < HOSTS; i++)
+        ck_assert_uint_eq(entries(i).live, 1);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -248,6 +346,8 @@ main(void)
 
     tcase_add_checked_fixture(t, lan_setup, lan_teardown);
     tcase_set_timeout(t, 60);
+    tcase_add_test(t, test_what_a_dead_node_has_stored_has_ended);
+    tcase_add_loop_test(t, test_who_comes_back_is_found_at_once, 0, 2);
     tcase_add_test(t, test_all_hear_of_it_at_once);
     tcase_add_test(t, test_what_waited_for_it_goes_on);
     tcase_add_test(t, test_what_was_passed_on_to_it_goes_on);
