@@ -173,7 +173,8 @@ call_adopt(const struct call_conf *conf, const struct call_out *out, void *ctx, 
     c->conf = conf;
     c->out = out;
     c->ctx = ctx;
-    c->kind = CALL_SESSION;
+    c->kind = how->is_subscription ? CALL_SUBSCRIPTION : CALL_SESSION;
+    c->is_adopted = true;
     c->state = CALL_SEARCHING; /* until call_become() */
     c->bye_deadline_ms = MOMENT_NEVER;
     c->winner = 0;
@@ -302,8 +303,10 @@ call_prolong(struct call *c, struct moment now, uint32_t lifetime_s)
 
     if (c->state != CALL_CONFIRMED)
         return;
-    if (c->is_unsubscribed || c->deadline_ms < until_ms)
+    if (c->is_unsubscribed || c->deadline_ms < until_ms) {
         c->deadline_ms = until_ms;
+        c->lifetime_s = lifetime_s;
+    }
     c->is_unsubscribed = false;
 }
 
@@ -312,7 +315,7 @@ call_may_fork(const struct call *c, struct moment now)
 {
     if (c->kind != CALL_SUBSCRIPTION)
         return false;
-    return c->state == CALL_CONFIRMED ? now.mono_ms < c->forks_until_ms
+    return c->state == CALL_CONFIRMED ? c->is_adopted || now.mono_ms < c->forks_until_ms
                                       : c->state == CALL_TRYING || c->state == CALL_EARLY;
 }
 

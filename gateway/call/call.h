@@ -255,8 +255,9 @@ unsigned call_invite_of(const struct call *c, unsigned exchange);
 int call_on_answer(struct call *c, struct moment now, unsigned exchange,
                    const struct call_response *response, bool is_last);
 
-/** What another gateway had of a call that is up. */
+/** What another gateway had of a call, or a subscription, that is up. */
 struct call_adopted {
+    bool is_subscription;
     uint32_t lifetime_s; /* as call_lifetime_s(); begins anew */
     unsigned invites;    /* answered by a 2xx; numbered in this order */
     struct {
@@ -280,7 +281,7 @@ void call_refreshed(struct call *c, struct moment now, uint32_t lifetime_s);
 void call_prolong(struct call *c, struct moment now, uint32_t lifetime_s);
 
 /** call_may_fork - may a NOTIFY bring up a subscription of another phone? (RFC 6665 section
- *  4.1.2.4) */
+ *  4.1.2.4)  One that another gateway had may have been up there. */
 bool call_may_fork(const struct call *c, struct moment now);
 
 uint32_t call_lifetime_s(const struct call *c);

@@ -69,6 +69,7 @@ struct call {
     uint8_t state;
     uint8_t winner;
     bool is_unsubscribed;  /* no subscription of it is left */
+    bool is_adopted;       /* another gateway had it */
     uint8_t byes;          /* bit for each leg that said BYE, or was sent one by us */
     bool is_parted;        /* call_is_parted() */
     uint8_t subscriptions; /* REFERs accepted inside the dialog; they outlive the session */

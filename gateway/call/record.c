@@ -1,9 +1,9 @@
 #include "gateway/call/record.h"
 
-enum record_flag { FLAG_INWARD = 1, FLAG_CALLEE_REFRESHES = 2, FLAG_EARLY = 4 };
+enum record_flag { FLAG_INWARD = 1, FLAG_CALLEE_REFRESHES = 2, FLAG_EARLY = 4, FLAG_SUBSCRIPTION = 8 };
 enum leg_flag { FLAG_STREAM = 1, FLAG_UPDATE = 2 };
 enum invite_flag { FLAG_AWAITS_ACK = 1, FLAG_FROM_CALLEE = 2 };
-enum { RECORD_FLAGS = 7, LEG_FLAGS = 3, INVITE_FLAGS = 3 };
+enum { RECORD_FLAGS = 15, LEG_FLAGS = 3, INVITE_FLAGS = 3 };
 
 enum { TEXTS_MAX = 18 }; /* four of the call, seven of each leg */
 
@@ -124,6 +124,7 @@ call_record_write(struct writer *w, const struct call_record *record)
     flags |= record->is_inward ? FLAG_INWARD : 0;
     flags |= record->refresher == CALL_CALLEE ? FLAG_CALLEE_REFRESHES : 0;
     flags |= record->is_early ? FLAG_EARLY : 0;
+    flags |= record->is_subscription ? FLAG_SUBSCRIPTION : 0;
     writer_u8(w, CALL_RECORD_VERSION);
     writer_u8(w, (uint8_t)flags);
     writer_u32(w, record->session_s);
@@ -223,6 +224,7 @@ call_record_read(struct slice in, struct call_record *ret)
         reader_fail(&r);
     record.is_inward = flags & FLAG_INWARD;
     record.is_early = flags & FLAG_EARLY;
+    record.is_subscription = flags & FLAG_SUBSCRIPTION;
     record.refresher = flags & FLAG_CALLEE_REFRESHES ? CALL_CALLEE : CALL_CALLER;
     record.session_s = reader_u32(&r);
     record.lifetime_s = reader_u32(&r);
@@ -235,7 +237,8 @@ call_record_read(struct slice in, struct call_record *ret)
     read_invites(&r, &record);
     read_leg(&r, &texts, &record.leg[CALL_CALLER]);
     read_leg(&r, &texts, &record.leg[CALL_CALLEE]);
-    if (!reader_is_done(&r) || (record.is_early && record.invites != 1))
+    if (!reader_is_done(&r) || (record.is_early && record.invites != 1) ||
+        (record.is_subscription && record.invites > 0))
         return ST_MALFORMED;
     *ret = record;
     return ST_OK;

@@ -16,8 +16,11 @@
  * Call-ID, tag and CSeq of the one INVITE it has, and the far tag of its first dialog.  What the
  * ends say of themselves comes with that INVITE.
  *
+ * Of a subscription it says the same: names, tags, ways, and how long it lasts; of one that was
+ * forked, those of the dialog of the first 2xx.
+ *
  * Source: the design's "Calls survive"; RFC 3261 section 12.
- * Left out on purpose: what is under way (transactions, exchanges); subscriptions.
+ * Left out on purpose: what is under way (transactions, exchanges).
  */
 #ifndef GATEWAY_CALL_RECORD_H
 #define GATEWAY_CALL_RECORD_H
@@ -60,6 +63,7 @@ struct call_record_invite {
 struct call_record {
     bool is_inward;
     bool is_early;       /* its INVITE has no final response yet */
+    bool is_subscription;
     uint8_t refresher;   /* enum call_leg: who refreshes the session (RFC 4028), if session_s */
     uint32_t session_s;  /* Session-Expires; 0 without session timer */
     uint32_t lifetime_s; /* how long the call lives without a refresh; 0 without limit */

@@ -108,6 +108,7 @@ b2bua_record(const struct b2bua_call *c, char ways[2][B2BUA_WAY_BYTES], struct c
     struct sip *s = c->b2bua->sip;
     const struct b2bua_dialog *d = b2bua_dialog_at(c, call_winner(c->core));
     struct call_record r = {.is_inward = c->is_inward,
+                            .is_subscription = call_kind(c->core) == CALL_SUBSCRIPTION,
                             .refresher = c->refresher,
                             .session_s = c->session_s,
                             .lifetime_s = call_lifetime_s(c->core),
@@ -238,7 +239,7 @@ b2bua_changed(struct b2bua_call *c)
     if (call_state(c->core) == CALL_CONFIRMED)
         early_over(c);
     /* without a ring there is no gateway that could take it */
-    if (c->is_released || call_kind(c->core) != CALL_SESSION || !b->sip->agent[SIP_GATEWAYS].nta ||
+    if (c->is_released || call_kind(c->core) == CALL_SINGLE || !b->sip->agent[SIP_GATEWAYS].nta ||
         !list_is_empty(&c->changed_link))
         return;
     list_append(&b->changed, &c->changed_link);

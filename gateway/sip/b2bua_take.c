@@ -99,6 +99,7 @@ make_dialog(struct b2bua_call *c, const struct call_record *record, const struct
         free(d);
         return false;
     }
+    d->is_subscribed = record->is_subscription;
     peer_of_leg(callee, f, &d->peer);
     return d->peer.target != NULL;
 }
@@ -112,9 +113,11 @@ fill(struct b2bua_call *c, const struct call_record *record, const struct former
     if (!put_name(record->token, c->token, sizeof(c->token)) ||
         !put_name(callee->call_id, c->callee_call_id, sizeof(c->callee_call_id)) ||
         !put_name(callee->local_tag, c->our_tag, sizeof(c->our_tag)) ||
+        !put_name(caller->local_tag, c->answer_tag, sizeof(c->answer_tag)) ||
         map_put(c->b2bua->tags, slice_text(c->our_tag), &c->callee_key, NULL) != ST_OK ||
-        !b2bua_place_new(c))
+        (!record->is_subscription && !b2bua_place_new(c)))
         return false;
+    c->first_tag = copy_tag(callee->remote_tag);
     c->from_uri = copy_text(record->from_uri);
     c->to_uri = copy_text(record->to_uri);
     c->far_overlay = copy_text(record->far_overlay);
@@ -145,7 +148,9 @@ fill(struct b2bua_call *c, const struct call_record *record, const struct former
 static struct b2bua_call *
 make_call(struct b2bua *b, const struct call_record *record, const struct former *f)
 {
-    struct call_adopted how = {.lifetime_s = record->lifetime_s, .invites = record->invites};
+    struct call_adopted how = {.is_subscription = record->is_subscription,
+                               .lifetime_s = record->lifetime_s,
+                               .invites = record->invites};
     struct b2bua_call *c = b2bua_call_alloc(b);
 
     if (!c)
@@ -160,7 +165,7 @@ make_call(struct b2bua *b, const struct call_record *record, const struct former
     c->is_copied = true; /* the overlay thread has it among its own already */
     c->core = call_adopt(c->is_inward ? &b->inward : &b->outward, &b2bua_call_out, c,
                          sip_moment(b->sip), &how);
-    if (c->core)
+    if (c->core && !record->is_subscription)
         b->count++;
     if (!c->core || !fill(c, record, f)) {
         c->is_copied = false; /* the caller tells that it is over */
@@ -327,7 +332,8 @@ adopt(struct b2bua *b, const char *token, struct slice bytes, const struct forme
     if (!c)
         return false;
     b2bua_call_hold(c);
-    b2bua_refresh_start(c);
+    if (!record.is_subscription) /* its refreshes and NOTIFYs say it */
+        b2bua_refresh_start(c);
     b2bua_call_release(c);
     return true;
 }

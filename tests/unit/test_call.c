@@ -641,6 +641,32 @@ adopt(uint32_t lifetime_s, bool awaits_ack)
     expect("-> confirmed: taken over\n");
 }
 
+/* It lasts as long as it did, whatever phone it is of, and ends with the last NOTIFY. */
+START_TEST(an_adopted_subscription_goes_on_and_ends)
+{
+    struct call_adopted how = {.is_subscription = true, .lifetime_s = 100};
+    unsigned exchange;
+
+    call_free(call);
+    call = call_adopt(&conf, &out, NULL, now, &how);
+    expect("-> confirmed: taken over\n");
+    ck_assert_int_eq(call_kind(call), CALL_SUBSCRIPTION);
+    ck_assert_uint_eq(call_deadline_ms(call), now.mono_ms + 100000);
+    now.mono_ms += 60000;
+    ck_assert(call_may_fork(call, now));
+    ck_assert_int_eq(call_on_request(call, now, CALL_CALLER, CALL_SUBSCRIBE, &exchange), CALL_PASS);
+    ck_assert_int_eq(call_on_answer(call, now, exchange,
+                                    &(struct call_response){.status = 200, .expires_s = 100}, false),
+                     CALL_PASS);
+    ck_assert_uint_eq(call_deadline_ms(call), now.mono_ms + 100000);
+    ck_assert_int_eq(call_on_request(call, now, CALL_CALLEE, CALL_NOTIFY, &exchange), CALL_PASS);
+    ck_assert_int_eq(
+        call_on_answer(call, now, exchange, &(struct call_response){.status = 200}, true),
+        CALL_PASS);
+    expect("-> ending: subscription terminated\n-> ended: all is quiet\n");
+}
+END_TEST
+
 START_TEST(an_adopted_call_is_up_and_ends_as_any)
 {
     unsigned exchange;
@@ -749,6 +775,7 @@ main(void)
     tcase_add_test(tc, the_second_search_comes_after_a_pause);
     tcase_add_test(tc, a_503_from_downstream_goes_up_as_500);
     tcase_add_test(tc, an_adopted_call_is_up_and_ends_as_any);
+    tcase_add_test(tc, an_adopted_subscription_goes_on_and_ends);
     tcase_add_test(tc, an_adopted_call_may_wait_for_its_ack);
     tcase_add_test(tc, an_adopted_session_lives_as_long_as_it_did);
     tcase_add_test(tc, a_released_call_ends_without_a_word);

@@ -285,6 +285,24 @@ START_TEST(a_call_that_rings_comes_back_as_it_was)
 }
 END_TEST
 
+/* A subscription has no INVITE. */
+START_TEST(a_subscription_comes_back_as_it_was)
+{
+    struct call_record in = sample(), out;
+
+    in.is_subscription = true;
+    call_record_write(&w, &in);
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_MALFORMED);
+    in.invites = 0;
+    writer_reset(&w);
+    call_record_write(&w, &in);
+    ck_assert_int_eq(call_record_read(writer_slice(&w), &out), ST_OK);
+    ck_assert(out.is_subscription);
+    expect_same_leg(&in.leg[0], &out.leg[0]);
+    expect_same_leg(&in.leg[1], &out.leg[1]);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -302,6 +320,7 @@ main(void)
     tcase_add_test(tc, a_call_at_the_limits_fits);
     tcase_add_test(tc, a_text_stands_in_a_record_once);
     tcase_add_test(tc, a_call_that_rings_comes_back_as_it_was);
+    tcase_add_test(tc, a_subscription_comes_back_as_it_was);
     tcase_add_test(tc, bytes_by_chance);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_ENV);

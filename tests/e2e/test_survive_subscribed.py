@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Subscriptions between overlays when a gateway dies: the notifier's next NOTIFY, the subscriber's refresh and the end of the
+subscription reach the other end, in the gap and after it.
+"""
+import os
+import sys
+
+from common import Tests, lab_of
+from lab import LabError, wait_for
+import survive
+
+OVERLAYS = [("east", "127.84.111", 4), ("west", "127.84.112", 4)]
+PHONES = "127.84.113"
+EVENT = ("Event", "presence")
+PIDF = "application/pidf+xml"
+
+
+class Subscription:
+    """alice's, to bob; the dialogs of both ends."""
+
+    def __init__(self, alice, bob, tag):
+        self.alice, self.bob = alice, bob
+        sent = alice.request("SUBSCRIBE", bob.uri, extra=[EVENT, ("Expires", "600")])
+        request = bob.expect_new("SUBSCRIBE")
+        bob.answer(request, 200, "OK", tag, extra=[("Expires", "600")])
+        self.of_alice = alice.dialog_of_response(sent, alice.expect_status(200, "SUBSCRIBE"))
+        self.of_bob = bob.dialog_of_request(request, tag)
+        self.notify("active;expires=600")
+
+    def notify(self, state, status=200):
+        self.bob.in_dialog(self.of_bob, "NOTIFY", body="<presence/>", content_type=PIDF,
+                           extra=[EVENT, ("Subscription-State", state)])
+        if status == 200:
+            request = self.alice.expect_new("NOTIFY", 20)
+            if request.get("subscription-state") != state or request.get("call-id") != self.of_alice.call_id or \
+                    request.tag("from") != self.of_alice.remote.rpartition("tag=")[2]:
+                raise LabError(f"a NOTIFY of another subscription: {request.headers}")
+            self.alice.answer(request, 200, "OK")
+        return self.bob.expect_status(status, "NOTIFY", 20)
+
+    def refresh(self, expires):
+        self.alice.in_dialog(self.of_alice, "SUBSCRIBE", extra=[EVENT, ("Expires", str(expires))])
+        request = self.bob.expect_new("SUBSCRIBE", 20)
+        if request.get("call-id") != self.of_bob.call_id:
+            raise LabError(f"a refresh of another subscription: {request.headers}")
+        self.bob.answer(request, 200, "OK", extra=[("Expires", str(expires))])
+        self.alice.expect_status(200, "SUBSCRIBE", 20)
+
+    def end(self):
+        self.refresh(0)
+        self.notify("terminated;reason=timeout")
+        self.notify("active", 481)
+
+
+def is_copied(overlay):
+    """One that has ended less than 32 s after its 200 is there, too: another phone may say yet that it has it."""
+    replicas = survive.gateway_of(overlay).ctl("status")["replicas"]
+    return replicas["calls"] > 0 and replicas["heirs"] and not any(heir["pending"] for heir in replicas["heirs"])
+
+
+def gateway_dies(lab, which, alice, bob, first):
+    """@first says which end speaks in the gap; a second gateway dies after that."""
+    subscription = Subscription(alice, bob, f"b{which}{first}")
+    for _ in range(2):
+        wait_for("the subscription is copied", lambda: all(is_copied(island) for island in lab.islands), 20)
+        gateway = survive.gateway_of(lab.islands[which])
+        gateway.kill()
+        try:
+            if first == "NOTIFY":
+                subscription.notify("active;expires=500")
+                subscription.refresh(600)
+            else:
+                subscription.refresh(600)
+                subscription.notify("active;expires=500")
+        finally:
+            survive.back_in_role(gateway)
+    subscription.end()
+
+
+def main():
+    tests = Tests()
+    wanted = sys.argv[1:]
+    with lab_of(tests, OVERLAYS, log_level=os.environ.get("LEVEL", "info")) as lab:
+        alice, bob = survive.phones_at(lab, survive.spare_nodes(lab), PHONES)
+        for name, which, first in (("the subscriber's gateway dies, then a NOTIFY", 0, "NOTIFY"),
+                                   ("the subscriber's gateway dies, then a refresh", 0, "SUBSCRIBE"),
+                                   ("the notifier's gateway dies, then a NOTIFY", 1, "NOTIFY"),
+                                   ("the notifier's gateway dies, then a refresh", 1, "SUBSCRIBE")):
+            if not wanted or name in wanted:
+                tests.run(name, gateway_dies, lab, which, alice, bob, first)
+    return tests.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
