@@ -1,20 +1,18 @@
 #!/usr/bin/env python3
 """Calls that ring when a phone's serving peer dies: nobody's phone rings for a caller who is gone, and no caller waits
-for a phone that cannot answer.
+for a phone that cannot answer.  `--rounds 20` says how often.
 """
-import os
 import sys
 import time
 
 from common import Tests, lab_of
 from lab import LabError, wait_for
 from agent import Agent
-from ringing import Ringing, STOPS_S
+from ringing import Ringing, STOPS_S, Tally, arguments
 import survive
 
 ISLANDS = [("east", "127.84.71", 3), ("west", "127.84.72", 3)]
 PHONES = "127.84.73"
-ROUNDS = int(os.environ.get("ROUNDS", 3))
 
 
 class Phones:
@@ -32,63 +30,60 @@ class Phones:
             phone.register()
 
 
-def of_caller(phones, node):
-    """bob stops ringing, whoever finds out that alice's peer is gone."""
-    for n in range(ROUNDS):
-        call = Ringing(*phones.pair)
-        time.sleep(0.05 * n)
-        node.kill()
-        try:
-            call.stops()
-        finally:
-            survive.back(node)
-            phones.register()
+def of_caller(call):
+    """The callee stops ringing, whoever finds out that the caller's peer is gone."""
+    return call.stops()
 
 
-def of_callee(phones, node):
-    """alice has a final response."""
-    for n in range(ROUNDS):
-        call = Ringing(*phones.pair)
-        time.sleep(0.05 * n)
-        node.kill()
-        try:
-            call.until("the caller's final response", lambda: call.final, STOPS_S)
-            if call.final.status not in (408, 480, 500):
-                raise LabError(f"the caller got {call.final.start}")
-        finally:
-            survive.back(node)
-            phones.register()
+def of_callee(call):
+    """The caller has a final response."""
+    took = call.until("the caller's final response", lambda: call.final, STOPS_S)
+    if call.final.status not in (408, 480, 500):
+        raise LabError(f"the caller got {call.final.start}")
+    return took
 
 
-def inside(phones, lab, which):
+def one_round(phones, pair, node, test, n):
+    call = Ringing(*pair)
+    time.sleep(0.05 * (n % 3))
+    node.kill()
+    try:
+        return test(call)
+    finally:
+        survive.back(node)
+        phones.register()
+
+
+def many_rounds(name, rounds, phones, pair, node, test):
+    tally = Tally(name)
+    for n in range(rounds):
+        tally.play(one_round, phones, pair, node, test, n)
+    tally.end()
+
+
+def inside(name, rounds, phones, lab, which):
     """The same where both are in one overlay."""
-    caller_node, callee_node = phones.spare[0], survive.gateway_of(lab.islands[0])
-    carol = Agent(f"{PHONES}.3", "carol", lab.islands[0].domain, callee_node.sip)
+    carol = Agent(f"{PHONES}.3", "carol", lab.islands[0].domain, survive.gateway_of(lab.islands[0]).sip)
     try:
         carol.register()
         pair = (phones.pair[0], carol) if which == 0 else (carol, phones.pair[0])
-        call = Ringing(*pair)
-        caller_node.kill()
-        try:
-            if which == 0:
-                call.stops()
-            else:
-                call.until("the caller's final response", lambda: call.final, STOPS_S)
-        finally:
-            survive.back(caller_node)
-            phones.register()
+        many_rounds(name, rounds, phones, pair, phones.spare[0], of_callee if which else of_caller)
     finally:
         carol.close()
 
 
 def main():
     tests = Tests()
+    rounds, wanted = arguments(0)
     with lab_of(tests, ISLANDS) as lab:
         phones = Phones(lab)
-        tests.run("the caller's serving peer dies", of_caller, phones, phones.spare[0])
-        tests.run("the callee's serving peer dies", of_callee, phones, phones.spare[1])
-        tests.run("the caller's serving peer dies, inside one overlay", inside, phones, lab, 0)
-        tests.run("the callee's serving peer dies, inside one overlay", inside, phones, lab, 1)
+        for n, (whose, test) in enumerate((("caller", of_caller), ("callee", of_callee))):
+            name = f"the {whose}'s serving peer dies"
+            if not wanted or name in wanted:
+                tests.run(name, many_rounds, name, rounds or 3, phones, phones.pair, phones.spare[n], test)
+            name += ", inside one overlay"
+            if not wanted or name in wanted:
+                tests.run(name, inside, name, rounds or 1, phones, lab, n)
         wait_for("no call is left", lambda: all(call["state"] == "ending" for node in lab.nodes() for call in node.ctl("calls")), 20)
     return tests.end()
 
