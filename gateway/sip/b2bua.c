@@ -280,7 +280,6 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
 {
     struct b2bua *b = c->b2bua;
 
-    sip_random_text(c->answer_tag, B2BUA_TAG_CHARS);
     c->from_uri = b2bua_text_of_url(sip->sip_from->a_url);
     c->to_uri = b2bua_text_of_url(sip->sip_to->a_url);
     c->caller_call_id = strdup(sip->sip_call_id->i_id);
@@ -291,7 +290,7 @@ fill_call(struct b2bua_call *c, const sip_t *sip, const struct sip_sender *sende
         (sender->side == SIP_GATEWAYS && !c->far_overlay))
         return false;
     b2bua_name_call(c, sip);
-    if (call_kind(c->core) == CALL_SESSION && !b2bua_place_new(c))
+    if (call_kind(c->core) == CALL_SESSION && (!b2bua_place_new(c) || !b2bua_await_call(c)))
         return false;
     b2bua_peer_from_request(c->b2bua->sip, &c->caller, sip, sender);
     c->peer_cseq[CALL_CALLER] = sip->sip_cseq->cs_seq;

@@ -86,7 +86,8 @@ b2bua_is_awaited(struct b2bua *b, const sip_t *sip)
         return false;
     if (has_dialog(c, key, sip)) /* its gateway is lost, and it does not ring elsewhere yet */
         return call_state(c->core) < CALL_EARLY;
-    return c->is_adopted;
+    /* of several gateways another may have its INVITE */
+    return b->sip->gateway_count <= 1 || !b2bua_twin_is_awaited(c);
 }
 
 static void
@@ -163,7 +164,7 @@ b2bua_await_tick(struct b2bua *b, uint64_t now_ms)
 enum status
 b2bua_await_new(struct b2bua *b)
 {
-    b->awaited = map_new(b->sip->seed, b->sip->conf.limits.calls);
+    b->awaited = map_new(b->sip->seed, b->sip->conf.limits.calls * (size_t)2);
     return b->awaited ? ST_OK : ST_NOMEM;
 }
 

@@ -2,16 +2,17 @@
  * DOC: inside the B2BUA: requests inside a dialog that is not here yet
  *
  * A call rings, and its gateway dies.  The next one has the call's names, but no dialog of it until
- * its INVITE has come once more and a phone has said again that it rings (b2bua_twin.h).  PRACK and
- * UPDATE that an end sends meanwhile wait here for their dialog; so they do where the far gateway
- * has died, until the next one has said that it rings there:
+ * its INVITE has come once more and a phone has said again that it rings (b2bua_twin.h); of several
+ * gateways another may get that INVITE, without a copy of the call.  PRACK and UPDATE that an end
+ * sends meanwhile wait here for their dialog; so they do where the far gateway has died, until the
+ * next one has said that it rings there:
  *
  *                     no dialog yet              1xx, 2xx
  *      request ------------------------> WAITS ------------> b2bua_exchange_start()
  *                                          | the call is over: 481
  *                                          | B2BUA_AWAIT_MS: 500, to be sent again
  *
- * The dialog has the tag it had before: the first of a call's tags is copied with its far tag; the
+ * The dialog has the tag it had before (b2bua_name.h): the far tag of the first one is copied; the
  * others, of phones that a request was forked to, begin with the same B2BUA_STEM_CHARS, by which
  * the call is found, and go on with a hash of the far tag.
  */
@@ -27,8 +28,8 @@ struct b2bua_call;
 #define B2BUA_AWAIT_MS   4000
 #define B2BUA_AWAIT_MAX  1024 /* more are 500 */
 
-/** b2bua_await_call - the dialogs of a call that another gateway had are waited for; false without
- * memory */
+/** b2bua_await_call - the dialogs of a call are waited for while it rings: another gateway may have
+ * had it; false without memory */
 bool b2bua_await_call(struct b2bua_call *c);
 void b2bua_await_forget(struct b2bua_call *c);
 

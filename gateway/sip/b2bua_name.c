@@ -6,7 +6,7 @@
 
 #include "gateway/sip/b2bua_call.h"
 
-enum { OF_TAG, OF_CALL_ID, OF_TOKEN = OF_CALL_ID + 2 };
+enum { OF_TAG, OF_CALL_ID, OF_TOKEN = OF_CALL_ID + 2, OF_ANSWER = OF_TOKEN + 2 };
 
 #define SEED_USE 0x6e616d6573u /* another use of the key has other seeds */
 
@@ -51,7 +51,9 @@ is_free(const struct b2bua_call *c)
 {
     const struct b2bua *b = c->b2bua;
 
-    return !map_get(b->tags, slice_text(c->our_tag)) && !map_get(b->places, slice_text(c->token));
+    return !map_get(b->tags, slice_text(c->our_tag)) &&
+           !map_get(b->tags, slice_text(c->answer_tag)) &&
+           !map_get(b->places, slice_text(c->token));
 }
 
 bool
@@ -77,6 +79,8 @@ b2bua_names_of(const struct b2bua *b, const sip_t *sip, struct b2bua_names *ret)
     ret->our_tag[B2BUA_HASH_CHARS] = '\0';
     write_name(&seed[OF_CALL_ID], caller, ret->callee_call_id);
     write_name(&seed[OF_TOKEN], slice_text(key), ret->token);
+    write_hash(seed[OF_ANSWER], slice_text(key), ret->answer_tag);
+    ret->answer_tag[B2BUA_HASH_CHARS] = '\0';
     return true;
 }
 
@@ -88,6 +92,7 @@ name_by_key(struct b2bua_call *c, const sip_t *sip)
     if (!b2bua_names_of(c->b2bua, sip, &names))
         return false;
     memcpy(c->our_tag, names.our_tag, sizeof(names.our_tag));
+    memcpy(c->answer_tag, names.answer_tag, sizeof(names.answer_tag));
     memcpy(c->callee_call_id, names.callee_call_id, sizeof(names.callee_call_id));
     memcpy(c->token, names.token, sizeof(names.token));
     return is_free(c);
@@ -101,4 +106,5 @@ b2bua_name_call(struct b2bua_call *c, const sip_t *sip)
     sip_random_text(c->token, B2BUA_TOKEN_CHARS);
     sip_random_text(c->callee_call_id, B2BUA_TOKEN_CHARS);
     sip_random_text(c->our_tag, B2BUA_TAG_CHARS);
+    sip_random_text(c->answer_tag, B2BUA_TAG_CHARS);
 }
