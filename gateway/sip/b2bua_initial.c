@@ -8,6 +8,7 @@
 #include "gateway/sip/header_policy.h"
 #include "gateway/sip/location.h"
 #include "gateway/sip/send.h"
+#include "gateway/sip/twin.h"
 
 /* ---- who is it for ---- */
 
@@ -278,7 +279,8 @@ phone_number(const struct b2bua_initial *in, const struct b2bua_branch *b)
 
 /**
  * How one contact is reached.  In a call that rang before it was ours a phone of this node may be
- * rung by the proxy here, which has the INVITE of the gateway before us: it gets ours in its place.
+ * rung by the proxy here, which has the INVITE of the gateway before us, or of another of several:
+ * it gets ours in its place.
  */
 static bool
 find_target(const struct b2bua_call *c, const struct binding_record *binding, size_t contact,
@@ -291,7 +293,8 @@ find_target(const struct b2bua_call *c, const struct binding_record *binding, si
         c->initial->is_peer_lost = true;
     if (st != ST_OK)
         return false;
-    if (c->is_adopted && to->agent->side == SIP_PHONES &&
+    if (to->agent->side == SIP_PHONES && call_kind(c->core) == CALL_SESSION &&
+        (c->is_adopted || twin_rings(s, c->callee_call_id)) &&
         sip_target_of_remote(s, binding, &binding->contact[contact], to) != ST_OK)
         return false;
     return to->tport || sip_is_address(to->next_hop);

@@ -97,6 +97,22 @@ twin_note(struct forward *f)
     free(one);
 }
 
+bool
+twin_rings(const struct sip *s, const char *call_id)
+{
+    size_t len = strlen(call_id);
+    struct map_cursor at = {0};
+
+    while (map_next(s->proxy->twins->by_key, &at)) {
+        const struct twin *one = at.value;
+        size_t key_len = strlen(one->key);
+
+        if (key_len > len && strcmp(one->key + key_len - len, call_id) == 0)
+            return true;
+    }
+    return false;
+}
+
 void
 twin_forget(struct forward *f)
 {

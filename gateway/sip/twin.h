@@ -29,6 +29,10 @@ void twin_note(struct forward *f);
 /** twin_take - is it one that came before, by another gateway?  Then it is dealt with. */
 bool twin_take(struct sip *s, nta_incoming_t *irq, msg_t *msg, const struct sip_sender *sender);
 
+/** twin_rings - does a phone ring here for an INVITE of a gateway with this Call-ID, or has just
+ * answered it? */
+bool twin_rings(const struct sip *s, const char *call_id);
+
 /** twin_answered - its 2xx is sent; @msg as the phone sent it */
 void twin_answered(struct forward *f, msg_t *msg);
 
