@@ -1,6 +1,11 @@
 #include "gateway/call/record.h"
 
-enum record_flag { FLAG_INWARD = 1, FLAG_CALLEE_REFRESHES = 2, FLAG_EARLY = 4, FLAG_SUBSCRIPTION = 8 };
+enum record_flag {
+    FLAG_INWARD = 1,
+    FLAG_CALLEE_REFRESHES = 2,
+    FLAG_EARLY = 4,
+    FLAG_SUBSCRIPTION = 8
+};
 enum leg_flag { FLAG_STREAM = 1, FLAG_UPDATE = 2 };
 enum invite_flag { FLAG_AWAITS_ACK = 1, FLAG_FROM_CALLEE = 2 };
 enum { RECORD_FLAGS = 15, LEG_FLAGS = 3, INVITE_FLAGS = 3 };

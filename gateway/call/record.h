@@ -62,7 +62,7 @@ struct call_record_invite {
 
 struct call_record {
     bool is_inward;
-    bool is_early;       /* its INVITE has no final response yet */
+    bool is_early; /* its INVITE has no final response yet */
     bool is_subscription;
     uint8_t refresher;   /* enum call_leg: who refreshes the session (RFC 4028), if session_s */
     uint32_t session_s;  /* Session-Expires; 0 without session timer */
