@@ -40,7 +40,7 @@ struct config_overlay {
     uint32_t max_links;
     uint32_t max_records;
     char credentials[CONFIG_TEXT_BYTES];
-    char security[16]; /* "tls"; "none" is for laboratories */
+    char security[16]; /* "tls" */
 };
 
 struct config_election {

@@ -442,7 +442,7 @@ void election_health(const struct election *e, struct moment now, size_t at,
 /** election_late_ms - how late this node's own timers come, smoothed: a busy machine. */
 uint32_t election_late_ms(const struct election *e);
 
-/** One stand-by, as it is shown.  HELLO figures: on the gateway those of the HELLOs it gets; on a
+/** One candidate, as it is shown.  HELLO figures: on the gateway those of the HELLOs it gets; on a
  *  candidate its own row tells of the HELLOs it sends; elsewhere ELECTION_UNKNOWN_MS. */
 struct election_candidate {
     uint32_t rank; /* from 1 */

@@ -12,6 +12,7 @@
  *     term.c       which terms are believed, and how one is given back
  *     ring.c       a gateway that has lost the ring
  *     trouble.c    what keeps the overlay from having a gateway
+ *     certificate.c  what this node's certificates allow it
  *     leave.c      hand-over, planned or before a leave
  *     record.c     what is read from the overlay and kept in it
  *

@@ -2,7 +2,8 @@
  * DOC: what the files of the daemon share
  *
  * daemon.c starts, stops and drives; daemon_bridge.c answers the SIP thread; daemon_control.c
- * serves the control socket and reloads.
+ * serves the control socket and reloads; daemon_names.c keeps names of other overlays inside ours;
+ * daemon_certificates.c looks after the node's certificates.
  */
 #ifndef GATEWAY_DAEMON_INTERNAL_H
 #define GATEWAY_DAEMON_INTERNAL_H

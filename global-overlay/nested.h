@@ -4,12 +4,12 @@
  * `pastry` and `bupt.pastry` may stand side by side: whether a domain is ours is the longest name
  * that is known, never a suffix test.  This is what a node knows of longer names:
  *
- *     domain:  unknown --judge--> asked --none in a settled ring--> OURS, asked again every
- * fresh_ms |                               as long as it is used
- *                                   |\--an entry---> its name is foreign
- *                                   |\--the ring is young, no response--> UNSURE, asked again when
- * used
- *                                    \--nobody can be asked---> BLIND, the same
+ *     domain:  unknown --judge--> asked --none in a settled ring----------> OURS
+ *                                   |\--an entry--------------------------> its name is foreign
+ *                                   |\--the ring is young, no response----> UNSURE
+ *                                    \--nobody can be asked---------------> BLIND
+ *
+ * OURS is asked again every fresh_ms as long as it is used, UNSURE and BLIND when they are used.
  *
  *     name:    foreign --kept_s after its last entry, or for ever where it is configured--> unknown
  *

@@ -1,9 +1,8 @@
 /**
  * DOC: the bridge between the two threads
  *
- *    SIP thread (su_root)  -- bridge_post_overlay: locked queue + eventfd -->  overlay thread
- * (libevent)
- *                          <-- bridge_post_sip: su_msg_send ----------------
+ *    SIP thread  -- bridge_post_overlay: locked queue + eventfd -->  overlay thread
+ *    (su_root)   <-- bridge_post_sip: su_msg_send -----------------  (libevent)
  *
  * Only messages cross; nothing is shared.  A message is one struct on the heap, owned by whoever
  * holds it: posting gives it away, the receiver frees it with bridge_free().  Questions carry a
@@ -80,10 +79,10 @@ struct bridge_call {
     uint64_t since_wall_ms;
     bool is_adopted;    /* another gateway set it up */
     bool is_told;       /* both ends know where this gateway is */
-    bool is_replicated; /* the stand-bys have, or get, its record */
+    bool is_replicated; /* the standbys have, or get, its record */
 };
 
-/** One call for the stand-bys (gateway/replica/): what the record says is the SIP side's secret. */
+/** One call for the standbys (gateway/replica/): what the record says is the SIP side's secret. */
 struct bridge_record {
     char token[64];
     size_t record_len; /* 0: the call is over (CALLS); always in RELEASE */
@@ -101,7 +100,7 @@ struct bridge_counters {
     uint64_t finished;       /* now: transactions remembered for retransmissions */
     uint64_t unacknowledged; /* now: finals of INVITEs that wait for their ACK */
     uint64_t unanswerable;   /* requests discarded, as no response could reach their sender */
-    uint64_t not_replicated; /* now: calls whose record is too large for the stand-bys */
+    uint64_t not_replicated; /* now: calls whose record is too large for the standbys */
 };
 
 enum bridge_query { BRIDGE_QUERY_REGISTRATIONS, BRIDGE_QUERY_CALLS };

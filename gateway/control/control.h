@@ -9,8 +9,8 @@
  *     GET  /v1/status  /v1/election  /v1/election/history  /v1/overlay/local  /v1/overlay/global
  *          /v1/resolve?uri=URI[&cache=no][&hops=no]  /v1/registrations  /v1/calls
  *     POST /v1/election/handover {"node": NAME or hex, or nothing}  /v1/election/reset-term
- * /v1/drain  /v1/leave /v1/reload GET  /metrics (Prometheus text)  / (status page)  /bootstrap
- * (addresses, one a line)
+ *          /v1/drain  /v1/leave  /v1/reload
+ *     GET  /metrics (Prometheus text)  / (status page)  /bootstrap (addresses, one a line)
  *
  * A refusal is {"error": SENTENCE, "code": NUMBER} with a 4xx or 5xx status; the numbers are those
  * of base/status.h.  Connections, request sizes, waiting requests and times are bounded.

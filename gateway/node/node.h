@@ -100,7 +100,7 @@ struct node_confirmed {
     void *ctx;
 };
 /**
- * node_confirm - this process was stopped: ask its stand-bys whether the gateway it takes itself
+ * node_confirm - this process was stopped: ask its standbys whether the gateway it takes itself
  * for has been replaced meanwhile, and if one of them says so the one that has, and the record
  * @done: called once: within 2.5 s where nobody answers, within 8 s where another is heard of, and
  * where it has been replaced not before its calls are moved, or 1.5 s are over;

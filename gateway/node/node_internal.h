@@ -3,7 +3,10 @@
  *
  * node.c is the life of a node and its settling; node_election.c carries out what the election asks
  * for and brings it what the local peer hears; node_directory.c does the same for the directory of
- * overlays and answers look-ups, node_replica.c for the replica of calls.
+ * overlays and answers look-ups, node_replica.c for the replica of calls, node_names.c for names
+ * inside ours.  node_ring.c reads our overlay's entries in the ring, node_reach.c asks whether its
+ * members are there, node_confirm.c whether a gateway that was stopped still is one; node_lists.c
+ * has what waits.
  *
  * Peers report states and links while they work, when they must not be called; such reports wait in
  * a list and are acted on by node_settle(), at the end of each step.
@@ -38,7 +41,7 @@ struct standbys {
 /** A question of node_confirm(): one at a time, the last that was asked. */
 struct confirm {
     bool is_under_way;
-    bool is_agreed;   /* a stand-by knows of no later term */
+    bool is_agreed;   /* a standby knows of no later term */
     bool is_outdated; /* one does */
     bool is_replaced; /* and so does this node by now */
     unsigned open;    /* answers that are still to come */
@@ -158,7 +161,7 @@ void node_replica_leave(struct node *n, struct moment now);
 /* node_confirm.c */
 /** node_confirm_turn - this process runs */
 void node_confirm_turn(struct node *n, struct moment now);
-/** node_confirm_note - @id is a stand-by of this gateway */
+/** node_confirm_note - @id is a standby of this gateway */
 void node_confirm_note(struct node *n, const struct id *id);
 /** node_confirm_settle - has the question found its answer, or its end? */
 void node_confirm_settle(struct node *n, struct moment now);

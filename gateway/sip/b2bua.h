@@ -64,7 +64,7 @@ void b2bua_tick(struct sip *s);
 
 size_t b2bua_count(const struct sip *s);
 
-/** b2bua_not_replicated - calls up whose record is too large for the stand-bys. */
+/** b2bua_not_replicated - calls up whose record is too large for the standbys. */
 size_t b2bua_not_replicated(const struct sip *s);
 
 /** b2bua_is_busy - is a call being set up or ended, or does a request in one wait for its answer?

@@ -8,11 +8,11 @@
  *      b2bua_on_request() --> b2bua_exchange.c --> b2bua_message.c --> sip_send()
  *      b2bua_initial.c asks the overlay and keeps the branches until one is answered
  *
- * Every tag we give is ours, random and unique, so a message inside a dialog is found by its To tag
- * (a response by its From tag) alone; Call-ID and the other tag are then compared.  From and To
- * keep their URIs, only the tags differ on the two legs; Call-ID, CSeq, Contact, Via, Route and
- * Record-Route are each leg's own; all other header fields and bodies are shared with the message
- * they came in.
+ * Every tag we give is ours and unique, random or a keyed hash (b2bua_name.h, b2bua_await.h), so a
+ * message inside a dialog is found by its To tag (a response by its From tag) alone; Call-ID and
+ * the other tag are then compared.  From and To keep their URIs, only the tags differ on the two
+ * legs; Call-ID, CSeq, Contact, Via, Route and Record-Route are each leg's own; all other header
+ * fields and bodies are shared with the message they came in.
  *
  * A struct b2bua_call is stepped between b2bua_call_hold() and b2bua_call_release(): what the
  * machine asks for is done meanwhile, and the release arms the timer, and frees what is over.
@@ -77,7 +77,7 @@ struct b2bua {
     struct list_node silent; /* struct b2bua_exchange: sent to a far gateway, by doubt_ms */
     struct list_node byes;   /* struct b2bua_bye */
     size_t bye_count;
-    /* what the stand-bys have to hear of: b2bua_copy.c */
+    /* what the standbys have to hear of: b2bua_copy.c */
     struct list_node changed;   /* calls, by changed_link */
     struct b2bua_tag_list over; /* of calls that had been copied, and are no more */
     size_t too_large;           /* calls that cannot be copied */

@@ -1,4 +1,4 @@
-/** DOC: inside the B2BUA: what the stand-bys have to know of a call */
+/** DOC: inside the B2BUA: what the standbys have to know of a call */
 #ifndef GATEWAY_SIP_B2BUA_COPY_H
 #define GATEWAY_SIP_B2BUA_COPY_H
 

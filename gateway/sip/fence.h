@@ -7,7 +7,7 @@
  *
  * A process that was stopped, or a machine that slept, goes on where it was: with requests that
  * waited, and deadlines that passed.  Meanwhile another node may have taken its place and its
- * calls. So the SIP side asks the overlay side, which asks the stand-bys; until the answer is
+ * calls. So the SIP side asks the overlay side, which asks the standbys; until the answer is
  * there, requests and 2xx to INVITEs are held back and no deadline of a call is acted on.  What has
  * been held is then handled as by the role this node has now; the calls that are another gateway's
  * have been released before.

@@ -3,8 +3,8 @@
  *
  * A flow is a connection somebody made to us, or the address a UDP phone behind a NAT sends from.
  * It lives as long as the connection, a UDP one as long as it is used.  Record-Route carries it as
- * a token in the user part: number and flags, signed with a key of this run, so that nobody sends
- * through us by a token of his own making.
+ * a token in the user part: number and flags, signed with a key that is kept over restarts, so that
+ * nobody sends through us by a token of his own making.
  *
  *   body of the token (token.h) = flow number (8 bytes), flags (1)
  *

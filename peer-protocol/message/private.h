@@ -15,15 +15,15 @@
 #define PRIVATE_VERSION 1
 
 enum private_subtype {
-    PRIVATE_HELLO = 1,     /* candidate (or a peer with calls) -> active gateway */
+    PRIVATE_HELLO = 1,     /* candidate, or a peer with work for it -> active gateway */
     PRIVATE_CLAIM = 2,     /* new gateway -> candidates and peers */
-    PRIVATE_PROBE = 3,     /* candidate -> candidate: do you still hear the gateway? */
+    PRIVATE_PROBE = 3,     /* candidate, or whose work waits -> candidate: is it heard? */
     PRIVATE_RESOLVE = 4,   /* node -> gateway: resolve a foreign domain */
     PRIVATE_NODE_INFO = 5, /* anyone -> node: address and RTT for `resolve` hops */
     PRIVATE_HANDOVER = 6,  /* leaving gateway -> first candidate: claim now */
     PRIVATE_DIALOGS = 7,   /* gateway -> its heirs: my calls; heir -> gateway: calls nobody has */
     PRIVATE_GONE = 8,      /* member -> members: a node of my user is dead */
-    PRIVATE_NAMES = 9,     /* node -> gateway: whose are these domains inside our own name? */
+    PRIVATE_NAMES = 9,     /* node -> gateway: whose are these domains inside our name? */
     PRIVATE_LOCAL = 10,    /* in the ring, node -> gateway of its own overlay: where is that? */
 };
 
