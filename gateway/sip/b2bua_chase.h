@@ -8,7 +8,7 @@
  *                      +----------------------------------------------------+
  *
  * The caller has given up, or is answered elsewhere, and the gateway behind which it still rings
- * hangs. Its successor knows the call: it gets the INVITE once more, goes on with it
+ * hangs. The one in its place knows the call: it gets the INVITE once more, goes on with it
  * (b2bua_twin.h), and is told by the CANCEL that it is over, which may not go out before a
  * provisional response (RFC 3261 section 9.1).  Nobody waits for what comes of it.
  */

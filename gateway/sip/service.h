@@ -301,7 +301,7 @@ void sip_reply_sips(struct sip *s, nta_incoming_t *irq);
 const struct bridge_gateway *sip_gateway_of(const struct sip *s, const struct id *node);
 
 /** sip_is_gateway - is it in the active set, or was it less than SIP_BELIEVED_MS ago?  It may not
- *  have heard of its successor yet, nor others of both. */
+ *  have heard of the one in its place, nor others of both. */
 bool sip_is_gateway(const struct sip *s, const struct id *node);
 
 /** sip_former_gateway - a gateway that stepped down less than SIP_FORMER_AGE_MS ago, by its
