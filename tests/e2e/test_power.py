@@ -50,30 +50,22 @@ def taken(agent, is_wanted):
     return None
 
 
-def one_call(caller, crowd, uri):
-    """A MESSAGE; the status of its final response, None if it had none within 2 s (a node that is down takes nothing)."""
-    sent = caller.request("MESSAGE", uri, body="hello")
-    end = time.monotonic() + 2
-    while time.monotonic() < end:
+def first_call(caller, node, crowd, name, begin):
+    """Ask every 100 ms until one is answered 200; how long it took, and every refusal on the way (a node that is down takes nothing)."""
+    seen, sent, next_ask = [], set(), 0.0
+    caller.far = (node.host, 5060)
+    while time.monotonic() < begin + SECONDS:
+        if time.monotonic() >= next_ask:
+            sent.add(caller.request("MESSAGE", f"sip:{name}@{crowd.island.domain}", body="hello")["Call-ID"])
+            next_ask = time.monotonic() + 0.1
         arrived = taken(crowd.phone, lambda m: not m.is_response and m.method == "MESSAGE")
         if arrived:
             crowd.phone.answer(arrived, 200)
-        final = taken(caller, lambda m: m.is_response and m.get("call-id") == sent["Call-ID"] and m.status >= 200)
-        if final:
-            return final.status
-    return None
-
-
-def first_call(caller, node, crowd, name, begin):
-    """Ask every 100 ms until one arrives; how long it took, and every refusal on the way."""
-    seen = []
-    caller.far = (node.host, 5060)
-    while time.monotonic() < begin + SECONDS:
-        status = one_call(caller, crowd, f"sip:{name}@{crowd.island.domain}")
-        if status == 200:
+        final = taken(caller, lambda m: m.is_response and m.get("call-id") in sent and m.status >= 200)
+        if final and final.status == 200:
             return time.monotonic() - begin, seen
-        seen.append(status)
-        time.sleep(0.1)
+        if final:
+            seen.append(final.status)
     raise LabError(f"{name} is not reached in {SECONDS} s: {seen}")
 
 
