@@ -2,8 +2,8 @@
  * DOC: ringwayctl: look at a Ringway node, and steer it
  *
  * Every command is one request to the daemon's control socket, shown for people or, with --json, as
- * it came.  Exit status: 0 done; 1 the daemon refused or the thing is not there; 2 wrong usage; 3
- * no daemon.  `ca` needs no daemon.
+ * it came.  Exit status: 0 done; 1 the daemon refused or the thing is not there, or `status` tells
+ * of an overlay that is not served; 2 wrong usage; 3 no daemon.  `ca` needs no daemon.
  */
 #include <getopt.h>
 #include <stdbool.h>
@@ -45,7 +45,8 @@ static const char usage[] =
     "  -s SOCKET                   the daemon's control socket (" DEFAULT_SOCKET ")\n"
     "  --json                      for scripts: the answer as the daemon gave it\n"
     "\n"
-    "exit status: 0 done; 1 refused, or not there; 2 wrong usage; 3 no daemon\n";
+    "exit status: 0 done; 1 refused, not there, or (status) not served; 2 wrong usage; 3 no "
+    "daemon\n";
 
 struct call {
     const char *socket;
@@ -95,16 +96,26 @@ print_json(const json_t *body)
     fflush(stdout);
 }
 
+/* EXIT_DONE with @ret_body, the caller's, which has been shown. */
+static int
+get_body(const struct call *call, const char *path, void (*show)(const json_t *body),
+         json_t **ret_body)
+{
+    int status = ask(call, "GET", path, NULL, ret_body);
+
+    if (status == EXIT_DONE && call->is_json)
+        print_json(*ret_body);
+    else if (status == EXIT_DONE)
+        show(*ret_body);
+    return status;
+}
+
 static int
 get(const struct call *call, const char *path, void (*show)(const json_t *body))
 {
     json_t *body = NULL;
-    int status = ask(call, "GET", path, NULL, &body);
+    int status = get_body(call, path, show, &body);
 
-    if (status == EXIT_DONE && call->is_json)
-        print_json(body);
-    else if (status == EXIT_DONE)
-        show(body);
     json_decref(body);
     return status;
 }
@@ -242,13 +253,43 @@ election(const struct call *call, int argc, char **argv)
 /* ---- the other commands -----------------------------------------------------------------------
  */
 
+/* What keeps calls from going out, or in; NULL where nothing does.  Borrowed. */
+static const char *
+unserved(const json_t *status)
+{
+    const json_t *election = json_object_get(status, "election");
+    const char *state =
+        json_string_value(json_object_get(json_object_get(status, "local"), "state"));
+    const char *trouble = json_string_value(json_object_get(election, "trouble"));
+
+    if (!state || (strcmp(state, "joined") != 0 && strcmp(state, "alone") != 0))
+        return "the node is not in its overlay";
+    if (!json_is_object(json_object_get(status, "global")) ||
+        json_is_true(json_object_get(election, "served")))
+        return NULL;
+    return trouble ? trouble : "no gateway is known";
+}
+
 static int
 status(const struct call *call, int argc, char **argv)
 {
+    json_t *body = NULL;
+    const char *why;
+    int done;
+
     (void)argv;
     if (argc != 1)
         return complain("status: takes no argument");
-    return get(call, "/v1/status", show_status);
+    done = get_body(call, "/v1/status", show_status, &body);
+    if (done == EXIT_DONE)
+        client_make_printable(body);
+    why = done == EXIT_DONE ? unserved(body) : NULL;
+    if (why) {
+        fprintf(stderr, "ringwayctl: not served: %s\n", why);
+        done = EXIT_REFUSED;
+    }
+    json_decref(body);
+    return done;
 }
 
 static int

@@ -155,6 +155,25 @@ def scripts(c):
         c.check(f"{words} --json", code == 0 and json.loads(out) == ANSWERS[path], out)
 
 
+def unserved(c):
+    """The exit status says whether the overlay is served; what is shown is the same."""
+    served = dict(STATUS)
+    ring = {"overlay": "p2psip.global", "algorithm": "chord", "state": "joined", "is_member": True, "neighbours": 1, "records": 0}
+    try:
+        for local, election, words in (({"state": "joining"}, {}, "not in its overlay"),
+                                       ({}, {"served": False, "trouble": None}, "no gateway is known"),
+                                       ({}, {"served": False, "trouble": "no\x1b[31m node"}, "no?[31m node"),
+                                       ({}, {"served": True, "trouble": None}, None)):
+            STATUS.update(served, local=dict(served["local"], **local), election=dict(served["election"], **election))
+            STATUS["global"] = ring
+            c.expect(["status"], 1 if words else 0, ["gw1.bupt at 127.1.0.1"], ["not served: ", words] if words else [])
+            code, out, _ = c.run("--json", "status")
+            c.check("--json", code == (1 if words else 0) and json.loads(out) == STATUS, out)
+    finally:
+        STATUS.clear()
+        STATUS.update(served)
+
+
 def refusals(c):
     c.expect(["overlay", "global"], 1, [], ["no such thing"])
     c.expect(["resolve", "sip:x@y"], 1, [], ["no such thing"])
@@ -203,7 +222,7 @@ def main():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     c = Checks(path)
     try:
-        for part in (people, scripts, refusals, changes, watch):
+        for part in (people, scripts, unserved, refusals, changes, watch):
             part(c)
     finally:
         server.shutdown()

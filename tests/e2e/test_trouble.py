@@ -48,6 +48,8 @@ def nobody_can_be_gateway(lab):
             raise LabError(f"nothing in {where}")
     if "candidate = false" not in node.log():
         raise LabError("the reason is not told")
+    if node.ctl_code("status") != 1 or "ringwayctl: not served: no node of east" not in node.ctl_text("status"):
+        raise LabError("status does not say by its exit code that the overlay is not served")
     for each in east.nodes:
         each.stop()
         each.configure()
@@ -63,6 +65,8 @@ def a_gateway_ends_the_trouble(lab):
     lab.wait_resolves(east.nodes[0], f"sip:overlay@{west.name}")
     if east.nodes[0].ctl("status")["election"]["trouble"] is not None:
         raise LabError("the trouble is not over")
+    if east.nodes[0].ctl_code("status") != 0:
+        raise LabError("status says that the overlay is not served")
 
 
 def a_stranger_joins(lab):

@@ -127,10 +127,15 @@ class Node:
         return self.process is not None and self.process.poll() is None
 
     def ctl(self, *words):
-        """The parsed JSON of a ringwayctl command, None while the daemon does not answer."""
+        """The parsed JSON of a ringwayctl command, None while the daemon does not answer.  What `status` tells is told while the
+        overlay is not served, too."""
         done = subprocess.run([self.lab.program("ringwayctl"), "-s", self.socket, "--json", *words],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-        return json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else None
+        return json.loads(done.stdout) if done.returncode in (0, 1) and done.stdout.strip() else None
+
+    def ctl_code(self, *words):
+        return subprocess.run([self.lab.program("ringwayctl"), "-s", self.socket, *words],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
 
     def ctl_text(self, *words):
         done = subprocess.run([self.lab.program("ringwayctl"), "-s", self.socket, *words],

@@ -256,6 +256,34 @@ ring(struct chaos *c)
     narrate(c, c->w.is_ring_down ? "the ring cannot be asked" : "the ring answers again", 0);
 }
 
+/* Of one node: it alone hears nothing of the ring, or hears of it again. */
+static void
+ring_cut(struct chaos *c)
+{
+    struct world_node *n = victim(c);
+
+    n->ring_silent_ms = n->ring_silent_ms ? 0 : c->w.now_ms;
+    narrate(c, n->ring_silent_ms ? "is cut from the ring:" : "hears the ring again:", n->name);
+}
+
+/* A node starts that reaches nobody of its overlay, but the ring, until all is mended. */
+static void
+dead_bootstrap(struct chaos *c)
+{
+    char name[2] = {any_node(c)->name, '\0'};
+
+    if (c->w.is_cut)
+        return;
+    if (c->w.node[name[0] - 'a'].is_up)
+        world_cut_power(&c->w, name[0]);
+    c->w.is_cut_silent = true;
+    c->w.ringless_side = -1;
+    world_partition(&c->w, name);
+    memset(c->w.record[1], 0, sizeof(c->w.record[1])); /* nobody tells it */
+    narrate(c, "reaches nobody of its overlay:", name[0]);
+    start(c, &c->w.node[name[0] - 'a']);
+}
+
 static void
 restart_all(struct chaos *c)
 {
@@ -272,14 +300,30 @@ restart_all(struct chaos *c)
 static void
 misfortune(struct chaos *c)
 {
-    static void (*const kind[])(struct chaos * c) = {
-        crash, crash, crash, pause_or_resume, pause_or_resume, one_way,   partition, partition,
-        jump,  slow,  lossy, reset,           rescore,         hand_over, ring,      leave};
+    static void (*const kind[])(struct chaos * c) = {crash,
+                                                     crash,
+                                                     crash,
+                                                     pause_or_resume,
+                                                     pause_or_resume,
+                                                     one_way,
+                                                     partition,
+                                                     partition,
+                                                     jump,
+                                                     slow,
+                                                     lossy,
+                                                     reset,
+                                                     rescore,
+                                                     hand_over,
+                                                     ring,
+                                                     leave,
+                                                     /* not in plain runs: */ ring_cut,
+                                                     dead_bootstrap};
+    unsigned kinds = sizeof(kind) / sizeof(kind[0]) - (c->w.is_ring_live ? 0 : 2);
 
     if (chance(c, 40))
         restart_all(c);
     else
-        kind[draw(c, sizeof(kind) / sizeof(kind[0]))](c);
+        kind[draw(c, kinds)](c);
 }
 
 /* ---- afterwards --------------------------------------------------------------------------------
@@ -301,6 +345,7 @@ mend(struct chaos *c)
     for (int i = 0; i < w->count; i++) {
         struct world_node *n = &w->node[i];
         n->latency_ms = n->late_ms = 0;
+        n->ring_silent_ms = 0;
         memset(n->is_deaf_to_me, 0, sizeof(n->is_deaf_to_me));
         if (n->is_up && n->is_asleep)
             wake(c, n);
@@ -561,7 +606,7 @@ digest(struct chaos *c)
 }
 
 void
-chaos_run(uint64_t seed, bool is_loud, struct chaos_verdict *ret)
+chaos_run(const struct chaos_conf *conf, struct chaos_verdict *ret)
 {
     struct chaos *c = calloc(1, sizeof(*c));
 
@@ -569,8 +614,11 @@ chaos_run(uint64_t seed, bool is_loud, struct chaos_verdict *ret)
         abort();
     *ret = (struct chaos_verdict){.digest = 0xcbf29ce484222325ULL};
     c->verdict = ret;
-    draw_world(c, seed);
-    c->w.is_loud = is_loud;
+    draw_world(c, conf->seed);
+    c->w.is_loud = conf->is_loud;
+    c->w.is_ring_asked = c->w.is_ring_live = !conf->is_plain;
+    for (int i = 0; i < c->w.count; i++)
+        c->w.node[i].conf.expects_others = !conf->is_plain;
     if (chance(c, 2))
         world_start_all(&c->w);
     else

@@ -90,6 +90,74 @@ check_world(struct world *w)
     }
 }
 
+static bool
+has_ring(const struct world_node *n)
+{
+    const struct world *w = n->world;
+
+    return !w->is_ring_down && n->ring_silent_ms == 0 &&
+           !(w->is_cut && n->side == w->ringless_side);
+}
+
+static bool
+is_live(const struct world_node *n)
+{
+    return !is_stopped(n) && !n->has_left && n->election && has_ring(n) &&
+           election_role(n->election) == ELECTION_ACTIVE;
+}
+
+/* Of @n's overlay's other gateways, those that the ring has and that live. */
+static uint32_t
+ring_lives(const struct world_node *n)
+{
+    const struct world *w = n->world;
+    uint32_t count = 0;
+
+    if (!w->is_ring_live)
+        return n->ring_lives;
+    for (int i = 0; i < w->count; i++)
+        count += &w->node[i] != n && is_live(&w->node[i]);
+    return count;
+}
+
+static void
+note_ring(struct world *w)
+{
+    for (int i = 0; i < w->count; i++) {
+        struct world_node *n = &w->node[i];
+
+        if (!n->is_up || !has_ring(n))
+            n->ring_from_ms = 0;
+        else if (n->ring_from_ms == 0)
+            n->ring_from_ms = w->now_ms;
+        if (!is_live(n))
+            n->live_from_ms = 0;
+        else if (n->live_from_ms == 0)
+            n->live_from_ms = w->now_ms;
+    }
+}
+
+/* A name is never taken by a node that never shared its overlay. */
+static void
+check_claim(struct world_node *n)
+{
+    struct world *w = n->world;
+    bool is_active = election_role(n->election) == ELECTION_ACTIVE;
+    bool is_claim = is_active && !n->was_active;
+
+    n->was_active = is_active;
+    if (!is_claim || !election_is_stranger(n->election) || n->ring_from_ms == 0 ||
+        w->now_ms < n->ring_from_ms + WORLD_STRANGER_MS)
+        return;
+    for (int i = 0; i < w->count; i++) {
+        const struct world_node *o = &w->node[i];
+        bool is_known = election_is_gateway(n->election, &o->conf.self.node); /* beside it, then */
+        if (o != n && !is_known && o->live_from_ms > 0 &&
+            w->now_ms >= o->live_from_ms + WORLD_STRANGER_MS)
+            world_break(w, "%c, who has met nobody, takes the name that %c has", n->name, o->name);
+    }
+}
+
 /* A node that is late sleeps that long after its deadline. */
 static void
 plan_tick(struct world_node *n)
@@ -117,6 +185,10 @@ after_step(struct world_node *n)
         world_break(w, "%c's deadline has passed", n->name);
     plan_tick(n);
     check_world(w);
+    if (w->is_ring_live) {
+        check_claim(n);
+        note_ring(w);
+    }
 }
 
 static void
@@ -176,11 +248,10 @@ deliver_looked_up(struct world_node *n, struct world_event *x)
     } else if (x->lookup == WORLD_LOOKUP_OVERLAY) {
         fill_overlay(n, &x->ev);
     } else {
-        x->ev.ring.st =
-            w->is_ring_down || (w->is_cut && side == w->ringless_side) ? ST_STATE : ST_OK;
+        x->ev.ring.st = has_ring(n) ? ST_OK : ST_STATE;
         if (x->ev.ring.st == ST_OK) {
             x->ev.ring.term = world_ring_term(n);
-            x->ev.ring.lives = n->ring_lives;
+            x->ev.ring.lives = ring_lives(n);
         }
     }
     step(n, &x->ev);
@@ -349,13 +420,15 @@ tell_all_overlay(struct world *w)
 {
     for (int i = 0; i < w->count; i++) {
         struct world_node *n = &w->node[i];
-        if (is_stopped(n))
+        bool is_later = n->is_up && n->is_asleep && w->is_ring_live; /* when it wakes */
+        if (is_stopped(n) && !is_later)
             continue;
-        if (w->overlay_late_ms == 0)
+        if (w->overlay_late_ms == 0 && !is_later)
             tell_overlay(n);
         else
-            world_later(w, world_draw(w) % w->overlay_late_ms, i, ELECTION_OVERLAY)->lookup =
-                WORLD_LOOKUP_OVERLAY;
+            world_later(w, world_draw(w) % (w->overlay_late_ms ? w->overlay_late_ms : 1), i,
+                        ELECTION_OVERLAY)
+                ->lookup = WORLD_LOOKUP_OVERLAY;
     }
 }
 
@@ -383,6 +456,8 @@ world_start(struct world *w, char name)
     n->has_left = false;
     n->claimed_term = 0;
     n->term_before = 0;
+    n->was_active = false;
+    n->ring_from_ms = n->live_from_ms = 0;
     memset(n->watches, 0, sizeof(n->watches));
     memset(n->heard_ms, 0, sizeof(n->heard_ms));
     memset(n->late_from_ms, 0, sizeof(n->late_from_ms));

@@ -5,8 +5,10 @@
  * sides that a partition can cut apart; each side's copy of the overlay's records; one global ring.
  * The trace holds each change of role.  After every event the world checks that no node's term runs
  * back (an observer's may, and a reset), that each claim has a higher term than the node's last,
- * that nobody knows more gateways than are configured, and that one side has no two gateways too
- * many for longer than WORLD_HEAL_MS.
+ * that nobody knows more gateways than are configured, that one side has no two gateways too
+ * many for longer than WORLD_HEAL_MS, and that nobody who has met no other node of its overlay
+ * becomes gateway while the ring, which it can read, has one that lives, each for
+ * WORLD_STRANGER_MS.
  */
 #ifndef TESTS_SIM_ELECTION_WORLD_H
 #define TESTS_SIM_ELECTION_WORLD_H
@@ -16,6 +18,8 @@
 #define WORLD_NODES   20
 #define WORLD_HEAL_MS 7000
 #define WORLD_EVENTS  16384
+
+#define WORLD_STRANGER_MS 5000
 
 struct world;
 struct world_event;
@@ -52,6 +56,9 @@ struct world_node {
     struct election_load load;
     uint32_t ring_lives;     /* of its overlay's others in the ring */
     uint64_t ring_silent_ms; /* since then no member of the ring answers it; 0: one does */
+    bool was_active;
+    uint64_t ring_from_ms; /* is_ring_live: since then it can read the ring; 0: it cannot */
+    uint64_t live_from_ms; /* is_ring_live: since then the ring has it as a gateway; 0: not */
 };
 
 struct world_record {
@@ -78,6 +85,8 @@ struct world {
     uint64_t ring_ms[WORLD_NODES];
     bool is_ring_down;
     bool is_ring_asked; /* nodes know what they have of the ring */
+    bool is_ring_live;  /* and learn from it which gateways of their overlay live, instead of
+                           ring_lives: then no stranger to its overlay may take its name */
     bool is_cut;
     bool is_cut_silent;         /* a partition breaks no link: it is only silent */
     int ringless_side;          /* of a partition: it does not reach the ring; -1: both do */

@@ -1,7 +1,7 @@
 /*
- * Elections under random misfortune: `main_chaos --seeds 10000 [--first N]`.  A run that breaks a
- * promise is told with its seed, what it drew and its story; `--first SEED --seeds 1 --loud`
- * replays it exactly, with the log lines of every node.  Exits 1 if there was one.
+ * Elections under random misfortune: `main_chaos --seeds 10000 [--first N] [--plain]`.  A run that
+ * breaks a promise is told with its seed, what it drew and its story; `--first SEED --seeds 1
+ * --loud` replays it exactly, with the log lines of every node.  Exits 1 if there was one.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ on_abort(int signal_number)
 static int
 use(void)
 {
-    fputs("usage: main_chaos [--first N] [--seeds N] [--loud]\n", stderr);
+    fputs("usage: main_chaos [--first N] [--seeds N] [--plain] [--loud]\n", stderr);
     return 2;
 }
 
@@ -46,12 +46,14 @@ int
 main(int argc, char **argv)
 {
     uint64_t first = 1, count = 200, claims = 0, misfortunes = 0, virtual_ms = 0;
-    bool is_loud = false;
+    struct chaos_conf conf = {0};
     unsigned failures = 0;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--loud") == 0)
-            is_loud = true;
+            conf.is_loud = true;
+        else if (strcmp(argv[i], "--plain") == 0)
+            conf.is_plain = true;
         else if (i + 1 < argc && strcmp(argv[i], "--first") == 0)
             first = strtoull(argv[++i], NULL, 10);
         else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0)
@@ -64,7 +66,8 @@ main(int argc, char **argv)
         struct chaos_verdict v;
 
         current = seed;
-        chaos_run(seed, is_loud, &v);
+        conf.seed = seed;
+        chaos_run(&conf, &v);
         claims += v.claims;
         misfortunes += v.misfortunes;
         virtual_ms += v.now_ms;
@@ -72,7 +75,7 @@ main(int argc, char **argv)
             continue;
         failures++;
         printf("FAIL seed %llu (%s): %s\n", (unsigned long long)seed, v.drawn, v.what);
-        if (!is_loud && failures <= 3)
+        if (!conf.is_loud && failures <= 3)
             fputs(v.story, stdout);
         fflush(stdout);
         free(v.story);

@@ -13,7 +13,7 @@ START_TEST(the_promises_hold_under_random_misfortune)
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct chaos_verdict v;
 
-        chaos_run(seed, false, &v);
+        chaos_run(&(struct chaos_conf){.seed = seed}, &v);
         ck_assert_msg(!v.is_broken, "seed %llu (%s): %s\n%s", (unsigned long long)seed, v.drawn,
                       v.what, v.story);
         claims += v.claims;
@@ -31,7 +31,7 @@ START_TEST(what_was_mended_stays_mended)
     for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
         struct chaos_verdict v;
 
-        chaos_run(seeds[i], false, &v);
+        chaos_run(&(struct chaos_conf){.seed = seeds[i], .is_plain = true}, &v);
         ck_assert_msg(!v.is_broken, "seed %llu (%s): %s\n%s", (unsigned long long)seeds[i], v.drawn,
                       v.what, v.story);
     }
@@ -42,9 +42,9 @@ START_TEST(a_seed_is_one_run)
 {
     struct chaos_verdict once, again, other;
 
-    chaos_run(7, false, &once);
-    chaos_run(8, false, &other);
-    chaos_run(7, false, &again);
+    chaos_run(&(struct chaos_conf){.seed = 7}, &once);
+    chaos_run(&(struct chaos_conf){.seed = 8}, &other);
+    chaos_run(&(struct chaos_conf){.seed = 7}, &again);
     ck_assert_uint_eq(once.digest, again.digest);
     ck_assert_uint_eq(once.now_ms, again.now_ms);
     ck_assert_str_eq(once.drawn, again.drawn);
