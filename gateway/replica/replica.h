@@ -1,5 +1,5 @@
 /**
- * DOC: the calls that are up, where the next gateway will be, sans-I/O
+ * DOC: calls and subscriptions, where the next gateway will be, sans-I/O
  *
  *      this node's SIP side                                     another node's SIP side
  *        put, drop  |  ^ released                                  ^ adopt, released
@@ -52,7 +52,7 @@
  * ten seconds: what the SIP side said before it heard of it is not listened to.
  *
  * Source: the design's "Calls survive"; 004 section 6.3.
- * Left out on purpose: subscriptions.
+ * Left out on purpose: what a record says, and of what.
  */
 #ifndef GATEWAY_REPLICA_REPLICA_H
 #define GATEWAY_REPLICA_REPLICA_H
