@@ -169,11 +169,28 @@ look_anew(struct can *c, struct can_contact *at, uint32_t edition)
         c->edition = at->named_in = edition;
 }
 
+/* Whoever is there hears from his own side that its contact has gone, and tells us: a few round
+ * trips, and what is gathered on the way.  Until then that part of the torus is nobody's. */
+static uint32_t
+ghost_ms(const struct can *c)
+{
+    uint32_t rtt_ms = 0;
+
+    for (unsigned i = 0; i < c->contact_count; i++) {
+        uint32_t of_it_ms = c->contact[i].rtt_ms ? c->contact[i].rtt_ms : CAN_RTT_MS;
+        if (of_it_ms > rtt_ms)
+            rtt_ms = of_it_ms;
+    }
+    if (rtt_ms >= CAN_GHOST_MS / CAN_GHOST_RTTS)
+        return CAN_GHOST_MS;
+    return rtt_ms * CAN_GHOST_RTTS > CAN_GHOST_MIN_MS ? rtt_ms * CAN_GHOST_RTTS : CAN_GHOST_MIN_MS;
+}
+
 void
 can_keep_plane(struct can *c, struct moment now, unsigned level)
 {
-    c->ghost_until_ms[level] = now.mono_ms + CAN_GHOST_MS;
-    c->ghost_most_ms[level] = now.mono_ms + CAN_GHOST_MOST_MS;
+    c->ghost_until_ms[level] = now.mono_ms + ghost_ms(c);
+    c->ghost_most_ms[level] = now.mono_ms + 3ull * ghost_ms(c);
 }
 
 /* Is an Attach under way to somebody who is named behind that plane? */

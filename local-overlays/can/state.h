@@ -44,18 +44,21 @@
 #define CAN_GATHER_MS     300u   /* the same, changes of the contacts */
 #define CAN_LOST_MS       3000u  /* hearsay does not bring a lost node back before */
 #define CAN_ORPHAN_MS     20000u /* how long a lost node's list is kept */
-#define CAN_GHOST_MS      1500u  /* how long somebody behind a plane has to show up */
-#define CAN_GHOST_MOST_MS 5000u  /* the same, while somebody named there is being looked for */
-#define CAN_FRESH_MS      2000u  /* how long a contact may turn out to be of use */
-#define CAN_REMIND_MS     200u   /* between two Updates that tell a contact that we are there */
-#define CAN_RTT_MS        100u   /* taken for a round trip that was not measured yet */
-#define CAN_TASK_MS       15000u /* the host has answered by then */
-#define CAN_JOIN_MS       60000u /* all of a join */
-#define CAN_LEARNING_MS   1500u  /* how long a join waits for an Update */
-#define CAN_LINKING_MS    2000u  /* how long it waits for links with neighbours */
-#define CAN_ENTERING_MS   5000u  /* how long it waits to be admitted */
-#define CAN_YIELD_MS      300u   /* how long one that was admitted may keep others waiting */
-#define CAN_ADMIT_MS      8000u  /* how long one that is not may */
+#define CAN_GHOST_MS                                                                               \
+    1500u /* how long somebody behind a plane has to show up, at most; three times                 \
+             that while somebody named there is being looked for */
+#define CAN_GHOST_MIN_MS 500u   /* the same where all are near */
+#define CAN_GHOST_RTTS   8      /* the same, in round trips with the farthest contact */
+#define CAN_FRESH_MS     2000u  /* how long a contact may turn out to be of use */
+#define CAN_REMIND_MS    200u   /* between two Updates that tell a contact that we are there */
+#define CAN_RTT_MS       100u   /* taken for a round trip that was not measured yet */
+#define CAN_TASK_MS      15000u /* the host has answered by then */
+#define CAN_JOIN_MS      60000u /* all of a join */
+#define CAN_LEARNING_MS  1500u  /* how long a join waits for an Update */
+#define CAN_LINKING_MS   2000u  /* how long it waits for links with neighbours */
+#define CAN_ENTERING_MS  5000u  /* how long it waits to be admitted */
+#define CAN_YIELD_MS     300u   /* how long one that was admitted may keep others waiting */
+#define CAN_ADMIT_MS     8000u  /* how long one that is not may */
 
 enum can_state {
     CAN_OUT,

@@ -18,19 +18,23 @@
 
 static struct sim *sim;
 static const struct topology_ops *ops;
+static enum sim_latency latency;
 
 static void
 teardown(void)
 {
     sim_free(sim);
     sim = NULL;
+    latency = SIM_LATENCY_SPREAD;
 }
 
 static void
 begin(int plugin, uint64_t seed, unsigned count, uint32_t loss_permille)
 {
-    struct sim_conf conf = {
-        .seed = seed, .loss_permille = loss_permille, .is_loud = getenv("SIM_LOUD") != NULL};
+    struct sim_conf conf = {.seed = seed,
+                            .latency = latency,
+                            .loss_permille = loss_permille,
+                            .is_loud = getenv("SIM_LOUD") != NULL};
 
     ops = conf.topology = plugins_at(plugin);
     ck_assert_ptr_nonnull(ops);
@@ -254,6 +258,59 @@ START_TEST(records_survive_two_crashes_at_once)
 }
 END_TEST
 
+static struct id
+apart(const struct id *from, unsigned node)
+{
+    struct id id = *sim_id(sim, node);
+
+    for (unsigned i = 0; i < ID_BYTES; i++)
+        id.bytes[i] ^= from->bytes[i];
+    return id;
+}
+
+/* The node that runs whose ID shares the most with @id. */
+static unsigned
+closest(const struct id *id, unsigned but)
+{
+    unsigned best = PEERS;
+
+    for (unsigned i = 0; i < sim_count(sim); i++) {
+        struct id far = apart(id, i);
+        struct id best_far = best < PEERS ? apart(id, best) : far;
+        if (i != but && sim_peer(sim, i) && (best == PEERS || id_compare(&far, &best_far) < 0))
+            best = i;
+    }
+    return best;
+}
+
+/* Whoever asks meanwhile waits for whom takes their place, and that is soon. */
+START_TEST(three_neighbours_crash_at_once)
+{
+    static struct sim_lookup lookup[80];
+
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        unsigned centre;
+
+        latency = SIM_LATENCY_LAN;
+        join_all(_i, seed, 24, 0);
+        centre = sim_random_member(sim);
+        for (unsigned k = 0; k < 3; k++)
+            sim_crash(sim, closest(sim_id(sim, centre), centre), SIM_CRASH_RESET);
+        memset(lookup, 0, sizeof(lookup));
+        for (unsigned i = 0; i < 80; i++)
+            snprintf(lookup[i].name, sizeof(lookup[i].name), "u%u@x", i);
+        sim_lookups_of(sim, lookup, 80);
+        for (unsigned i = 0; i < 80; i++) {
+            ck_assert_msg(lookup[i].st == ST_OK, "%s, seed %u: %s: %s", ops->name, (unsigned)seed,
+                          lookup[i].name, status_text(lookup[i].st));
+            ck_assert_msg(lookup[i].took_ms <= 1100, "%s, seed %u: %s: %u ms", ops->name,
+                          (unsigned)seed, lookup[i].name, (unsigned)lookup[i].took_ms);
+        }
+        teardown();
+    }
+}
+END_TEST
+
 START_TEST(leaving_moves_the_records)
 {
     join_all(_i, 60, 16, 0);
@@ -388,6 +445,7 @@ sim_suite(void)
     tcase_add_loop_test(t, routes_can_be_traced, 0, count);
     tcase_add_loop_test(t, records_survive_a_crash, 0, count);
     tcase_add_loop_test(t, records_survive_two_crashes_at_once, 0, count);
+    tcase_add_loop_test(t, three_neighbours_crash_at_once, 0, count);
     tcase_add_loop_test(t, leaving_moves_the_records, 0, count);
     tcase_add_loop_test(t, leaving_with_a_dead_owner, 0, count);
     tcase_add_loop_test(t, a_restart_comes_back, 0, count);
