@@ -251,15 +251,16 @@ static bool
 by_lost_gateway(struct sip *s, const sip_t *sip, const struct sip_sender *sender, struct route *r)
 {
     const url_t *url = sip->sip_request->rq_url;
+    bool is_listed = false;
 
     if (sender->side != SIP_PEERS || !sip->sip_to->a_tag || !b2bua_is_token(url->url_user) ||
         sip_is_own_url(s, url) || !is_of_gateway(s, url))
         return false;
     for (size_t i = 0; i < s->gateway_count; i++)
         if (s->is_gateway && has_host(s->gateway[i].uri, url->url_host))
-            return false; /* one of several: it has the call */
+            is_listed = true; /* one of several: it has the call, or died just now */
     if (s->is_gateway)
-        r->kind = ROUTE_B2BUA;
+        r->kind = is_listed ? ROUTE_GATEWAY : ROUTE_B2BUA;
     else
         refuse(r, 503, "Not the gateway"); /* the sender tries another */
     return true;
