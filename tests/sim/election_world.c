@@ -456,7 +456,7 @@ world_start(struct world *w, char name)
     n->has_left = false;
     n->claimed_term = 0;
     n->term_before = 0;
-    n->was_active = false;
+    n->was_active = n->is_published = false;
     n->ring_from_ms = n->live_from_ms = 0;
     memset(n->watches, 0, sizeof(n->watches));
     memset(n->heard_ms, 0, sizeof(n->heard_ms));

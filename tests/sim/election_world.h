@@ -57,6 +57,7 @@ struct world_node {
     uint32_t ring_lives;     /* of its overlay's others in the ring */
     uint64_t ring_silent_ms; /* since then no member of the ring answers it; 0: one does */
     bool was_active;
+    bool is_published;     /* in the ring, in this life: its own entry is no news to it */
     uint64_t ring_from_ms; /* is_ring_live: since then it can read the ring; 0: it cannot */
     uint64_t live_from_ms; /* is_ring_live: since then the ring has it as a gateway; 0: not */
 };

@@ -389,6 +389,7 @@ on_publish_ring(void *ctx, uint32_t term, uint16_t priority, uint16_t weight)
     assert(n->aim == PEER_AIM_MEMBER);
     n->world->ring_term[n->name - 'a'] = term;
     n->world->ring_ms[n->name - 'a'] = n->world->now_ms;
+    n->is_published = true;
     world_later(n->world, STORE_MS, n->name - 'a', ELECTION_RING_STORED);
 }
 
@@ -398,6 +399,7 @@ on_withdraw_ring(void *ctx)
     struct world_node *n = ctx;
 
     n->world->ring_term[n->name - 'a'] = 0;
+    n->is_published = false;
 }
 
 /* Who is not there refuses the connection. */
@@ -544,9 +546,11 @@ world_ring_term(const struct world_node *n)
     const struct world *w = n->world;
     uint32_t term = 0;
 
-    for (int i = 0; i < WORLD_NODES; i++)
-        if (&w->node[i] != n && w->ring_term[i] > term &&
+    for (int i = 0; i < WORLD_NODES; i++) {
+        bool is_own = &w->node[i] == n && (n->is_published || !w->is_ring_live);
+        if (!is_own && w->ring_term[i] > term &&
             (i >= w->count || w->node[i].is_up || w->now_ms < w->ring_ms[i] + LIFETIME_MS))
             term = w->ring_term[i];
+    }
     return term;
 }
