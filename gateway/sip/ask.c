@@ -19,6 +19,7 @@ struct question {
 /* An answer kept: the overlay's message itself. */
 struct cached {
     struct bridge_message *message;
+    uint64_t since_ms;
     uint64_t until_ms;
 };
 
@@ -294,7 +295,9 @@ cache_keep(struct sip *s, struct map *cache, struct bridge_message *m)
 
         cache_drop(cache, victim->message->name);
     }
-    *kept = (struct cached){m, sip_moment(s).mono_ms + m->lifetime_ms};
+    *kept = (struct cached){.message = m,
+                            .since_ms = sip_moment(s).mono_ms,
+                            .until_ms = sip_moment(s).mono_ms + m->lifetime_ms};
     if (map_put(cache, slice_text(m->name), kept, NULL)) {
         bridge_free(m);
         free(kept);
@@ -325,6 +328,15 @@ ask_resolve(struct sip *s, const char *domain, bool is_past_cache, struct ask *a
 {
     if (is_past_cache || !cache_answer(s, s->asks->routes, domain, ask))
         ask_overlay(s, BRIDGE_RESOLVE, domain, NULL, is_past_cache, ask);
+}
+
+void
+ask_resolve_recent(struct sip *s, const char *domain, struct ask *ask)
+{
+    const struct cached *kept = map_get(s->asks->routes, slice_text(domain));
+    bool is_recent = kept && sip_moment(s).mono_ms < kept->since_ms + ASK_RECENT_MS;
+
+    ask_resolve(s, domain, !is_recent, ask);
 }
 
 /* Who has patience does not wait with those who have none. */

@@ -14,6 +14,7 @@
 #include "gateway/bridge/bridge.h"
 
 #define ASK_TIMEOUT_MS  5000
+#define ASK_RECENT_MS   1000
 #define ASK_CACHE_MAX   32768
 #define ASK_PENDING_MAX 8192
 
@@ -64,6 +65,10 @@ void ask_doubt(struct sip *s, const char *aor);
 
 /** ask_resolve - gateways of a foreign domain (only the B2BUA asks). */
 void ask_resolve(struct sip *s, const char *domain, bool is_past_cache, struct ask *ask);
+
+/** ask_resolve_recent - the same, from the cache only if it was asked within ASK_RECENT_MS: for
+ * what many calls may ask in vain */
+void ask_resolve_recent(struct sip *s, const char *domain, struct ask *ask);
 
 /** ask_judge - whose is a domain inside our name?  @patience_ms: to wait for a young ring. */
 void ask_judge(struct sip *s, const char *domain, uint32_t patience_ms, struct ask *ask);

@@ -704,12 +704,22 @@ b2bua_initial_is_idle(const struct b2bua_call *c)
     return true;
 }
 
+/** Some gateway does not know the callee: a flood of calls to nobody is no flood of questions. */
+static bool
+is_unknown(const struct b2bua_initial *in)
+{
+    for (unsigned i = 0; i < in->count; i++)
+        if (in->branch[i]->is_elsewhere)
+            return true;
+    return false;
+}
+
 /** The first time, or where the machine or a forwarded user wants another search. */
 void
 b2bua_initial_start(struct b2bua_call *c)
 {
     struct b2bua_initial *in = c->initial;
-    const sip_t *sip = sip_object(in->request);
+    const char *host = sip_object(in->request)->sip_request->rq_url->url_host;
     bool is_again = in->wants_search;
 
     in->wants_search = false;
@@ -720,6 +730,9 @@ b2bua_initial_start(struct b2bua_call *c)
         look_up(c);
     } else if (is_again || !to_place(c)) {
         in->ask.done = on_routes;
-        ask_resolve(c->b2bua->sip, sip->sip_request->rq_url->url_host, is_again, &in->ask);
+        if (is_again && is_unknown(in))
+            ask_resolve_recent(c->b2bua->sip, host, &in->ask);
+        else
+            ask_resolve(c->b2bua->sip, host, is_again, &in->ask);
     }
 }

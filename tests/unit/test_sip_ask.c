@@ -142,6 +142,51 @@ START_TEST(an_answer_lives_as_long_as_it_says)
 }
 END_TEST
 
+/* Of an overlay's gateways, as many calls to nobody there do. */
+static void
+resolve_recent(struct asker *a)
+{
+    a->ask.done = on_answer;
+    a->ask.ctx = a;
+    ask_resolve_recent(sip, "pastry", &a->ask);
+}
+
+static void
+answer_routes(size_t i)
+{
+    struct bridge_message *m =
+        bridge_new(BRIDGE_ROUTES, posted[i]->token, 1, sizeof(struct bridge_gateway));
+
+    memcpy(m->name, posted[i]->name, sizeof(m->name));
+    m->status = ST_OK;
+    m->lifetime_ms = 10000;
+    ask_on_message(sip, m);
+}
+
+START_TEST(a_flood_of_calls_to_nobody_is_no_flood_of_questions)
+{
+    struct asker a = asker_of();
+    struct asker many[50];
+
+    resolve_recent(&a);
+    ck_assert_uint_eq(posted_count, 1);
+    ck_assert(posted[0]->is_past_cache);
+    answer_routes(0);
+    ck_assert_uint_eq(a.told, 1);
+    for (size_t i = 0; i < 50; i++) {
+        many[i] = asker_of();
+        resolve_recent(&many[i]);
+        ck_assert_uint_eq(many[i].told, 1);
+        sip_clock_advance(ASK_RECENT_MS / 50);
+    }
+    ck_assert_uint_eq(posted_count, 1);
+    resolve_recent(&a); /* the answer lives still, but it is a second old */
+    ck_assert_uint_eq(posted_count, 2);
+    ck_assert(posted[1]->is_past_cache);
+    ask_cancel(&a.ask);
+}
+END_TEST
+
 START_TEST(no_answer_is_an_answer_too)
 {
     struct asker a = asker_of();
@@ -215,6 +260,7 @@ main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, the_same_question_is_asked_once);
     tcase_add_test(tc, an_answer_lives_as_long_as_it_says);
+    tcase_add_test(tc, a_flood_of_calls_to_nobody_is_no_flood_of_questions);
     tcase_add_test(tc, no_answer_is_an_answer_too);
     tcase_add_test(tc, who_cancels_is_not_told);
     tcase_add_test(tc, sources_and_destinations_have_limits);
