@@ -323,6 +323,22 @@ ask_doubt(struct sip *s, const char *aor)
     cache_drop(s->asks->bindings, aor);
 }
 
+static void
+cache_doubt(struct map *cache)
+{
+    struct map_cursor c = {0};
+
+    while (map_next(cache, &c))
+        ((struct cached *)c.value)->until_ms = 0;
+}
+
+void
+ask_doubt_all(struct sip *s)
+{
+    cache_doubt(s->asks->bindings);
+    cache_doubt(s->asks->routes);
+}
+
 void
 ask_resolve(struct sip *s, const char *domain, bool is_past_cache, struct ask *ask)
 {
@@ -334,7 +350,8 @@ void
 ask_resolve_recent(struct sip *s, const char *domain, struct ask *ask)
 {
     const struct cached *kept = map_get(s->asks->routes, slice_text(domain));
-    bool is_recent = kept && sip_moment(s).mono_ms < kept->since_ms + ASK_RECENT_MS;
+    bool is_recent =
+        kept && kept->until_ms > 0 && sip_moment(s).mono_ms < kept->since_ms + ASK_RECENT_MS;
 
     ask_resolve(s, domain, !is_recent, ask);
 }

@@ -63,6 +63,9 @@ void ask_lookup_fresh(struct sip *s, const char *aor, struct ask *ask);
 /** ask_doubt - what is cached of this AOR led nowhere: the next look-up asks the overlay. */
 void ask_doubt(struct sip *s, const char *aor);
 
+/** ask_doubt_all - nothing that is cached is trusted any longer */
+void ask_doubt_all(struct sip *s);
+
 /** ask_resolve - gateways of a foreign domain (only the B2BUA asks). */
 void ask_resolve(struct sip *s, const char *domain, bool is_past_cache, struct ask *ask);
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "gateway/sip/ask.h"
 #include "gateway/sip/b2bua.h"
 #include "gateway/sip/dispatch.h"
 
@@ -96,9 +97,12 @@ fence_stands(struct sip *s)
 {
     struct fence *f = s->fence;
     uint64_t now_ms = sip_moment(s).mono_ms;
+    bool has_stood_still =
+        s->conf.fence_gap_ms > 0 && f->seen_ms > 0 && now_ms - f->seen_ms > s->conf.fence_gap_ms;
 
-    if (!f->is_up && s->is_gateway && s->conf.fence_gap_ms > 0 && f->seen_ms > 0 &&
-        now_ms - f->seen_ms > s->conf.fence_gap_ms)
+    if (has_stood_still)
+        ask_doubt_all(s);
+    if (has_stood_still && !f->is_up && s->is_gateway)
         raise_fence(s, now_ms);
     f->seen_ms = now_ms;
     return f->is_up;

@@ -10,7 +10,8 @@
  * calls. So the SIP side asks the overlay side, which asks the standbys; until the answer is
  * there, requests and 2xx to INVITEs are held back and no deadline of a call is acted on.  What has
  * been held is then handled as by the role this node has now; the calls that are another gateway's
- * have been released before.
+ * have been released before.  Any node that has stood still doubts what it had cached: others may
+ * have told it of changes meanwhile.
  *
  * Source: the design's "Terms"; fencing as in a hand-run pair.
  */

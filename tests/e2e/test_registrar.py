@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The registrar of an overlay: whose calls a contact gets, which binding is meant, and REGISTER at several
 serving peers."""
+import json
 import os
 import re
 import signal
@@ -352,6 +353,11 @@ def a_peer_that_is_silent(north):
         finally:
             os.kill(silent.process.pid, signal.SIGCONT)
         wait_for(f"{silent.name} is back", lambda: silent.local_state() == "joined", 20)
+
+        def has_read():
+            told = json.dumps(silent.ctl("resolve", new.uri))
+            return new.ip + ":" in told and old.ip + ":" not in told
+        wait_for(f"{silent.name} has read what changed", has_read, 10)
         for who in (caller, phones.at(silent, "caller9s")):
             rings(who, new.uri, new, [old])
             refused(who, star.uri, 480)

@@ -137,6 +137,10 @@ START_TEST(an_answer_lives_as_long_as_it_says)
     sip_clock_advance(1001);
     look_up(&c, "a@pastry");
     ck_assert_uint_eq(posted_count, 4);
+    answer(3, ST_OK, 1, 1000);
+    ask_doubt_all(sip); /* as after a standstill */
+    look_up(&c, "a@pastry");
+    ck_assert_uint_eq(posted_count, 5);
     ask_cancel(&c.ask);
     ask_cancel(&b.ask);
 }
