@@ -5,7 +5,7 @@ import time
 
 from common import Tests, lab_of
 from lab import LabError, wait_for
-from agent import Agent
+from agent import Agent, final_of
 
 ISLANDS = [("east", "127.84.151", 1), ("west", "127.84.152", 1), ("north", "127.84.153", 1, "can"), ("south", "127.84.154", 1, "pastry")]
 PHONES = "127.84.155"
@@ -19,16 +19,8 @@ def is_found(node, name):
 
 def status_of(caller, domain):
     """One OPTIONS: its final status, and how long it took."""
-    caller.poll(0.001)
-    caller.waiting.clear()
     begin = time.monotonic()
-    caller.request("OPTIONS", f"sip:nobody@{domain}")
-    for _ in range(4000):
-        caller.poll(0.002)
-        finals = [m for m in caller.waiting if m.is_response and m.status >= 200]
-        if finals:
-            return finals[-1].status, time.monotonic() - begin
-    raise LabError("no final response")
+    return final_of(caller, f"sip:nobody@{domain}").status, time.monotonic() - begin
 
 
 def expect_alive(islands):

@@ -8,7 +8,7 @@ import time
 
 from common import Tests, lab_of
 from lab import LabError, OVERLAY_PORT, PEER_PORT, wait_for
-from agent import Agent
+from agent import Agent, final_of
 from namespace import SKIPPED, run_inside
 
 ISLANDS = [("east", "127.84.141", 4), ("west", "127.84.142", 1)]
@@ -33,20 +33,7 @@ def heal():
 
 def answered(caller, callee):
     """One OPTIONS: its final status."""
-    caller.poll(0.001)
-    caller.waiting.clear()
-    caller.request("OPTIONS", callee.uri)
-    for _ in range(2000):
-        callee.poll(0.002)
-        while callee.waiting:
-            request = callee.waiting.pop(0)
-            if not request.is_response:
-                callee.answer(request, 200, "OK", "t")
-        caller.poll(0.002)
-        finals = [m for m in caller.waiting if m.is_response and m.status >= 200]
-        if finals:
-            return finals[-1].status
-    raise LabError("no final response")
+    return final_of(caller, callee.uri, callee).status
 
 
 def registers(phone):
