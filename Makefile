@@ -136,6 +136,12 @@ kills: deps-test
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
 	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/soak/kills.py $(KILLS)
 
+# An overlay cut in two, cut off, under loss, without its ring, and phones that call once a second: CUTS="--parts halves,off ..."
+.PHONY: cuts
+cuts: deps-bench
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
+	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/soak/cuts.py $(CUTS)
+
 # Attacks by phones and members, and what becomes of honest calls meanwhile: ATTACK="NAME ... --keep"
 .PHONY: attack
 attack: deps-test

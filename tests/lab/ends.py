@@ -45,10 +45,16 @@ class Call:
         self.callee_end = None    # when the last of the callee's ends had done with it
         self.rings = []           # the callee's ends: more than one is a second ring
         self.lost = ""            # up, and not ended as it should be
+        self.is_hung_up = self.is_given_up = False  # by one of the ends; by the caller before it was answered
         self.sent = self.dialog = None
 
     def is_over(self):
         return self.caller_end is not None and all(ring.end is not None for ring in self.rings)
+
+    def judge(self):
+        """It is over: what was not seen while it lasted.  (A second ring that is ended alone is no call that is lost.)"""
+        if self.status == 200 and self.rings and all(ring.ended_by_others for ring in self.rings):
+            self.lost = self.lost or "BYE of neither end"
 
     def orphans(self, now):
         """Ends that go on though the other end has done with the call."""
@@ -68,6 +74,7 @@ class Ring:
         self.phone, self.invite, self.call = phone, invite, call
         self.tag = f"{random.getrandbits(32):x}"
         self.state, self.end, self.last, self.dialog = "rings", None, None, None
+        self.ended_by_others = False  # by a BYE that the caller did not send
 
     def over(self):
         if self.end is None:
@@ -153,13 +160,14 @@ class SoakPhone(Agent):
 
     def cancel_ringing(self, call):
         if call.status is None and call.heard:
-            call.is_cancelled = True
+            call.is_given_up = True
             self.cancel(call.callee.uri, call.sent)
 
     def give_up(self, call, tries):
         """No final response for long: CANCEL; it is over for this phone 32 s later whatever comes."""
         if call.status is not None or call.dialog:
             return
+        call.is_given_up = True
         if tries < 5:
             self.cancel(call.callee.uri, call.sent)
             self.timers.after(4.0, lambda: self.give_up(call, tries + 1))
@@ -199,6 +207,7 @@ class SoakPhone(Agent):
 
     def bye(self, dialog, call, done):
         """BYE with its retransmissions; what it comes to is told in call.lost, then done()."""
+        call.is_hung_up = True
         sent = self.in_dialog(dialog, "BYE")
         key = (dialog.call_id, sent["CSeq"])
         until = time.monotonic() + TIMER_B_S
@@ -255,8 +264,11 @@ class SoakPhone(Agent):
         elif message.method == "BYE" and (ring or call):
             self.answer(message, 200, "OK")
             if ring:
+                ring.ended_by_others = ring.ended_by_others or not (ring.call.is_hung_up or ring.call.is_given_up or ring.end)
                 ring.over()
             else:
+                if not call.is_hung_up:
+                    call.lost = call.lost or "BYE of neither end"
                 self.finish(call, 200)
         elif message.method in ("UPDATE", "INVITE", "OPTIONS") and (ring or call):
             self.answer(message, 200, "OK", body=BODY.format(n=0, ip=self.ip) if message.body else "")

@@ -33,9 +33,9 @@ LIMITS = ("max-requests-per-source = 100000\n  max-pending-per-destination = 100
 class Campus:
     """One overlay's nodes and phones, and what may happen to its candidates."""
 
-    def __init__(self, lab, network, name, net, algorithm):
-        self.island = lab.island(name, net, CANDIDATES + PLAIN, algorithm)
-        self.candidates, self.plain = self.island.nodes[:CANDIDATES], self.island.nodes[CANDIDATES:]
+    def __init__(self, lab, network, name, net, algorithm, candidates=CANDIDATES, plain=PLAIN):
+        self.island = lab.island(name, net, candidates + plain, algorithm)
+        self.candidates, self.plain = self.island.nodes[:candidates], self.island.nodes[candidates:]
         self.network, self.space, self.phones = network, {}, []
 
     def open(self):
@@ -242,6 +242,7 @@ class Soak:
                               f"status {call.status}, begun {call.begin - self.begin:.1f} s{self.since_fault(call.begin)}")
             if call.is_over() and now > call.caller_end + 35:
                 call.caller.forget(call)
+                call.judge()
                 del self.calls[call.number]
                 self.over.append(call)
         if self.is_calling or self.calls:
