@@ -204,6 +204,8 @@ sweep(struct connections *c, uint64_t silent_ms, uint64_t idle_ms, unsigned side
     }
 }
 
+static const char *const who[SIP_SIDES] = {"phone", "peer", "gateway"};
+
 /* What has been said to it has time to arrive; to one of ours nothing is said. */
 static void
 on_broken(void *ctx, const su_sockaddr_t *from)
@@ -213,7 +215,12 @@ on_broken(void *ctx, const su_sockaddr_t *from)
     struct slice at = address_key(from, key);
     struct connection *one = map_get(c->open, at);
     uintptr_t made = one ? 0 : (uintptr_t)map_get(c->made, at);
+    char text[64];
 
+    address_text(at, text);
+    log_write(LOG_LEVEL_REMOTE, "sip",
+              "connection of %s %s is closed: its messages cannot be told apart",
+              one ? who[one->side] : "node", text);
     if (one) {
         one->is_broken = true;
         one->heard_ms = sip_moment(c->sip).mono_ms;
@@ -302,7 +309,6 @@ refusal(struct connections *c, int fd, enum sip_side side, uintptr_t of_source)
 static void
 on_accept(void *ctx, int fd, const struct sockaddr *from)
 {
-    static const char *const who[SIP_SIDES] = {"phone", "peer", "gateway"};
     struct connections *c = ctx;
     enum sip_side side = side_of(c, fd);
     su_sockaddr_t address = {0};

@@ -470,5 +470,10 @@ proxy_on_response(struct sip *s, msg_t *msg, sip_t *sip, const struct sip_sender
     if (next->v_protocol == sip_transport_tls && s->agent[SIP_PEERS].nta)
         side = SIP_PEERS;
     headers_release(msg, sip, side);
-    nta_msg_tsend(s->agent[side].nta, msg, NULL, TAG_END());
+    /* By UDP it may come without its Content-Length, which nobody goes without on a connection
+     * (section 18.3). */
+    if (sip_complete_message(msg) < 0)
+        msg_destroy(msg);
+    else
+        nta_msg_tsend(s->agent[side].nta, msg, NULL, TAG_END());
 }

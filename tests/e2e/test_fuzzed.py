@@ -9,7 +9,7 @@ import sys
 import time
 
 from common import Tests, clean_log, lab_of
-from lab import LabError, wait_for
+from lab import PEER_PORT, LabError, wait_for
 from agent import Agent, end_call, establish
 
 ISLANDS = [("east", "127.94.0", 2), ("west", "127.94.1", 1)]
@@ -282,6 +282,27 @@ def lists(caller, callee, lab):
         raise LabError("a message was too large for its receiver")
 
 
+def late_answers(phone, callee, node, serving):
+    """A 2xx that no transaction waits for, by UDP and without a Content-Length, does not end the connection between the
+    nodes: what is sent behind it arrives by the same one."""
+    def message():
+        phone.request("MESSAGE", callee.uri, "x")
+        callee.answer(callee.expect_request("MESSAGE"), 202, "Accepted")
+        phone.expect_status(202, "MESSAGE")
+
+    before = [at.log().count("cannot be told apart") for at in (node, serving)]
+    message()
+    for n, (method, fields, body) in enumerate((("BYE", "", ""), ("REFER", "", "a body"), ("INVITE", "", ""),
+                                                ("OPTIONS", "l: 3\r\n", "more than three"))):
+        phone.send_raw((f"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP {serving.sip};branch=z9hG4bKgone{n}\r\n"
+                        f"Via: SIP/2.0/TLS {node.ip}:{PEER_PORT};branch=z9hG4bKaway{n}\r\n"
+                        f"From: <sip:b@{callee.domain}>;tag=f{n}\r\nTo: <{phone.uri}>;tag=t{n}\r\nCall-ID: gone-{n}\r\n"
+                        f"CSeq: 1 {method}\r\nContact: <{phone.contact}>\r\n{fields}\r\n{body}").encode())
+        message()
+    if before != [at.log().count("cannot be told apart") for at in (node, serving)]:
+        raise LabError("a connection between nodes was closed")
+
+
 def keep_alive(node):
     """STUN from a phone that uses outbound is answered; what begins like it and is none leaves no trace."""
     host, port = node.sip.split(":")
@@ -368,7 +389,8 @@ def main():
         caller = Agent(f"{PHONES}.11", "a", lab.islands[0].domain, node.sip)
         callee = Agent(f"{PHONES}.12", "b", lab.islands[1].domain, lab.islands[1].gateway().sip, "tcp")
         stream = Agent(f"{PHONES}.13", "s", lab.islands[0].domain, node.sip, "tcp")
-        for phone in (caller, callee, stream):
+        plain = Agent(f"{PHONES}.14", "p", lab.islands[0].domain, other.sip)
+        for phone in (caller, callee, stream, plain):
             phone.register()
         tests.run("held and refused", held_and_refused, node)
         tests.run("behind a half", behind_a_half, node)
@@ -378,6 +400,7 @@ def main():
         tests.run("control characters in REGISTER", controls_in_register, node, other)
         tests.run("control characters in calls", controls_in_calls, caller, callee)
         tests.run("names to look up", names_to_look_up, callee, caller, node)
+        tests.run("late answers", late_answers, plain, callee, node, other)
         tests.run("a keep-alive", keep_alive, node)
         tests.run("a call after it", call, caller, callee)
         tests.run("many REGISTERs", many_registers, node, other)
