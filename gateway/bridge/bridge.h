@@ -96,11 +96,13 @@ struct bridge_record {
 struct bridge_counters {
     uint64_t connections[BRIDGE_SIDES]; /* that others made and that are up */
     uint64_t connections_refused[BRIDGE_SIDES];
-    uint64_t responses_lost; /* that could not be sent */
-    uint64_t finished;       /* now: transactions remembered for retransmissions */
-    uint64_t unacknowledged; /* now: finals of INVITEs that wait for their ACK */
-    uint64_t unanswerable;   /* requests discarded, as no response could reach their sender */
-    uint64_t not_replicated; /* now: calls whose record is too large for the standbys */
+    uint64_t responses_lost;      /* that could not be sent */
+    uint64_t phones_cancelled;    /* in place of their serving peer, which was lost */
+    uint64_t phones_left_ringing; /* as that was */
+    uint64_t finished;            /* now: transactions remembered for retransmissions */
+    uint64_t unacknowledged;      /* now: finals of INVITEs that wait for their ACK */
+    uint64_t unanswerable;        /* requests discarded, as no response could reach their sender */
+    uint64_t not_replicated;      /* now: calls whose record is too large for the standbys */
 };
 
 enum bridge_query { BRIDGE_QUERY_REGISTRATIONS, BRIDGE_QUERY_CALLS };

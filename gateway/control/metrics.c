@@ -276,6 +276,12 @@ metrics_write(const struct control *c, struct evbuffer *out)
     counter(out, "ringway_sip_unanswerable_total",
             "SIP requests discarded, as no response could reach their sender.",
             c->counters.unanswerable);
+    counter(out, "ringway_sip_phones_cancelled_total",
+            "INVITEs cancelled at a phone that rang, in place of its serving peer, which was lost.",
+            c->counters.phones_cancelled);
+    counter(out, "ringway_sip_phones_left_ringing_total",
+            "INVITEs that no CANCEL could end when the serving peer of the phone was lost.",
+            c->counters.phones_left_ringing);
     connections(c, out);
     certificates(c, out);
     election(c, out);

@@ -95,10 +95,31 @@ send_initial(void *ctx, unsigned branch)
     return b->orq != NULL;
 }
 
+/** @is_lost: the serving peer is; or it was sent the CANCEL. */
 static void
-send_cancel(const struct b2bua_branch *b)
+end_at_phone(struct b2bua_branch *b, bool is_lost)
+{
+    const struct b2bua_call *c = b->call;
+    struct sip *s = c->b2bua->sip;
+    struct phone_invite invite = {.uri = b->is_by_uri ? b->request_uri : NULL, .reason = b->reason};
+    msg_t *request;
+
+    if (b->target.agent->side != SIP_PEERS || !c->is_inward || call_kind(c->core) != CALL_SESSION)
+        return;
+    request = nta_outgoing_getrequest(b->orq);
+    invite.sip = request ? sip_object(request) : NULL;
+    if (is_lost && s->is_gateway && !fence_stands(s)) /* or another gateway may go on with it */
+        phone_via_lost(s, &b->phone_via, &invite);
+    else if (!is_lost)
+        phone_via_cancelled(s, &b->phone_via, &invite);
+    msg_destroy(request);
+}
+
+static void
+send_cancel(struct b2bua_branch *b)
 {
     cancel_send(b->target.agent, b->orq, b->target.tport, b->reason);
+    end_at_phone(b, false);
 }
 
 static void
@@ -485,6 +506,12 @@ take_response(struct b2bua_branch *b, msg_t *msg, const sip_t *sip)
         b->orq = NULL;
         call_on_response(c->core, sip_moment(c->b2bua->sip), b->index, &failed);
     } else {
+        if (is_ours && b->is_heard)
+            end_at_phone(b, true);
+        else if (sip->sip_status->st_status < 200)
+            phone_via_learn(&b->phone_via, sip);
+        else
+            phone_via_done(&b->phone_via);
         b->is_heard = true;
         if (c->initial && c->initial->kept)
             header_add_challenges(c->initial->kept, sip);
@@ -558,6 +585,7 @@ b2bua_branch_lose(struct b2bua_branch *b)
     struct b2bua_call *c = b->call;
     struct call_response failed = {.status = 503, .dialog = CALL_NO_DIALOG, .is_ours = true};
 
+    end_at_phone(b, true);
     sip_send_end(b->orq);
     b->orq = NULL;
     b2bua_branch_uncount(b);

@@ -346,6 +346,7 @@ add_contact(struct b2bua_call *c, const struct binding_record *binding, size_t c
     if (to.tport)
         b->target.tport = tport_ref(to.tport);
     b->phone = binding_phone(&binding->contact[contact]);
+    b->is_by_uri = binding->contact[contact].is_by_uri;
     search->target[search->made++] = (struct call_target){.is_hop = to.agent->side == SIP_PEERS,
                                                           .phone = phone_number(c->initial, b)};
 }
@@ -668,6 +669,7 @@ free_branch(struct b2bua_branch *b)
     if (b->orq)
         sip_send_end(b->orq);
     b2bua_branch_uncount(b);
+    phone_via_done(&b->phone_via);
     free(b->request_uri);
     free(b->path);
     free(b->reason);

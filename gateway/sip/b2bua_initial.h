@@ -4,6 +4,7 @@
 
 #include "gateway/call/call.h"
 #include "gateway/sip/ask.h"
+#include "gateway/sip/phone_via.h"
 
 struct b2bua;
 struct b2bua_call;
@@ -26,7 +27,9 @@ struct b2bua_branch {
     char *request_uri; /* the target's */
     char *path;        /* the same; or NULL */
     struct id node;    /* of a far gateway */
-    uint64_t phone;    /* hash of the instance whose flow it is (RFC 5626); 0: of none */
+    bool is_by_uri;    /* a phone's Contact, which can be reached without its serving peer */
+    struct phone_via phone_via; /* should that peer be lost */
+    uint64_t phone;             /* hash of the instance whose flow it is (RFC 5626); 0: of none */
 };
 
 #define B2BUA_LOOKUPS_MAX 8 /* AORs that lead to AORs */

@@ -98,6 +98,7 @@ branch_drop(struct branch *b)
     if (b->orq)
         sip_send_end(b->orq);
     free(b->hop);
+    phone_via_done(&b->phone_via);
     free(b->uri);
     free(b);
 }
@@ -121,9 +122,19 @@ silent_ms(const struct branch *b)
     return (uint32_t)(sip_moment(b->forward->proxy->sip).mono_ms - b->sent_ms);
 }
 
+static struct phone_invite
+phone_invite(const struct branch *b)
+{
+    const struct forward *f = b->forward;
+
+    return (struct phone_invite){.uri = b->uri, .sip = f->request, .reason = f->reason};
+}
+
 void
 branch_cancel(struct branch *b)
 {
+    struct phone_invite invite = phone_invite(b);
+
     struct proxy *p = b->forward->proxy;
 
     if (b->is_cancelled)
@@ -137,6 +148,7 @@ branch_cancel(struct branch *b)
         return;
     b->is_cancelled = true;
     send_cancel(b);
+    phone_via_cancelled(p->sip, &b->phone_via, &invite);
     list_remove(&b->watch);
     b->due_ms = sip_moment(p->sip).mono_ms + CANCEL_WAIT_MS;
     list_append(&p->cancel_watch, &b->watch);
@@ -212,7 +224,11 @@ is_other_gateway_worth_trying(const struct branch *b, int status, bool is_ours)
 static void
 sever(struct branch *b, int status)
 {
+    struct phone_invite invite = phone_invite(b);
+
     b->is_severed = true;
+    if (b->to == BRANCH_TO_PEER && !b->forward->is_dialog)
+        phone_via_lost(b->forward->proxy->sip, &b->phone_via, &invite);
     if (b->is_given_up)
         return; /* until CANCEL_WAIT_MS is over */
     branch_give_up(b, b->forward->is_answered ? 0 : status_of_failure(b, status));
@@ -386,17 +402,44 @@ note_dialog(const struct branch *b, const sip_t *response)
     route_note_dialog(b->forward->proxy->sip, response, response, uri);
 }
 
-void
-branch_send_up(struct forward *f, msg_t *msg)
+/* The phone's INVITE, for a node that may have to end it without us. */
+static bool
+is_to_be_told(const struct branch *b)
 {
+    const struct forward *f = b->forward;
+
+    return f->side == SIP_PEERS && f->is_invite && !f->is_dialog && b->to == BRANCH_TO_PHONE;
+}
+
+void
+branch_send_up(struct branch *b, msg_t *msg)
+{
+    struct forward *f = b->forward;
     sip_t *sip = sip_object(msg);
 
     list_remove(&f->trying);
     sip_via_remove(msg, sip); /* section 16.7 item 3 */
     twin_readdress(f, msg, sip);
     headers_release(msg, sip, f->side);
+    if (sip->sip_status->st_status < 200 && is_to_be_told(b))
+        phone_via_tell(msg, b->orq);
     sip_pack(msg, f->side);
     nta_incoming_mreply(f->irq, msg);
+}
+
+void
+forward_trying(struct forward *f)
+{
+    nta_outgoing_t *orq = NULL;
+
+    list_each(at, &f->branches)
+    {
+        const struct branch *b = list_entry(at, struct branch, link);
+
+        if (is_to_be_told(b) && !b->is_given_up)
+            orq = b->orq;
+    }
+    phone_via_trying(f->irq, orq);
 }
 
 static void
@@ -405,6 +448,7 @@ on_provisional(struct branch *b, int status, msg_t *msg)
     struct forward *f = b->forward;
 
     b->has_answer = true;
+    phone_via_learn(&b->phone_via, sip_object(msg));
     if (!b->is_cancelled)
         list_remove(&b->watch);
     if (b->is_cancel_due)
@@ -417,7 +461,7 @@ on_provisional(struct branch *b, int status, msg_t *msg)
         watch_ringing(b); /* section 16.7 item 2 */
         note_dialog(b, sip_object(msg));
     }
-    branch_send_up(f, msg);
+    branch_send_up(b, msg);
 }
 
 /* The first 2xx ends it; that of a branch that was cancelled too late goes up as any other, and the
@@ -432,7 +476,7 @@ on_success(struct branch *b, msg_t *msg)
     if (!f->is_answered) {
         forward_reason(f, sip_object(msg));
         twin_answered(f, msg);
-        branch_send_up(f, msg);
+        branch_send_up(b, msg);
     } else if (f->is_failed) {
         orphan_hang_up(b->agent, b->orq, sip_object(msg));
         msg_destroy(msg);

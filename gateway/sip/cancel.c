@@ -50,23 +50,23 @@ cancel_reason(const sip_t *cause)
     return strdup(text);
 }
 
-static msg_t *
-cancel_message(const sip_t *invite, const char *reason)
+msg_t *
+cancel_message(const sip_t *invite, const sip_via_t *one, const char *uri, const char *reason)
 {
     msg_t *msg = msg_create(sip_default_mclass(), 0);
     sip_t *sip = msg ? sip_object(msg) : NULL;
-    sip_via_t via[1] = {*invite->sip_via};
+    const url_string_t *asked =
+        uri ? URL_STRING_MAKE(uri) : (const url_string_t *)invite->sip_request->rq_url;
+    sip_via_t via[1] = {*one};
     su_home_t *home = msg ? msg_home(msg) : NULL;
     int added = -1;
 
     via->v_next = NULL; /* RFC 3261 section 9.1: the one Via of the request that is cancelled */
     if (sip)
         added = sip_add_tl(
-            msg, sip,
-            SIPTAG_REQUEST(sip_request_create(home, SIP_METHOD_CANCEL,
-                                              (url_string_t *)invite->sip_request->rq_url, NULL)),
+            msg, sip, SIPTAG_REQUEST(sip_request_create(home, SIP_METHOD_CANCEL, asked, NULL)),
             SIPTAG_VIA(via), SIPTAG_FROM(invite->sip_from), SIPTAG_TO(invite->sip_to),
-            SIPTAG_CALL_ID(invite->sip_call_id), SIPTAG_ROUTE(invite->sip_route),
+            SIPTAG_CALL_ID(invite->sip_call_id), TAG_IF(!uri, SIPTAG_ROUTE(invite->sip_route)),
             SIPTAG_CSEQ(sip_cseq_create(home, invite->sip_cseq->cs_seq, SIP_METHOD_CANCEL)),
             SIPTAG_MAX_FORWARDS_STR("70"), TAG_IF(reason, SIPTAG_REASON_STR(reason)), TAG_END());
     if (added >= 0 && sip->sip_request && sip->sip_via && sip->sip_cseq)
@@ -80,8 +80,9 @@ cancel_send(struct sip_agent *agent, nta_outgoing_t *orq, tport_t *tport, const 
 {
     msg_t *invite = nta_outgoing_getrequest(orq);
     tport_t *way = tport && !tport_is_clear_to_send(tport) ? flow_later(tport_name(tport)) : tport;
-    msg_t *msg =
-        invite && sip_object(invite)->sip_via ? cancel_message(sip_object(invite), reason) : NULL;
+    msg_t *msg = invite && sip_object(invite)->sip_via
+                     ? cancel_message(sip_object(invite), sip_object(invite)->sip_via, NULL, reason)
+                     : NULL;
 
     if (msg &&
         !nta_outgoing_mcreate(agent->nta, NULL, NULL, (url_string_t *)nta_outgoing_route_uri(orq),

@@ -19,6 +19,16 @@
 char *cancel_reason(const sip_t *cause);
 
 /**
+ * cancel_message - the CANCEL of an INVITE
+ * @invite: as it was sent
+ * @via:    its topmost Via where the CANCEL goes
+ * @uri:    its Request-URI there, without Routes; NULL: as it was sent
+ * Returns: the message; NULL without memory.
+ */
+msg_t *cancel_message(const sip_t *invite, const sip_via_t *via, const char *uri,
+                      const char *reason);
+
+/**
  * cancel_send - CANCEL an INVITE that has a provisional answer and no final one (RFC 3261 section
  * 9.1)
  * @tport:  the connection, while it lives; NULL for any

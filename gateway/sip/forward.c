@@ -525,12 +525,12 @@ send_last(struct forward *f)
         msg_t *copy = msg && sip_object(msg)->sip_status->st_status > 100 ? msg_copy(msg) : NULL;
 
         if (copy)
-            branch_send_up(f, copy);
+            branch_send_up(b, copy);
         msg_destroy(msg);
         if (copy)
             return;
     }
-    sip_reply(f->irq, 100, NULL, 0);
+    forward_trying(f);
 }
 
 void

@@ -6,6 +6,7 @@
 
 #include "gateway/sip/ask.h"
 #include "gateway/sip/paths.h"
+#include "gateway/sip/phone_via.h"
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/send.h"
 
@@ -57,9 +58,10 @@ struct branch {
     struct id gateway; /* BRANCH_TO_GATEWAY */
     bool has_answer;   /* any, 100 included */
     struct sip_agent *agent;
-    char *hop;          /* BRANCH_TO_PEER: the way to it (paths.h) */
-    char *uri;          /* the same: where the phone is sent to straight; NULL if it cannot be */
-    uint64_t phone;     /* a flow of that phone (binding_phone()); 0: of none */
+    char *hop; /* BRANCH_TO_PEER: the way to it (paths.h) */
+    char *uri; /* the same: where the phone is sent to straight; NULL if it cannot be */
+    struct phone_via phone_via; /* the same: should that peer be lost */
+    uint64_t phone;             /* a flow of that phone (binding_phone()); 0: of none */
     bool is_cancel_due; /* CANCEL goes out with the first provisional answer (section 9.1) */
     bool is_cancelled;
     bool is_given_up;                    /* nothing of it counts but a 2xx */
@@ -199,7 +201,10 @@ void branch_look_at_gateway(struct forward *f);
 void branch_look(struct forward *f);
 
 /** branch_send_up - a response of a branch goes to whoever sent the request; @msg is taken */
-void branch_send_up(struct forward *f, msg_t *msg);
+void branch_send_up(struct branch *b, msg_t *msg);
+
+/** forward_trying - 100, for as long as nothing better came in */
+void forward_trying(struct forward *f);
 
 /** branch_peer_lost - the serving peer did not respond: the phone is sent to straight, if it can
  * be.

@@ -23,6 +23,7 @@ static const struct header_rule rules[] = {
     {HEADER_NODE_ID, GATEWAYS, 0, false},
     {HEADER_GATEWAY_TERM, GATEWAYS, 0, false},
     {HEADER_ACTIVE_GATEWAY, PEERS, 0, false},
+    {HEADER_PHONE_VIA, PEERS, 0, false},
     {HEADER_ASSERTED_IDENTITY, PEERS | GATEWAYS, PHONES | PEERS | GATEWAYS, true},
     {"Remote-Party-ID", PEERS | GATEWAYS, PHONES | PEERS | GATEWAYS, true},
     {"P-Preferred-Identity", 0, 0, true},

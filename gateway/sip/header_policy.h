@@ -10,6 +10,8 @@
  *   Overlay-ID, Node-ID, Gateway-Term   gateways of other overlays, by their certificate; each is
  *                                       made anew for the next hop, never passed on
  *   Active-Gateway                      in a node's 503 to another of its overlay: who it is
+ *   Phone-Via                           in a serving peer's provisional response to another node of
+ *                                       its overlay: see phone_via.h
  *   P-Asserted-Identity                 made by a phone's serving peer or its gateway (RFC 3325
  *                                       section 5); not for phones where Privacy has "id"
  *   Remote-Party-ID                     as P-Asserted-Identity, its forerunner
@@ -25,6 +27,7 @@
 #define HEADER_NODE_ID           "Node-ID"
 #define HEADER_GATEWAY_TERM      "Gateway-Term"
 #define HEADER_ACTIVE_GATEWAY    "Active-Gateway"
+#define HEADER_PHONE_VIA         "Phone-Via"
 #define HEADER_ASSERTED_IDENTITY "P-Asserted-Identity"
 
 /** headers_accept - take away what @sender's word is not taken for; first of all, on arrival */

@@ -185,7 +185,7 @@ send_trying(struct proxy *p, uint64_t now_ms)
             return;
         list_remove(&f->trying);
         if (nta_incoming_status(f->irq) == 0)
-            sip_reply(f->irq, 100, NULL, 0);
+            forward_trying(f);
     }
 }
 

@@ -29,6 +29,7 @@
 #include "gateway/sip/noted.h"
 #include "gateway/sip/numeric.h"
 #include "gateway/sip/paths.h"
+#include "gateway/sip/phone_via.h"
 #include "gateway/sip/proxy.h"
 #include "gateway/sip/registrar.h"
 #include "gateway/sip/stranger.h"
@@ -351,6 +352,7 @@ on_second(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg)
     load->counters.unanswerable = inlet_discarded();
     load->counters.finished = finished_count(s->finished, &unacknowledged);
     load->counters.unacknowledged = unacknowledged;
+    load->counters.phones_cancelled = phone_cancels_count(s, &load->counters.phones_left_ringing);
     load->counters.not_replicated = b2bua_not_replicated(s);
     s->upward.post(s->upward.ctx, load);
 }
@@ -371,11 +373,12 @@ open_parts(struct sip *s)
     s->strangers = strangers_new();
     s->domains = domains_new(s);
     s->paths = paths_new(s);
+    s->phone_cancels = phone_cancels_new(s);
     s->second = su_timer_create(su_root_task(s->root), 1000);
     s->linger = su_timer_create(su_root_task(s->root), LINGER_TICK_MS);
     if (!s->asks || !s->flows || !s->finished || !s->client || !s->limits || !s->connections ||
         !s->location || !s->noted || !s->proxy || !s->fence || !s->strangers || !s->domains ||
-        !s->paths || !s->second || !s->linger)
+        !s->paths || !s->phone_cancels || !s->second || !s->linger)
         return ST_NOMEM;
     location_restore(s);
     return b2bua_new(s, &s->b2bua);
@@ -394,6 +397,7 @@ close_parts(struct sip *s)
     proxy_free(s->proxy);
     registrar_end_all(s);
     location_free(s->location);
+    phone_cancels_free(s->phone_cancels);
     ask_table_free(s->asks);
     flow_table_free(s->flows);
     connections_free(s->connections);

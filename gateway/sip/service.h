@@ -58,6 +58,7 @@ struct connections;
 struct domains;
 struct location;
 struct noted;
+struct phone_cancels;
 struct proxy;
 
 /** Whose messages an agent carries: one for each set of credentials. */
@@ -118,6 +119,7 @@ struct sip {
     struct strangers *strangers;
     struct domains *domains;
     struct paths *paths;
+    struct phone_cancels *phone_cancels;
     su_timer_t *second;  /* once a second: expiry, limits, BRIDGE_LOAD */
     su_timer_t *linger;  /* quitting, and not quiet yet */
     uint64_t quit_by_ms; /* 0: not quitting */

@@ -81,6 +81,7 @@ class Ringing:
             caller.expect_status(180)
         self.begin = time.monotonic()
         self.cancelled = self.answer_at = None
+        self.cancels = []
         self.pause = T1_S
         self.final = None
         self.is_acknowledged = False
@@ -98,6 +99,7 @@ class Ringing:
             if message.all("via")[0] != self.invite.all("via")[0]:
                 raise SecondRing(f"{self.callee.user} is called a second time")
         elif message.method == "CANCEL":
+            self.cancels.append(message)
             self.callee.answer(message, 200, "OK")
             if not self.cancelled:
                 self.callee.answer(self.invite, 487, "Request Terminated", "b1")

@@ -16,7 +16,8 @@ PHONES = "127.83.7"
 ODD = (("+49;ext=5", "%2B49%3Bext%3d5"), ("joe%20b", "j%6Fe%20%62"), ("joe%3Bx", "joe;x"),
        ("%C3%BCmit%40home", "%c3%bcmit%40h%6fme"), ("Case!~*'()&=$,?/", "Case!~*'()%26%3D$%2C%3F%2f"))
 PRIVATE = (("Overlay-ID", "<sip:overlay@west>"), ("Node-ID", "<sip:carol@site.west>"), ("Gateway-Term", "7"),
-           ("gateway-TERM", "9"), ("P-Asserted-Identity", "<sip:boss@site.west>"),
+           ("gateway-TERM", "9"), ("Phone-Via", "SIP/2.0/UDP 127.83.9.9:5060;branch=z9hG4bK1"),
+           ("P-Asserted-Identity", "<sip:boss@site.west>"),
            ("P-Asserted-Identity", "<sip:alice@site.east>, <tel:+1>"),
            ("P-Preferred-Identity", "<sip:alice@site.east>"), ("Remote-Party-ID", "<sip:boss@site.east>"))
 PRIVATE_NAMES = {name.lower() for name, _ in PRIVATE}
