@@ -52,6 +52,7 @@ directory_conf_defaults(struct directory_conf *conf)
 {
     memset(conf, 0, sizeof(*conf));
     conf->lifetime_s = 60;
+    conf->look_ms = 1500;
     conf->positive_ms = 10000;
     conf->negative_ms = 1000;
     conf->young_ms = 3000;
@@ -676,6 +677,8 @@ void
 directory_on_fetched(struct directory *d, struct moment now, uint32_t token, enum status st,
                      const struct peer_datum *datum, size_t count)
 {
+    if (publish_on_fetched(d, now, token, st, datum, count))
+        return;
     for (size_t i = 0; i < DIRECTORY_OWN_READS_MAX; i++)
         if (d->own_read[i].is_used && d->own_read[i].token == token) {
             own_read_end(d, now, &d->own_read[i], st, datum, count);

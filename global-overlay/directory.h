@@ -51,6 +51,8 @@ struct directory_conf {
     char overlay[OVERLAY_NAME_BYTES]; /* our own */
     struct id self;                   /* our Node-ID, the key of our entry */
     uint32_t lifetime_s;              /* 60: of our entry, renewed at half */
+    uint32_t look_ms;                 /* 1500: then it is looked for, and stored anew if it has gone
+                                         with those that held it; 0: never */
     uint32_t positive_ms;             /* 10000, never beyond a record's own lifetime */
     uint32_t negative_ms;             /* 1000: a settled ring's absence */
     uint32_t young_ms;                /* 3000: after a change of its members a ring is young */

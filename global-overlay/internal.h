@@ -45,6 +45,10 @@ struct directory_own {
     uint64_t at_ms;   /* next store; MOMENT_NEVER */
     uint64_t gone_ms; /* when the last stored value has expired by itself */
     uint32_t backoff_ms;
+    bool is_looking; /* is it still there? */
+    uint32_t look_token;
+    uint64_t look_sent_ms;
+    uint64_t look_at_ms;
 };
 
 struct directory_own_read {
@@ -110,6 +114,8 @@ NODISCARD enum status entry_uri(const char *base, uint32_t term, uint16_t priori
 
 /* ---- publish.c ------------------------------------------------------------------------------- */
 void publish_run(struct directory *d, struct moment now);
+bool publish_on_fetched(struct directory *d, struct moment now, uint32_t token, enum status st,
+                        const struct peer_datum *datum, size_t count);
 uint64_t publish_deadline_ms(const struct directory *d);
 
 /** directory_doubt_absent - what the ring did not have is to be asked for again. */

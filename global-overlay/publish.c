@@ -5,6 +5,7 @@
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000
 #define VALUE_BYTES    1024
+#define LOOK_SOON_MS   200 /* after a change of the ring */
 
 static void
 send(struct directory *d, struct moment now, struct slice value)
@@ -57,6 +58,7 @@ directory_publish(struct directory *d, struct moment now, const char *uri, uint3
     d->own.is_wanted = true;
     d->own.is_stored = false;
     d->own.is_storing = false; /* the end of an earlier store says nothing any more */
+    d->own.is_looking = false;
     d->own.backoff_ms = BACKOFF_MIN_MS;
     d->own.at_ms = now.mono_ms;
     publish_run(d, now);
@@ -71,6 +73,7 @@ directory_withdraw(struct directory *d, struct moment now)
     d->own.is_wanted = false;
     d->own.is_stored = false;
     d->own.is_storing = false;
+    d->own.is_looking = false;
     d->own.backoff_ms = BACKOFF_MIN_MS;
     d->own.at_ms = d->own.is_ever_stored ? now.mono_ms : MOMENT_NEVER;
     publish_run(d, now);
@@ -84,6 +87,8 @@ directory_on_ring(struct directory *d, struct moment now, enum directory_ring ri
     d->is_ring_up = ring != DIRECTORY_RING_DOWN;
     d->is_ring_alone = ring == DIRECTORY_RING_ALONE;
     directory_doubt_absent(d, now);
+    if (d->own.look_at_ms > now.mono_ms + LOOK_SOON_MS)
+        d->own.look_at_ms = now.mono_ms + LOOK_SOON_MS;
     if (!d->is_ring_up || was_up)
         return;
     if (d->own.is_wanted) {
@@ -116,7 +121,60 @@ directory_on_stored(struct directory *d, struct moment now, uint32_t token, enum
     o->backoff_ms = BACKOFF_MIN_MS;
     o->is_stored = o->is_wanted;
     o->is_ever_stored = o->is_wanted;
+    o->look_at_ms = now.mono_ms + d->conf.look_ms;
     o->at_ms = o->is_wanted ? now.mono_ms + d->conf.lifetime_s * 500ULL : MOMENT_NEVER;
+}
+
+/* ---- is it still there? ---- */
+
+/* Those that hold it may die together: then nobody else has it, and nobody knows. */
+static bool
+is_looked_for(const struct directory *d)
+{
+    return d->conf.look_ms > 0 && d->own.is_stored && !d->own.is_storing && d->is_ring_up &&
+           !d->is_ring_alone;
+}
+
+static void
+look(struct directory *d, struct moment now)
+{
+    struct directory_own *o = &d->own;
+
+    o->is_looking = true;
+    o->look_token = directory_token(d);
+    o->look_sent_ms = now.mono_ms;
+    o->look_at_ms = now.mono_ms + d->conf.look_ms;
+    d->counters.fetched++;
+    d->env.fetch(d->env.ctx, o->look_token, d->own_aor);
+}
+
+/* One with no lifetime left is held by somebody who takes this node for dead. */
+static bool
+is_there(const struct directory *d, const struct peer_datum *datum, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (id_equal(&datum[i].signer.node, &d->conf.self) && datum[i].exists &&
+            datum[i].lifetime_s > 0)
+            return true;
+    return false;
+}
+
+bool
+publish_on_fetched(struct directory *d, struct moment now, uint32_t token, enum status st,
+                   const struct peer_datum *datum, size_t count)
+{
+    struct directory_own *o = &d->own;
+
+    if (!o->is_looking || token != o->look_token)
+        return false;
+    o->is_looking = false;
+    if (st == ST_OK && is_looked_for(d) && !is_there(d, datum, count)) {
+        log_to(&d->env.log, LOG_LEVEL_WARN,
+               "directory: our entry is no longer in the ring: storing it again");
+        o->at_ms = now.mono_ms;
+        publish_run(d, now);
+    }
+    return true;
 }
 
 void
@@ -130,14 +188,23 @@ publish_run(struct directory *d, struct moment now)
         o->at_ms = MOMENT_NEVER; /* what was to be removed has expired */
     if (d->is_ring_up && !o->is_storing && now.mono_ms >= o->at_ms)
         store(d, now);
+    if (o->is_looking && now.mono_ms >= o->look_sent_ms + DIRECTORY_LOST_MS)
+        o->is_looking = false;
+    if (is_looked_for(d) && !o->is_looking && now.mono_ms >= o->look_at_ms)
+        look(d, now);
 }
 
 uint64_t
 publish_deadline_ms(const struct directory *d)
 {
+    uint64_t at_ms = d->is_ring_up ? d->own.at_ms : MOMENT_NEVER;
+
     if (d->own.is_storing)
         return d->own.sent_ms + DIRECTORY_LOST_MS;
-    return d->is_ring_up ? d->own.at_ms : MOMENT_NEVER;
+    if (!is_looked_for(d))
+        return at_ms;
+    return moment_earlier_ms(at_ms, d->own.is_looking ? d->own.look_sent_ms + DIRECTORY_LOST_MS
+                                                      : d->own.look_at_ms);
 }
 
 bool

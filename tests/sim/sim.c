@@ -145,11 +145,14 @@ make_peer(struct sim_node *n)
         unsigned below = spread(s, n->index);
         node_address(below ? (unsigned)chance_below(&seed, below) : i, conf.bootstrap[i]);
     }
+    if (s->conf.adjust)
+        s->conf.adjust(s->conf.ctx, n->index, &conf);
     if (peer_new(&conf, &env, sim_now(s), &n->peer, &why) != ST_OK) {
         fprintf(stderr, "sim: %s\n", why.text);
         abort();
     }
     n->life++;
+    n->wakes_us = 0;
     n->tick_us = MOMENT_NEVER;
 }
 
@@ -236,6 +239,10 @@ step(struct sim *s, const struct event *e)
 {
     uint64_t happened[3] = {e->due_us, e->kind, e->node};
 
+    if (sim_is_asleep(s, e->node)) {
+        events_put(&s->events, s->node[e->node]->wakes_us, e->kind, e->node, e->what);
+        return;
+    }
     sim_trace_bytes(s, happened, sizeof(happened));
     if (s->conf.on_event)
         s->conf.on_event(s->conf.ctx, e);
@@ -313,14 +320,35 @@ sim_crash(struct sim *s, unsigned node, enum sim_crash how)
 }
 
 void
-sim_restart(struct sim *s, unsigned node)
+sim_boot(struct sim *s, unsigned node)
 {
     struct sim_node *n = s->node[node];
 
     assert(!n->peer);
     n->is_silent = false;
     make_peer(n);
+}
+
+void
+sim_restart(struct sim *s, unsigned node)
+{
+    sim_boot(s, node);
     sim_start(s, node);
+}
+
+void
+sim_sleep(struct sim *s, unsigned node, uint32_t duration_ms)
+{
+    struct sim_node *n = s->node[node];
+
+    sim_link_sleep(n, duration_ms * 1000ULL);
+    n->wakes_us = s->events.now_us + duration_ms * 1000ULL;
+}
+
+bool
+sim_is_asleep(const struct sim *s, unsigned node)
+{
+    return s->events.now_us < s->node[node]->wakes_us;
 }
 
 void

@@ -51,6 +51,8 @@ struct sim_conf {
     void (*on_link)(void *ctx, unsigned node, const struct id *other, bool is_up);
     void (*on_log)(void *ctx, unsigned node, enum log_level level, const char *text);
     void (*on_event)(void *ctx, const struct event *e); /* before each; kinds: sim_internal.h */
+    const char *(*user)(void *ctx, unsigned node);      /* of its certificate; NULL: its ID */
+    void (*adjust)(void *ctx, unsigned node, struct peer_conf *conf);
     bool is_loud; /* lines of level INFO and above to stderr */
 };
 
@@ -67,6 +69,12 @@ void sim_start(struct sim *s, unsigned node); /* aim MEMBER */
 void sim_stop(struct sim *s, unsigned node);  /* leave gracefully */
 void sim_crash(struct sim *s, unsigned node, enum sim_crash how);
 void sim_restart(struct sim *s, unsigned node); /* after a crash: a new peer, aim MEMBER */
+void sim_boot(struct sim *s, unsigned node);    /* after a crash: a new peer, DOWN */
+
+/** sim_sleep - the process stands still for so long: what comes for it waits, and links that need
+ * its acknowledgements are suspected, and go down, at their other ends. */
+void sim_sleep(struct sim *s, unsigned node, uint32_t duration_ms);
+bool sim_is_asleep(const struct sim *s, unsigned node);
 
 /** sim_set_group - nodes of different groups cannot reach each other; all begin in group 0. */
 void sim_set_group(struct sim *s, unsigned node, unsigned group);

@@ -22,14 +22,15 @@ seeds: deps-test
 seeds-run:
 	@nice $(OUT)/tests/sim/main_seeds --plugin $(PLUGIN) --seed $(SEED) --seeds $(SEEDS)
 
-# make chaos [SEEDS=1000] [FIRST=1]: elections under random misfortune, each seed with its verdict.
+# make chaos [SEEDS=1000] [FIRST=1]: elections, and names in the ring, under random misfortune, each seed with its verdict.
 FIRST ?= 1
 .PHONY: chaos chaos-run
 chaos: deps-test
-	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release $(BUILD)/release/tests/sim/main_chaos
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release $(BUILD)/release/tests/sim/main_chaos $(BUILD)/release/tests/sim/main_names
 	@$(MAKE) --no-print-directory -s MODE=release chaos-run
 chaos-run:
 	@nice $(OUT)/tests/sim/main_chaos --first $(FIRST) --seeds $(SEEDS)
+	@nice $(OUT)/tests/sim/main_names --first $(FIRST) --seeds $(SEEDS)
 
 # make papers [PLUGINS="chord pastry can"] [PAPER_PEERS=1024]: the papers' tables beside ours, and
 # build/papers/index.html with hops against N (docs/papers.md has the figures).  CAN runs with 2, 3, 4 and 6 dimensions.

@@ -30,6 +30,7 @@ struct sim_node {
     bool is_asked;  /* to be a member */
     uint64_t tick_us;
     unsigned life; /* counts restarts */
+    uint64_t wakes_us;
     struct sim_link **link;
     size_t link_count;
     size_t link_cap;
@@ -83,6 +84,7 @@ void sim_link_disconnect(void *ctx, const struct id *node);
 void sim_link_event(struct sim *s, const struct event *e);
 void sim_nobody_event(struct sim *s, const struct event *e);
 void sim_link_crash(struct sim_node *n);
+void sim_link_sleep(struct sim_node *n, uint64_t duration_us);
 
 /** sim_latency_us - one way between two nodes, after the model; always the same. */
 uint64_t sim_latency_us(const struct sim *s, unsigned a, unsigned b);

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/sim/sim_internal.h"
@@ -42,10 +43,11 @@ static enum status
 keys_verify(void *ctx, const struct signature *s, struct slice input, struct slice certificates,
             uint64_t at_wall_ms, struct signer *ret, struct why *why)
 {
+    const struct sim_node *n = ctx;
     uint8_t expected[8];
     struct id node;
+    int signer;
 
-    (void)ctx;
     (void)certificates;
     (void)at_wall_ms;
     if (s->identity.len != ID_BYTES || s->value.len != sizeof(expected) ||
@@ -57,6 +59,12 @@ keys_verify(void *ctx, const struct signature *s, struct slice input, struct sli
     if (memcmp(expected, s->value.data, sizeof(expected)) != 0)
         return why_set(why, ST_SIGNATURE, "what came is not what was signed");
     *ret = (struct signer){.node = node};
+    signer = n->sim->conf.user ? sim_find(n->sim, &node) : -1;
+    if (signer >= 0) {
+        snprintf(ret->user, sizeof(ret->user), "%s",
+                 n->sim->conf.user(n->sim->conf.ctx, (unsigned)signer));
+        return ST_OK;
+    }
     id_text(&node, ret->user);
     strncat(ret->user, "@" SIM_OVERLAY, sizeof(ret->user) - strlen(ret->user) - 1);
     return ST_OK;

@@ -206,6 +206,27 @@ sim_link_crash(struct sim_node *n)
     }
 }
 
+void
+sim_link_sleep(struct sim_node *n, uint64_t duration_us)
+{
+    for (size_t i = 0; i < n->link_count; i++) {
+        struct sim_link *l = n->link[i];
+        unsigned side = side_of(l, n->index);
+        uint64_t most_us = patience_us(l);
+
+        if (!l->is_up[0] || !l->is_up[1] || !is_reachable(n->sim, l, !side) ||
+            duration_us <= most_us)
+            continue;
+        put(n->sim, most_us, SIM_SUSPECT, l, !side);
+        if (duration_us <= 3 * most_us) {
+            put(n->sim, duration_us + l->latency_us, SIM_WELL, l, !side);
+            continue;
+        }
+        put(n->sim, 3 * most_us, SIM_DOWN, l, !side);
+        put(n->sim, 3 * most_us + l->latency_us, SIM_DOWN, l, side);
+    }
+}
+
 /* ---- what happens --------------------------------------------------------------------------- */
 
 static void
@@ -311,6 +332,10 @@ sim_link_event(struct sim *s, const struct event *e)
     struct sim_link *l = f->link;
     struct sim_node *other = s->node[l->node[!f->side]];
 
+    if (e->kind == SIM_CONNECTED && sim_is_asleep(s, other->index)) {
+        events_put(&s->events, other->wakes_us, e->kind, e->node, f);
+        return;
+    }
     if (e->kind == SIM_CONNECTED) {
         come_up(s, l, f->side);
     } else if (e->kind == SIM_CONNECT_FAILED) {

@@ -178,8 +178,8 @@ resolve(const char *domain)
     return t;
 }
 
-void
-setup_with(size_t max_names, size_t max_waiting)
+static void
+setup_as(size_t max_names, size_t max_waiting, uint32_t look_ms)
 {
     struct directory_conf conf;
     struct directory_env env = {.fetch = on_fetch, .store = on_store, .trace = on_trace};
@@ -189,10 +189,23 @@ setup_with(size_t max_names, size_t max_waiting)
     conf.self = node(1);
     conf.max_names = max_names;
     conf.max_waiting = max_waiting;
+    conf.look_ms = look_ms;
     now = (struct moment){1000, WALL_MS};
     asked_count = entry_count = fetches = 0;
     ring_status = ST_OK;
     ck_assert_int_eq(directory_new(&conf, &env, &d, NULL), ST_OK);
+}
+
+void
+setup_with(size_t max_names, size_t max_waiting)
+{
+    setup_as(max_names, max_waiting, 0);
+}
+
+void
+setup_looking(void)
+{
+    setup_as(1024, 4096, LOOK_MS);
 }
 
 void

@@ -11,7 +11,7 @@
 
 #define WALL_MS 1700000000000ULL
 
-enum { ASKED_MAX = 64, DATA_MAX = 16 };
+enum { ASKED_MAX = 64, DATA_MAX = 16, LOOK_MS = 1500 };
 
 /** What the directory asked of the ring, and has not been told yet. */
 struct asked {
@@ -57,6 +57,8 @@ void on_done(void *ctx, struct moment at, enum status st, const struct directory
 void ask(const char *domain, struct told *t);
 struct told resolve(const char *domain);
 void setup_with(size_t max_names, size_t max_waiting);
+/** setup_looking - one that looks after its own entry every LOOK_MS; the others do not. */
+void setup_looking(void);
 void setup(void);
 void teardown(void);
 

@@ -414,6 +414,51 @@ START_TEST(our_entry_is_kept_in_the_ring)
 }
 END_TEST
 
+/* Those that hold it may die together. */
+START_TEST(our_entry_is_stored_again_when_the_ring_has_lost_it)
+{
+    struct entry *own;
+
+    teardown();
+    setup_looking();
+    settle();
+    ck_assert_int_eq(directory_publish(d, now, "sip:127.0.0.1:5061", 3, 0, 1), ST_OK);
+    answer_all();
+    pass(LOOK_MS - 1);
+    ck_assert_uint_eq(asked_count, 0);
+    own = add_entry("pastry", 1, "sip:127.0.0.1:5061;term=3");
+    pass(1);
+    ck_assert_int_eq(asked[0].what, 'f');
+    ck_assert_str_eq(asked[0].name, "overlay@pastry");
+    answer_all(); /* it is there */
+    ck_assert_uint_eq(asked_count, 0);
+    directory_on_ring(d, now, DIRECTORY_RING_UP); /* its members are others: is it, still? */
+    pass(200);
+    ck_assert_uint_eq(asked_count, 1);
+    ring_status = ST_TIMEOUT;
+    answer_all(); /* no answer is none */
+    ring_status = ST_OK;
+    pass(LOOK_MS);
+    own->datum.lifetime_s = 0; /* somebody takes this node for dead */
+    ck_assert_uint_eq(asked_count, 1);
+    answer_fetch(&asked[0]);
+    ck_assert_uint_eq(asked_count, 2);
+    ck_assert_int_eq(asked[1].what, 's');
+    ck_assert(asked[1].exists);
+    answer_all();
+    entry_count = 0;
+    pass(LOOK_MS);
+    answer_fetch(&asked[0]);
+    ck_assert_uint_eq(asked_count, 2);
+    ck_assert_int_eq(asked[1].what, 's');
+    answer_all();
+    directory_withdraw(d, now);
+    answer_all();
+    pass(LOOK_MS);
+    ck_assert_uint_eq(asked_count, 0);
+}
+END_TEST
+
 START_TEST(a_removal_is_tried_until_the_entry_has_expired)
 {
     unsigned tries = 0;
@@ -519,6 +564,7 @@ main(void)
         who_waits_is_told_of_the_end,
         the_cache_and_the_queue_are_bounded,
         our_entry_is_kept_in_the_ring,
+        our_entry_is_stored_again_when_the_ring_has_lost_it,
         a_removal_is_tried_until_the_entry_has_expired,
         a_uri_without_room_is_refused,
         our_own_term_is_what_others_have,
