@@ -103,8 +103,7 @@ directory_new(const struct directory_conf *conf, const struct directory_env *env
     return ST_OK;
 }
 
-/* ---- names -------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 static void
 name_drop(struct directory *d, struct name *n)
@@ -249,8 +248,7 @@ directory_on_left(struct directory *d, struct moment now, const struct id *node)
     near_left(&d->near, now, node);
 }
 
-/* ---- asks --------------------------------------------------------------------------------------
- */
+/* ---- asks ---- */
 
 static void
 lookup_free(struct directory *d, struct lookup *l)
@@ -434,20 +432,25 @@ lookup_decide(struct directory *d, struct moment now, struct lookup *l)
         lookup_found_nothing(d, now, l);
 }
 
-/* All asks that wait for @n learn what became of it. */
+/* All asks that wait for @n learn what became of it; who came while the ring was being looked for
+ * in vain has it looked for once more. */
 static void
-tell_waiting(struct directory *d, struct moment now, const struct name *n, enum finding finding,
+tell_waiting(struct directory *d, struct moment now, struct name *n, enum finding finding,
              enum status st)
 {
+    bool is_once_more = false;
+
     list_each(at, &d->waiting)
     {
         struct lookup *l = list_entry(at, struct lookup, link);
+        bool is_late = st == ST_STATE && l->started_ms > n->sent_ms + DIRECTORY_SHARED_MS;
         bool concerns = false;
 
         for (size_t i = 0; i < l->count; i++)
             if (l->name[i] == n && l->finding[i] == FINDING_PENDING) {
-                l->finding[i] = finding;
-                concerns = true;
+                is_once_more = is_once_more || is_late;
+                l->finding[i] = is_late ? FINDING_PENDING : finding;
+                concerns = !is_late;
             }
         if (!concerns)
             continue;
@@ -455,6 +458,8 @@ tell_waiting(struct directory *d, struct moment now, const struct name *n, enum 
             l->failure = st;
         lookup_decide(d, now, l);
     }
+    if (is_once_more)
+        name_fetch(d, now, n);
 }
 
 static void
@@ -479,8 +484,7 @@ deliver(struct directory *d, struct moment now)
     d->is_delivering = false;
 }
 
-/* ---- domains -----------------------------------------------------------------------------------
- */
+/* ---- domains ---- */
 
 static enum status
 lookup_name(struct directory *d, struct lookup *l, const char *suffix)
@@ -583,8 +587,7 @@ ask_again(struct directory *d, struct moment now)
     }
 }
 
-/* ---- forgetting --------------------------------------------------------------------------------
- */
+/* ---- forgetting ---- */
 
 bool
 directory_is_forgotten(const struct directory *d, uint64_t now_ms, const struct id *gateway)
@@ -620,8 +623,7 @@ directory_owner_matches(const struct directory_answer *answer, const char *overl
     return strcasecmp(answer->overlay, overlay) == 0;
 }
 
-/* ---- our own term in the ring ------------------------------------------------------------------
- */
+/* ---- our own term in the ring ---- */
 
 void
 directory_read_own(struct directory *d, struct moment now, const struct directory_term *done)
@@ -655,8 +657,7 @@ own_read_end(struct directory *d, struct moment now, struct directory_own_read *
     done.done(done.ctx, now, st, entries.gateway, entries.count);
 }
 
-/* ---- what comes in -----------------------------------------------------------------------------
- */
+/* ---- what comes in ---- */
 
 static void
 fetch_ended(struct directory *d, struct moment now, struct name *n, enum status st,
@@ -784,8 +785,7 @@ directory_free(struct directory *d, struct moment now)
     free(d);
 }
 
-/* ---- what may be looked at ---------------------------------------------------------------------
- */
+/* ---- what may be looked at ---- */
 
 const struct directory_counters *
 directory_counters_of(const struct directory *d)

@@ -16,6 +16,7 @@
 #include "global-overlay/near.h"
 
 #define DIRECTORY_LOST_MS       10000 /* an effect that was never answered */
+#define DIRECTORY_SHARED_MS     100   /* who asks so much later does not share a failure */
 #define DIRECTORY_FORGOTTEN_MAX 16
 #define DIRECTORY_FORGOTTEN_MS  30000 /* so long a gateway that failed is tried last */
 #define DIRECTORY_OWN_READS_MAX 16

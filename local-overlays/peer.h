@@ -209,6 +209,10 @@ struct peer_value {
 void peer_store(struct peer *p, struct moment now, const char *name, const struct peer_value *value,
                 const struct peer_reply *done);
 
+/** peer_seek - somebody needs the overlay that this node has lost: try now those whom it knows and
+ * has no link with, where nothing has come back for some time; false: it knows nobody. */
+bool peer_seek(struct peer *p, struct moment now);
+
 /** One verified value of a fetch. */
 struct peer_datum {
     struct signer signer;
@@ -267,6 +271,9 @@ bool peer_has_others(const struct peer *p);
 /** peer_finds_no_member - a client, and nobody has a member to show: some bootstrap entries say
  * that they look for one, too, and the others refuse connections */
 bool peer_finds_no_member(const struct peer *p);
+/** peer_meets_others - is there a link with a member of another part of this overlay, or is it
+ * being joined?  A cut is over, and one of the two parts joins the other. */
+bool peer_meets_others(const struct peer *p);
 size_t peer_record_count(const struct peer *p);
 size_t peer_record_bytes(const struct peer *p);
 

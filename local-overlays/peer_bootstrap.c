@@ -465,6 +465,39 @@ peer_bootstrap_look(struct peer *p)
 }
 
 bool
+peer_seek(struct peer *p, struct moment now)
+{
+    p->now = now;
+    list_each(at, &p->entries)
+    {
+        struct entry *e = list_entry(at, struct entry, at);
+        if (e->address[0] == '\0' || now.mono_ms < e->tried_ms + PEER_SEEK_MS ||
+            (e->has_node && peer_link_is_up(p, &e->node)))
+            continue;
+        if (e->state == ENTRY_IDLE) {
+            e->backoff_ms = PEER_BACKOFF_MIN_MS;
+            e->next_ms = now.mono_ms;
+        } else if (e->state == ENTRY_CONNECTING) {
+            e->tried_ms = now.mono_ms;
+            p->env.connect(p->env.ctx, e->address, NULL);
+        }
+    }
+    return !list_is_empty(&p->entries);
+}
+
+bool
+peer_meets_others(const struct peer *p)
+{
+    list_each(at, &p->entries)
+    {
+        const struct entry *e = list_entry(at, struct entry, at);
+        if (e->heard == HEARD_MEMBER && e->is_elsewhere && peer_link_is_usable(p, &e->node))
+            return true;
+    }
+    return p->state == PEER_JOINING;
+}
+
+bool
 peer_finds_no_member(const struct peer *p)
 {
     struct summary s;

@@ -57,6 +57,7 @@
 #define PEER_LEARNED_MAX           32 /* bootstrap entries beyond the configured ones */
 #define PEER_CLIENT_LINKS          2  /* members a client keeps links with */
 #define PEER_CONNECT_MS            5000
+#define PEER_SEEK_MS               500 /* without a response: one more connection */
 #define PEER_BACKOFF_MIN_MS        200
 #define PEER_BACKOFF_MAX_MS        30000
 #define PEER_REMARK_MS             100 /* changes of responsibility are looked at together */

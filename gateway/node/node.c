@@ -271,7 +271,9 @@ node_new(const struct node_conf *conf, const struct node_env *env, struct moment
     make_naming_key(n);
     n->leave_deadline_ms = n->linger_until_ms = MOMENT_NEVER;
     list_init(&n->reports);
-    list_init(&n->ring_fetches);
+    list_init(&n->await.joining);
+    list_init(&n->await.seeking);
+    list_init(&n->await.hopeless);
     snprintf(n->overlay_aor, sizeof(n->overlay_aor), "overlay@%s", conf->local.overlay);
     st = new_peer(n, NODE_LOCAL, now, why);
     if (st == ST_OK && conf->has_global)

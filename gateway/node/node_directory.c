@@ -5,7 +5,6 @@
 #include "gateway/node/node_internal.h"
 
 enum { BODY_BYTES_MAX = 60000, REMOVED_LIFETIME_S = 86400, ASKED_LIFETIME_MS = 2000 };
-enum { RING_WAIT_MS = 3000, RING_FETCHES_MAX = 1024 };
 
 /** A fetch, store or trace of the directory that is under way in the ring. */
 struct asked {
@@ -72,88 +71,14 @@ on_traced(void *ctx, struct moment now, enum status st, const struct peer_hop *h
     node_settle(a.node, now);
 }
 
-static void
-fetch(struct node *n, uint32_t token, const char *name)
+void
+node_ring_fetch(struct node *n, uint32_t token, const char *name)
 {
     struct asked *a = asked_new(n, token);
 
     if (a)
         peer_fetch(n->peer[NODE_GLOBAL], n->now, name, KIND_SIP_REGISTRATION,
                    &(struct peer_fetched){on_fetched, a});
-}
-
-/** A fetch that came while the ring was being joined: a gateway that has just been elected goes
- * from client to member, and calls need not fail for that. */
-struct ring_fetch {
-    struct list_node link;
-    uint64_t until_ms;
-    uint32_t token;
-    char name[AOR_BYTES];
-};
-
-static void
-on_fetch(void *ctx, uint32_t token, const char *name)
-{
-    struct node *n = ctx;
-    const char *text;
-    bool is_lost = election_trouble(n->election, &text) == ELECTION_RINGLESS ||
-                   peer_finds_no_member(n->peer[NODE_GLOBAL]); /* the first gateway forms it */
-    bool is_joining = is_lost || peer_state(n->peer[NODE_GLOBAL]) == PEER_JOINING;
-    struct ring_fetch *w =
-        is_joining && n->ring_fetch_count < RING_FETCHES_MAX ? malloc(sizeof(*w)) : NULL;
-
-    if (!w) {
-        fetch(n, token, name);
-        return;
-    }
-    w->until_ms = n->now.mono_ms + (is_lost ? 0 : RING_WAIT_MS); /* 0: it fails at once */
-    w->token = token;
-    snprintf(w->name, sizeof(w->name), "%s", name);
-    if (is_lost)
-        list_prepend(&n->ring_fetches, &w->link);
-    else
-        list_append(&n->ring_fetches, &w->link);
-    n->ring_fetch_count++;
-}
-
-static struct ring_fetch *
-take_ring_fetch(struct node *n)
-{
-    struct ring_fetch *w = list_entry(n->ring_fetches.next, struct ring_fetch, link);
-
-    list_remove(&w->link);
-    n->ring_fetch_count--;
-    return w;
-}
-
-void
-node_ring_joined(struct node *n, struct moment now)
-{
-    n->now = now;
-    for (size_t left = n->ring_fetch_count; left > 0; left--) {
-        struct ring_fetch *w = take_ring_fetch(n);
-        fetch(n, w->token, w->name);
-        free(w);
-    }
-}
-
-void
-node_ring_expire(struct node *n, struct moment now)
-{
-    while (n->ring_fetch_count > 0 && (n->is_ending || node_ring_deadline_ms(n) <= now.mono_ms)) {
-        struct ring_fetch *w = take_ring_fetch(n);
-        if (!n->is_ending)
-            directory_on_fetched(n->directory, now, w->token, ST_STATE, NULL, 0);
-        free(w);
-    }
-}
-
-uint64_t
-node_ring_deadline_ms(const struct node *n)
-{
-    if (n->ring_fetch_count == 0)
-        return MOMENT_NEVER;
-    return list_entry(n->ring_fetches.next, struct ring_fetch, link)->until_ms;
 }
 
 static void
@@ -180,8 +105,11 @@ enum status
 node_directory_new(struct node *n, struct why *why)
 {
     struct directory_conf conf;
-    const struct directory_env env = {
-        .ctx = n, .fetch = on_fetch, .store = on_store, .trace = on_trace, .log = n->env.log};
+    const struct directory_env env = {.ctx = n,
+                                      .fetch = node_ring_await,
+                                      .store = on_store,
+                                      .trace = on_trace,
+                                      .log = n->env.log};
 
     directory_conf_defaults(&conf);
     snprintf(conf.overlay, sizeof(conf.overlay), "%s", n->conf.local.overlay);

@@ -88,8 +88,13 @@ struct node {
     struct id names_gateway;         /* that is asked */
     char overlay_aor[AOR_BYTES];     /* "overlay@NAME" */
     struct list_node reports;        /* of the peers, oldest first */
-    struct list_node ring_fetches;   /* that wait for the ring to be joined, oldest first */
-    size_t ring_fetch_count;
+    struct { /* look-ups that wait for the ring (node_await.c), oldest first */
+        struct list_node joining;
+        struct list_node seeking;  /* it is lost, and looked for until this is over */
+        struct list_node hopeless; /* to be refused at once, but not from inside the question */
+        uint64_t seek_ms;
+        size_t count;
+    } await;
     enum node_leaving leaving;
     bool election_left; /* the election's hand-over has ended */
     bool replica_left;  /* all calls are moved */
@@ -168,6 +173,12 @@ void node_confirm_settle(struct node *n, struct moment now);
 
 /* node_directory.c */
 NODISCARD enum status node_directory_new(struct node *n, struct why *why);
+/** node_ring_fetch - ask the ring; the directory hears what was found. */
+void node_ring_fetch(struct node *n, uint32_t token, const char *name);
+
+/* node_await.c */
+/** node_ring_await - node_ring_fetch() at once, or when the ring has been joined */
+void node_ring_await(void *ctx, uint32_t token, const char *name);
 /** node_ring_joined - the ring can be asked now: so is what waited for it. */
 void node_ring_joined(struct node *n, struct moment now);
 /** node_ring_expire - who has waited too long for the ring is told so; all of them at node_free. */

@@ -255,6 +255,8 @@ on_writable(evutil_socket_t fd, short what, void *ctx)
     event_free(c->writable);
     c->writable = NULL;
     c->fd = -1;
+    c->begun_us =
+        connection_now_us(); /* as the other end has it, though the first packet was lost */
     start_tls(c, (int)fd, BUFFEREVENT_SSL_CONNECTING);
 }
 

@@ -30,6 +30,7 @@
 #include "peer-protocol/message/frame.h"
 
 #define CONNECTION_CONNECT_MS   2000
+#define CONNECTION_AGAIN_MS     400 /* nothing has come back: another one may be opened */
 #define CONNECTION_CONFIRM_MS   250
 #define CONNECTION_DRAIN_MS     1000
 #define CONNECTION_REASON_BYTES 192
@@ -90,7 +91,7 @@ struct connection {
     struct id node; /* from CONFIRMING on, and what its certificate says besides */
     char user[USER_NAME_BYTES];
     uint8_t key_hash[IDENTITY_KEY_BYTES];
-    uint64_t begun_us;
+    uint64_t begun_us; /* CONNECTING: that; then since when there is a TCP connection */
     uint64_t up_us;
     int fd;                 /* CONNECTING; afterwards it is the bufferevent's, -1 here */
     struct event *writable; /* CONNECTING */

@@ -91,7 +91,8 @@ void links_free(struct links *l);
  * closed at once, before it costs a handshake.  Those that are there stay. */
 void links_admit(struct links *l, bool is_open);
 
-/** links_connect - open a link; a second call for an address under way does nothing.  Ends in
+/** links_connect - open a link; a second call for an address under way does nothing, unless nothing
+ *  has come back from there for some time: then a second connection is opened.  Each ends in
  *  on_up or on_connect_failed, also where there is a link with that node already: then on_up comes
  *  again.  @expected (may be NULL) is held against the certificate. */
 void links_connect(struct links *l, const char *address, const struct id *expected);

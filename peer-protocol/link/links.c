@@ -261,6 +261,23 @@ refuse_rival(struct links *l, struct connection *c, struct connection *old)
     tell(l, &old->rival);
 }
 
+/* Others that were opened to the same address, and of which nothing has come back yet: a first
+ * packet that TCP sends once more would bring a second connection, long after this one. */
+static void
+end_doubles(struct links *l, const struct connection *c)
+{
+    list_each(at, &l->all)
+    {
+        struct connection *other = list_entry(at, struct connection, all);
+        if (other != c && other->is_ours && other->state == CONNECTION_CONNECTING &&
+            strcmp(other->address, c->address) == 0) {
+            other->node = c->node;
+            answer(l, other);
+            connection_end(other, "there is a link");
+        }
+    }
+}
+
 static void
 on_secured(void *ctx, struct connection *c)
 {
@@ -288,6 +305,8 @@ on_secured(void *ctx, struct connection *c)
     c->is_up_told = true;
     c->is_answered = true;
     tell(l, &c->up);
+    if (c->is_ours)
+        end_doubles(l, c);
 }
 
 /* ---- accepting ---------------------------------------------------------------------------------
@@ -498,6 +517,15 @@ links_free(struct links *l)
 /* ---- requests ----------------------------------------------------------------------------------
  */
 
+/* A first packet that was lost is sent again by TCP after a second: who asks for the link meanwhile
+ * may have another one. */
+static bool
+is_fresh(const struct connection *c)
+{
+    return c->state != CONNECTION_CONNECTING ||
+           connection_now_us() - c->begun_us < CONNECTION_AGAIN_MS * UINT64_C(1000);
+}
+
 static bool
 is_under_way(const struct links *l, const char *address, const struct id *expected)
 {
@@ -506,7 +534,8 @@ is_under_way(const struct links *l, const char *address, const struct id *expect
         const struct connection *c = list_entry(at, struct connection, all);
         bool is_same = (!expected && !c->has_expected) ||
                        (expected && c->has_expected && id_equal(expected, &c->expected));
-        if (c->is_ours && c->state < CONNECTION_UP && is_same && strcmp(c->address, address) == 0)
+        if (c->is_ours && c->state < CONNECTION_UP && is_same && is_fresh(c) &&
+            strcmp(c->address, address) == 0)
             return true;
     }
     return false;

@@ -247,7 +247,7 @@ class World:
             for call in some[:self.options.tell]:
                 taken = (call.answered_at or call.caller_end or time.monotonic()) - call.begin
                 print(f"# {what}: call {call.number} {call.kind} {call.caller.uri} -> {call.callee.uri}, "
-                      f"{call.status} {call.lost} after {taken:.2f} s, begun {call.begin - self.begin:.1f} s"
+                      f"{call.status} {call.lost or getattr(call, 'left', '')} after {taken:.2f} s, begun {call.begin - self.begin:.1f} s"
                       f"{self.since_fault(call.begin)}")
         for problem in self.problems:
             print(f"# {problem}")

@@ -203,6 +203,37 @@ START_TEST(who_is_alone_though_others_are_configured_has_no_ring)
 }
 END_TEST
 
+/* A ring that is lost is looked for as long as somebody who asks may wait; who asks at the end of
+ * that may wait as long. */
+START_TEST(who_asks_late_does_not_share_a_failure)
+{
+    struct told t = {0}, u = {0}, v = {0};
+
+    add_entry("chord", 7, "sip:127.0.0.7:5061;term=3");
+    ask("chord", &t);
+    pass(100);
+    ask("chord", &u);
+    pass(600);
+    ask("chord", &v);
+    ck_assert_uint_eq(fetches, 1);
+    struct asked first = asked[0];
+    asked_count = 0;
+    ring_status = ST_STATE;
+    answer_fetch(&first);
+    ck_assert_uint_eq(t.count, 1);
+    ck_assert_int_eq(t.st, ST_STATE);
+    ck_assert_int_eq(u.st, ST_STATE);
+    ck_assert_uint_eq(v.count, 0);
+    ck_assert_uint_eq(fetches, 2);
+    pass(750);
+    ring_status = ST_OK;
+    answer_all();
+    ck_assert_uint_eq(v.count, 1);
+    ck_assert_int_eq(v.st, ST_OK);
+    ck_assert_uint_eq(fetches, 2);
+}
+END_TEST
+
 START_TEST(asks_that_wait_for_a_young_ring_end_with_the_directory)
 {
     static struct told t;
@@ -228,6 +259,7 @@ main(void)
         many_nodes_are_known_and_no_more,
         a_young_ring_is_asked_again_for_so_many_names,
         who_is_alone_though_others_are_configured_has_no_ring,
+        who_asks_late_does_not_share_a_failure,
         asks_that_wait_for_a_young_ring_end_with_the_directory,
     };
     Suite *suite = suite_create("a young ring");
