@@ -206,13 +206,15 @@ accept(struct election *e, const struct claim_req *claim)
     if (e->role != ELECTION_ACTIVE)
         return;
     if (!gateways_has(e, &e->conf.self.node)) {
+        bool is_ring_lost = e->handover.is_under_way && e->handover.is_ring_lost;
         char reason[ELECTION_REASON_BYTES];
         char name[NODE_NAME_BYTES];
+
+        if (is_ring_lost)
+            ring_moves_role(e);
         snprintf(reason, sizeof(reason), "%s claimed term %u with score %u%s",
                  election_name(e, &claim->ref.node, name), claim->term, score_bare(claim->score),
-                 e->handover.is_under_way && e->handover.is_ring_lost
-                     ? ": this node has lost the ring"
-                     : "");
+                 is_ring_lost ? ": this node has lost the ring" : "");
         claim_step_down(e, ELECTION_CANDIDATE, reason);
         return;
     }

@@ -158,9 +158,8 @@ struct election {
     uint64_t claimed_wall_ms;
     uint64_t ring_try_ms; /* lost: the next hand-over for it */
     bool is_ring_told;    /* lost: it is in the history */
-    unsigned moves;       /* of the role, each soon after the one before */
-    uint64_t moved_ms;    /* the last of them */
-    uint32_t moved_term;
+    unsigned ring_moves;  /* of the role for its sake, from or to us, each soon after the last */
+    uint64_t ring_moved_ms;
     bool has_shared; /* another node was in our overlay with us */
     uint32_t ring_lives;
     enum election_trouble trouble;
@@ -426,6 +425,9 @@ void leave_hand_over_certificate(struct election *e, const struct id *to);
 uint64_t leave_deadline_ms(const struct election *e);
 void leave_begin(struct election *e);
 void leave_drain(struct election *e);
+/** ring_moves_role - this node gives the role away because it has lost the ring, or takes it. */
+void ring_moves_role(struct election *e);
+
 /** leave_hand_over_ring - ask this candidate, which has the ring that we have lost. */
 void leave_hand_over_ring(struct election *e, const struct id *to);
 enum status leave_hand_over_to(struct election *e, const char *node, struct why *why);

@@ -171,6 +171,8 @@ leave_on_handover(struct election *e, const struct election_event *ev)
         return;
     }
     e->env.answer_handover(e->env.ctx, ev->request.handle, ST_OK);
+    if (ev->request.handover->is_ring_lost)
+        ring_moves_role(e);
     snprintf(reason, sizeof(reason), "%s hands over%s", election_name(e, &from, name),
              ev->request.handover->is_ring_lost ? ": it has lost the ring" : "");
     claim_make(e, &from, reason);

@@ -6,8 +6,9 @@
 #define LOST_LEAST_MS 250
 #define TRY_AGAIN_MS  500
 #define LATE_TIMES    4
-#define MOVES_MS      30000 /* a change of gateway so lately counts */
-#define MOVES_MAX     5
+#define MOVES_MS      30000 /* one so lately counts */
+#define MOVES_FREE    2     /* such moves cost no patience */
+#define MOVES_MAX     7
 
 struct ring_health
 ring_health(const struct election *e)
@@ -18,30 +19,29 @@ ring_health(const struct election *e)
 /*
  * Three intervals, less the pace of the questions.  Where the machines are too busy to answer in
  * time, handing over makes them busier, and the next gateway hears no more than this one: so a node
- * whose own timers come late waits longer, and so does one that has just seen the role change,
- * twice as long each time.
+ * whose own timers come late waits longer.  Where the ring comes and goes, a node that has given
+ * the role away for it, or taken it, time and again waits twice as long each time.
  */
 static uint32_t
 lost_ms(const struct election *e)
 {
+    bool is_lately = e->ring_moves > 0 && e->now.mono_ms < e->ring_moved_ms + MOVES_MS;
+    unsigned times = is_lately && e->ring_moves > MOVES_FREE ? e->ring_moves - MOVES_FREE : 0;
     uint32_t at_ms = 3 * e->conf.hello_ms - e->conf.hello_ms / 4;
 
     if (at_ms < LOST_LEAST_MS)
         at_ms = LOST_LEAST_MS;
-    return (at_ms + LATE_TIMES * e->late_ms) << (e->moves > 1 ? e->moves - 1 : 0);
+    return (at_ms + LATE_TIMES * e->late_ms) << times;
 }
 
-static void
-count_moves(struct election *e)
+void
+ring_moves_role(struct election *e)
 {
-    if (e->moved_term == e->term)
-        return;
-    if (e->moves > 0 && e->now.mono_ms < e->moved_ms + MOVES_MS)
-        e->moves += e->moves < MOVES_MAX;
+    if (e->ring_moves > 0 && e->now.mono_ms < e->ring_moved_ms + MOVES_MS)
+        e->ring_moves += e->ring_moves < MOVES_MAX;
     else
-        e->moves = 1;
-    e->moved_term = e->term;
-    e->moved_ms = e->now.mono_ms;
+        e->ring_moves = 1;
+    e->ring_moved_ms = e->now.mono_ms;
 }
 
 bool
@@ -113,7 +113,6 @@ ring_run(struct election *e)
     uint32_t silent_ms;
     const struct candidate *to;
 
-    count_moves(e);
     if (!may_judge(e))
         return;
     silent_ms = ring_health(e).silent_ms;

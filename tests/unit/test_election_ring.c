@@ -57,6 +57,29 @@ START_TEST(who_loses_the_ring_gives_the_role_to_one_that_has_it)
 }
 END_TEST
 
+/* Deaths and an operator's hand-overs before it say nothing of the ring. */
+START_TEST(who_loses_the_ring_after_other_changes_is_as_quick)
+{
+    begin(3);
+    run_ms(8000);
+    for (int i = 0; i < 3; i++) {
+        int gateway = is_active('a') ? 0 : is_active('b') ? 1 : 2;
+
+        world_kill(&w, (char)('a' + gateway));
+        run_ms(2000);
+        world_start(&w, (char)('a' + gateway));
+        run_ms(5000);
+    }
+    for (int i = 0; i < 3; i++)
+        if (is_active((char)('a' + i)))
+            w.node[i].ring_silent_ms = w.now_ms;
+    run_ms(600);
+    for (int i = 0; i < 3; i++)
+        ck_assert_msg(!is_active((char)('a' + i)) || w.node[i].ring_silent_ms == 0, "%s", w.trace);
+    ck_assert_int_eq(world_actives(&w, -1), 1);
+}
+END_TEST
+
 /* Whoever is gateway loses the ring, and the other has it: the role does not go round and round. */
 START_TEST(a_ring_that_comes_and_goes_moves_the_role_ever_more_seldom)
 {
@@ -187,6 +210,7 @@ main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, who_loses_the_ring_gives_the_role_to_one_that_has_it);
+    tcase_add_test(tc, who_loses_the_ring_after_other_changes_is_as_quick);
     tcase_add_test(tc, a_ring_that_comes_and_goes_moves_the_role_ever_more_seldom);
     tcase_add_test(tc, where_nobody_has_it_the_role_stays);
     tcase_add_test(tc, who_loses_his_certificate_hands_over_before);
