@@ -142,6 +142,12 @@ cuts: deps-bench
 	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
 	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/soak/cuts.py $(CUTS)
 
+# Rings of many overlays that start, starve and die, and who is found: RINGS="--parts fresh,starved,neighbours,three --overlays N"
+.PHONY: rings
+rings: deps-test
+	@$(MAKE) --no-print-directory -s -j$(JOBS) MODE=release all
+	@RINGWAY_BUILD=$(BUILD)/release PYTHONDONTWRITEBYTECODE=1 python3 tests/soak/rings.py $(RINGS)
+
 # Attacks by phones and members, and what becomes of honest calls meanwhile: ATTACK="NAME ... --keep"
 .PHONY: attack
 attack: deps-test

@@ -68,7 +68,7 @@ struct node {
     struct peer *peer[NODE_OVERLAYS];
     struct { /* members of the ring that are asked in turn */
         struct node_reached member[NODE_REACHED_MAX];
-        uint64_t next_ms;
+        uint64_t asked_ms; /* the last question */
         uint64_t heard_ms; /* has_heard: the last answer of all */
         bool has_heard;
         unsigned turn;

@@ -66,18 +66,27 @@ next_member(struct node *n, struct id *ret)
     return false;
 }
 
+/* The role may have changed since the last question: who has become gateway asks at once, since its
+ * candidates' pace would leave it in silence for longer than a gateway bears. */
+static uint64_t
+next_ms(const struct node *n)
+{
+    uint64_t pause_ms = election_role(n->election) == ELECTION_OBSERVER ? IDLE_MS : pace_ms(n);
+
+    return n->reach.asked_ms + pause_ms;
+}
+
 void
 node_reach_tick(struct node *n, struct moment now)
 {
     const struct election_event tick = {.type = ELECTION_TICK};
     struct id to;
 
-    if (!n->peer[NODE_GLOBAL] || now.mono_ms < n->reach.next_ms)
+    if (!n->peer[NODE_GLOBAL] || now.mono_ms < next_ms(n))
         return;
-    n->reach.next_ms = now.mono_ms + IDLE_MS;
+    n->reach.asked_ms = now.mono_ms;
     if (election_role(n->election) == ELECTION_OBSERVER)
         return;
-    n->reach.next_ms = now.mono_ms + pace_ms(n);
     if (next_member(n, &to))
         peer_ask(n->peer[NODE_GLOBAL], now, &to, PRIVATE_NODE_INFO, slice_of(NULL, 0), ANSWER_MS,
                  &(struct peer_reply){on_answered, n});
@@ -88,7 +97,7 @@ node_reach_tick(struct node *n, struct moment now)
 uint64_t
 node_reach_deadline_ms(const struct node *n)
 {
-    return n->peer[NODE_GLOBAL] ? n->reach.next_ms : MOMENT_NEVER;
+    return n->peer[NODE_GLOBAL] ? next_ms(n) : MOMENT_NEVER;
 }
 
 bool

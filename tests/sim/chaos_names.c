@@ -50,7 +50,7 @@ judge_found(struct chaos_names_world *w, const struct chaos_names_ask *ask,
             const struct directory_answer *a)
 {
     const struct chaos_names_overlay *o = &w->overlay[ask->overlay];
-    uint32_t live = chaos_names_published(w, ask->from, ask->overlay, true);
+    uint32_t live = chaos_names_published(w, ask->from, ask->overlay, 0, true);
 
     w->verdict->found++;
     if (ask->overlay == w->overlays ||
@@ -78,14 +78,14 @@ chaos_names_judge(struct chaos_names_world *w, const struct chaos_names_ask *ask
 
     if (!n->is_up || n->life != ask->life)
         return; /* it asked, and died */
-    uint32_t live = ask->published & chaos_names_published(w, ask->from, ask->overlay, false);
+    uint32_t live = ask->published & chaos_names_published(w, ask->from, ask->overlay, 0, false);
     if (st == ST_OK) {
         judge_found(w, ask, answer);
         return;
     }
     if (st == ST_NOT_FOUND) {
         w->verdict->absent++;
-        w->verdict->excused += chaos_names_published(w, ask->from, ask->overlay, true) != 0;
+        w->verdict->excused += chaos_names_published(w, ask->from, ask->overlay, 0, true) != 0;
         if (live)
             broken(w, "%u, who asked at %llu, is told that there is no %s: gateways %#x are live",
                    ask->from, (unsigned long long)ask->at_ms, name, live);

@@ -1,7 +1,7 @@
 /**
  * DOC: names of overlays in the ring under random misfortune
  *
- * A run draws from its seed two to four overlays of one to three nodes each, whose gateways are the
+ * A run draws from its seed two to ten overlays of one to three nodes each, whose gateways are the
  * members of a ring and whose other nodes are its clients: the peers (sim.h) and the directories
  * that the daemon runs.  Who is gateway is decided without an election: an overlay that has none,
  * or has it in another part of a network that is cut, has one a moment later.  In each of three
@@ -12,12 +12,15 @@
  *
  *     - a name is never absent (404) when a gateway of it lives that was published when the
  *       question was asked.  A gateway is published when the ring has acknowledged its entry, and
- *       until it withdraws it or dies; who is alone though it has bootstrap entries is not.  It is
- * excused for an asker that it is cut off from, and for CHAOS_NAMES_HEAL_MS after that: two rings
- * find each other by Pings every 30 s.
- *     - a name whose overlay has been dead for CHAOS_NAMES_DEAD_MS is not found
- *     - when all has been well for CHAOS_NAMES_CALM_MS, a name with a gateway is found, and it is
- * that gateway
+ *       until it withdraws it or dies; who is alone though it has bootstrap entries is not.
+ *       A question that the cache may answer is judged by what was published a second earlier:
+ *       for so long a settled ring's absence is kept.  A gateway is excused for an asker that it is
+ *       cut off from, and for CHAOS_NAMES_HEAL_MS after that: two rings find each other by Pings
+ *       every 30 s.
+ *     - when all has been well for CHAOS_NAMES_CALM_MS, a name with a gateway is found, and past
+ *       the cache it is that gateway
+ *     - when all has been well for CHAOS_NAMES_DEAD_MS, a dead overlay's name is not found past
+ *       the cache
  *
  * The same configuration is the same run.
  */

@@ -29,9 +29,10 @@ struct chaos_names_node {
     bool is_lost; /* its bootstrap entries lead nowhere */
     uint32_t term;
     unsigned group;
-    uint64_t asleep_ms; /* since then; while it is */
-    uint64_t step_ms;   /* then it steps down: another of a higher term is known; 0: not */
-    uint64_t client_ms; /* then it leaves the ring; 0: not */
+    uint64_t asleep_ms;    /* since then; while it is */
+    uint64_t step_ms;      /* then it steps down: another of a higher term is known; 0: not */
+    uint64_t published_ms; /* since then; 0: it is not */
+    uint64_t client_ms;    /* then it leaves the ring; 0: not */
     struct directory *directory;
     char user[OVERLAY_NAME_BYTES + 8];
 };
@@ -87,8 +88,9 @@ void chaos_names_set_group(struct chaos_names_world *w, unsigned node, unsigned 
 /** chaos_names_hand_over - another node of its overlay is gateway at once; false: there is none. */
 bool chaos_names_hand_over(struct chaos_names_world *w, unsigned node);
 /** chaos_names_published - the gateways of @overlay that live, are published and can be reached by
- * @from. @is_excused_too: also those that are excused. */
+ * @from. @for_ms: they have been published for so long. @is_excused_too: also those that are cut
+ * off from it, or were lately. */
 uint32_t chaos_names_published(const struct chaos_names_world *w, unsigned from, unsigned overlay,
-                               bool is_excused_too);
+                               uint64_t for_ms, bool is_excused_too);
 
 #endif

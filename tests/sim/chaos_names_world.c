@@ -16,7 +16,8 @@ enum {
     CLAIM_MOST_MS = 500,
     LINGER_MS = 2000,
     HUNG_MS = 300, /* a gateway that stands still for so long is replaced */
-    SIGNER_PING_MS = 2000
+    SIGNER_PING_MS = 2000,
+    ABSENT_MS = 1000 /* a settled ring's absence is kept for so long */
 };
 
 uint64_t
@@ -277,7 +278,7 @@ chaos_names_start(struct chaos_names_world *w, unsigned node, bool is_lost)
     n->life++;
     n->is_gateway = n->is_changed = false;
     n->is_lost = is_lost;
-    n->asleep_ms = n->step_ms = n->client_ms = 0;
+    n->asleep_ms = n->step_ms = n->client_ms = n->published_ms = 0;
     sim_boot(w->sim, node);
     peer_aim(sim_peer(w->sim, node), sim_now(w->sim), PEER_AIM_CLIENT);
     sim_touch(w->sim, node);
@@ -478,9 +479,21 @@ is_published(const struct chaos_names_node *n)
            !(peer_state(p) == PEER_ALONE && peer_has_others(p));
 }
 
+static void
+note_published(struct chaos_names_world *w)
+{
+    for (unsigned i = 0; i < w->count; i++) {
+        struct chaos_names_node *n = &w->node[i];
+        if (!n->is_up || !n->is_gateway || !is_published(n))
+            n->published_ms = 0;
+        else if (n->published_ms == 0)
+            n->published_ms = chaos_names_now(w);
+    }
+}
+
 uint32_t
 chaos_names_published(const struct chaos_names_world *w, unsigned from, unsigned overlay,
-                      bool is_excused_too)
+                      uint64_t for_ms, bool is_excused_too)
 {
     uint64_t now_ms = chaos_names_now(w);
     uint32_t bits = 0;
@@ -490,8 +503,8 @@ chaos_names_published(const struct chaos_names_world *w, unsigned from, unsigned
         uint64_t since_ms = w->together_ms[from][i];
         bool is_apart =
             since_ms == UINT64_MAX || (since_ms && now_ms < since_ms + CHAOS_NAMES_HEAL_MS);
-        if (n->is_up && n->is_gateway && n->overlay == overlay && is_published(n) &&
-            (is_excused_too || !is_apart))
+        if (n->is_up && n->is_gateway && n->overlay == overlay && n->published_ms > 0 &&
+            now_ms >= n->published_ms + for_ms && (is_excused_too || !is_apart))
             bits |= 1u << i;
     }
     return bits;
@@ -534,7 +547,8 @@ ask(struct chaos_names_world *w)
                                   .life = n->life,
                                   .overlay = overlay,
                                   .at_ms = chaos_names_now(w),
-                                  .published = chaos_names_published(w, n->index, overlay, false)};
+                                  .published = chaos_names_published(
+                                      w, n->index, overlay, is_past_cache ? 0 : ABSENT_MS, false)};
     q = malloc(sizeof(*q));
     assert(q);
     *q = (struct question){w, a};
@@ -555,6 +569,7 @@ tick(struct chaos_names_world *w, struct chaos_names_node *n)
         return;
     if (n->client_ms && now.mono_ms >= n->client_ms) {
         n->client_ms = 0;
+        note_change(w, now.mono_ms);
         peer_aim(sim_peer(w->sim, n->index), now, PEER_AIM_CLIENT);
         sim_touch(w->sim, n->index);
     }
@@ -574,6 +589,7 @@ chaos_names_run_ms(struct chaos_names_world *w, unsigned duration_ms, unsigned p
             for (unsigned group = 0; group < 2; group++)
                 elect(w, o, group);
         note_dead(w);
+        note_published(w);
         if (chaos_names_now(w) < w->busy_ms)
             per_quantum = BUSY_PER_S * QUANTUM_MS;
         for (unsigned part = chaos_names_draw(w, 1000); part < per_quantum; part += 1000)
