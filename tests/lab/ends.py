@@ -9,7 +9,7 @@ import random
 import re
 import time
 
-from agent import Agent
+from agent import Agent, uri_of
 
 T1_S, T2_S, TIMER_B_S = 0.5, 4.0, 32.0
 PATIENCE_S = 60.0    # a caller waits so long for a final response, then sends CANCEL
@@ -50,6 +50,11 @@ class Call:
 
     def is_over(self):
         return self.caller_end is not None and all(ring.end is not None for ring in self.rings)
+
+    def targets(self):
+        """The remote targets of its ends, by which a gateway's log names it."""
+        dialogs = [end.dialog for end in (self, *self.rings) if end.dialog]
+        return "".join(f", {dialog.target}" for dialog in dialogs)
 
     def judge(self):
         """It is over: what was not seen while it lasted.  (A second ring that is ended alone is no call that is lost.)"""
@@ -105,6 +110,7 @@ class Ring:
 
     def pick_up(self):
         if self.state == "rings":
+            self.dialog = self.phone.dialog_of_request(self.invite, self.tag)
             self.final(200, "OK", BODY.format(n=self.call.number, ip=self.phone.ip))
 
     def acknowledged(self):
@@ -118,8 +124,7 @@ class Ring:
     def hang_up(self):
         if self.state in ("answered", "up"):
             self.state = "ending"
-            dialog = self.phone.dialog_of_request(self.invite, self.tag)
-            self.phone.bye(dialog, self.call, self.over)
+            self.phone.bye(self.dialog, self.call, self.over)
         elif self.state == "refused":
             self.over()
 
@@ -271,6 +276,8 @@ class SoakPhone(Agent):
                     call.lost = call.lost or "BYE of neither end"
                 self.finish(call, 200)
         elif message.method in ("UPDATE", "INVITE", "OPTIONS") and (ring or call):
+            if (ring or call).dialog and message.method != "OPTIONS" and message.get("contact"):
+                (ring or call).dialog.target = uri_of(message.get("contact"))  # RFC 3261 section 12.2.2
             self.answer(message, 200, "OK", body=BODY.format(n=0, ip=self.ip) if message.body else "")
         elif message.method != "ACK":
             self.strays += 1

@@ -239,7 +239,8 @@ class Soak:
                     call.is_orphaned = True
                     self.orphans[what] += 1
                     self.tell(f"call {call.number} {call.caller.uri} -> {call.callee.uri}: {what}, the other end is over; "
-                              f"status {call.status}, begun {call.begin - self.begin:.1f} s{self.since_fault(call.begin)}")
+                              f"status {call.status}, begun {call.begin - self.begin:.1f} s{self.since_fault(call.begin)}"
+                              f"{call.targets()}")
             if call.is_over() and now > call.caller_end + 35:
                 call.caller.forget(call)
                 call.judge()
@@ -315,7 +316,7 @@ class Soak:
             for c in calls[:self.options.tell]:
                 print(f"# {what}: call {c.number} {c.caller.uri} -> {c.callee.uri}, {c.status} {c.lost} after "
                       f"{(c.caller_end or time.monotonic()) - c.begin:.2f} s, begun "
-                      f"{c.begin - self.begin:.1f} s{self.since_fault(c.begin)}")
+                      f"{c.begin - self.begin:.1f} s{self.since_fault(c.begin)}{c.targets()}")
         print(f"calls {len(all_calls)}, faults {len(self.faults)}, seed {self.options.seed}")
         statuses = dict(collections.Counter(c.status for c in failed))
         print(f"set-ups failed {len(failed)} {statuses or ''}")
