@@ -145,6 +145,7 @@ static void
 heard_member(struct peer *p, struct entry *e, const struct id *from)
 {
     bool was_elsewhere = e->is_elsewhere;
+    bool was_member = e->heard == HEARD_MEMBER;
     struct link *l = peer_link_find(p, &e->node);
 
     heard(p, e, HEARD_MEMBER);
@@ -157,6 +158,8 @@ heard_member(struct peer *p, struct entry *e, const struct id *from)
         l->is_member = true;
     if (!e->is_elsewhere) {
         e->lone_ms = 0;
+        if (!was_member)
+            peer_gone_met(p, &e->node);
         return;
     }
     if (was_elsewhere)

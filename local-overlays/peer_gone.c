@@ -179,6 +179,31 @@ tell(struct peer *p, struct gone *g, const struct id *node)
     writer_done(&w);
 }
 
+/* Who has just started again is not dead. */
+void
+peer_gone_lives(struct peer *p, const struct id *node)
+{
+    for (size_t i = 0; i < PEER_GONE_LATELY; i++)
+        if (id_equal(&p->gone[i].node, node))
+            p->gone[i].until_ms = 0;
+}
+
+void
+peer_gone_met(struct peer *p, const struct id *member)
+{
+    for (size_t i = 0; i < PEER_GONE_LATELY; i++) {
+        struct gone *g = p->now.mono_ms < p->gone[i].until_ms ? calloc(1, sizeof(*g)) : NULL;
+
+        if (!g)
+            continue;
+        g->node = p->gone[i].node;
+        g->open = 1;
+        tell(p, g, member);
+        if (--g->open == 0)
+            free(g);
+    }
+}
+
 void
 peer_declare_gone(struct peer *p, struct moment now, const struct id *node)
 {
@@ -191,6 +216,10 @@ peer_declare_gone(struct peer *p, struct moment now, const struct id *node)
     peer_enter(p, now);
     g->node = *node;
     g->open = 1; /* until all are told */
+    peer_gone_lives(p, node);
+    p->gone[p->gone_next].node = *node;
+    p->gone[p->gone_next].until_ms = now.mono_ms + PEER_GONE_MET_MS;
+    p->gone_next = (p->gone_next + 1) % PEER_GONE_LATELY;
     near = nearest_of(p, node);
     l = peer_link_find(p, node);
     if (l && l->is_up)

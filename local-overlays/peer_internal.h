@@ -72,6 +72,8 @@
 #define PEER_FORWARDED_BYTES_MAX   (256u << 10)
 #define PEER_GONE_TOLD_MAX         64 /* members that are told of one death */
 #define PEER_GONE_TELL_MS          1500
+#define PEER_GONE_LATELY           4 /* deaths that members are told of whom this node meets... */
+#define PEER_GONE_MET_MS           3000 /* ...within so long */
 
 /** Something put off to the end of the step; the first member of what is put off. */
 struct later {
@@ -216,6 +218,12 @@ struct peer {
     bool is_rejoining;        /* leaving for another overlay of the same name */
     struct id rejoin_through; /* with is_rejoining: a node of that other overlay */
     struct id informant;      /* whom we join through; zero when the overlay was formed here */
+
+    struct {
+        struct id node;
+        uint64_t until_ms;
+    } gone[PEER_GONE_LATELY]; /* declared so */
+    size_t gone_next;
 
     struct list_node links;
     size_t links_connecting;
@@ -497,5 +505,10 @@ void peer_replica_free(struct peer *p);
 /* ---- peer_trace.c, peer_gone.c ---- */
 void peer_on_node_info(struct peer *p, struct incoming *in);
 void peer_on_gone(struct peer *p, struct incoming *in, struct slice body);
+/** peer_gone_met - a member that may not have been told yet of who has just died: a client may have
+ * had no other member than the dead one, and joins through this one now. */
+void peer_gone_met(struct peer *p, const struct id *member);
+/** peer_gone_lives - there is a link with it: it has started again. */
+void peer_gone_lives(struct peer *p, const struct id *node);
 
 #endif

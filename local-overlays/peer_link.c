@@ -292,6 +292,7 @@ peer_on_link_up(struct peer *p, struct moment now, const struct id *node, const 
     if (address[0] != '\0')
         peer_copy_text(l->address, sizeof(l->address), address);
     tell_link(p, node, true, false);
+    peer_gone_lives(p, node);
     peer_bootstrap_link_up(p, l, address);
     peer_watch_link_up(p, node);
     peer_attach_link_up(p, l);

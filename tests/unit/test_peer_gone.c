@@ -174,6 +174,49 @@ START_TEST(test_what_was_passed_on_to_it_goes_on)
 }
 END_TEST
 
+/* A client that has no link with another member when it knows: whom it joins through hears of it
+ * first, and its Join does not go to the dead one. */
+START_TEST(test_a_client_tells_whom_it_joins_through)
+{
+    unsigned client;
+
+    begin();
+    client = lan_add();
+    fake_keys_init(&lan.host[client].keys, &lan.host[client].conf.self.node, "overlay@island");
+    lan_start(client);
+    peer_aim(lan_peer(client), lan_now(), PEER_AIM_CLIENT);
+    ck_assert(lan_run_until(PEER_JOINED, 10000));
+    lan_run_ms(2000);
+    stop();
+    for (unsigned i = 0; i < HOSTS; i++)
+        if (peer_link_is_up(lan_peer(client), lan_id(i)))
+            lan_cut(client, i);
+    lan_run_ms(1);
+    peer_declare_gone(lan_peer(client), lan_now(), lan_id(DEAD));
+    peer_aim(lan_peer(client), lan_now(), PEER_AIM_MEMBER);
+    lan_run_ms(600);
+    ck_assert_int_eq(peer_state(lan_peer(client)), PEER_JOINED);
+    ck_assert_uint_eq(links_with_the_dead(), 0);
+}
+END_TEST
+
+/* A link with it shows that it has started again: nobody is told then. */
+START_TEST(test_who_lives_again_is_not_told_of)
+{
+    begin();
+    for (unsigned i = 0; i < HOSTS; i++)
+        if (i != FELLOW)
+            lan_cut(FELLOW, i);
+    lan_run_ms(1);
+    peer_declare_gone(lan_peer(FELLOW), lan_now(), lan_id(DEAD));
+    lan_put(LAN_UP, FELLOW, lan_id(DEAD), "", slice_of(NULL, 0));
+    lan_put(LAN_UP, DEAD, lan_id(FELLOW), "", slice_of(NULL, 0));
+    lan_run_ms(1000);
+    for (unsigned i = 0; i < HOSTS; i++)
+        ck_assert(i == DEAD || i == FELLOW || peer_link_is_up(lan_peer(i), lan_id(DEAD)));
+}
+END_TEST
+
 START_TEST(test_nobody_speaks_for_anothers_node)
 {
     begin();
@@ -352,6 +395,8 @@ main(void)
     tcase_add_test(t, test_what_waited_for_it_goes_on);
     tcase_add_test(t, test_what_was_passed_on_to_it_goes_on);
     tcase_add_test(t, test_what_a_hung_one_keeps_is_found);
+    tcase_add_test(t, test_a_client_tells_whom_it_joins_through);
+    tcase_add_test(t, test_who_lives_again_is_not_told_of);
     tcase_add_test(t, test_nobody_speaks_for_anothers_node);
     tcase_add_test(t, test_who_is_not_known_is_asked);
     tcase_add_test(t, test_who_hears_of_its_own_death_refuses);
