@@ -427,7 +427,11 @@ b2bua_find(struct b2bua *b, const char *tag)
 bool
 b2bua_owns(struct sip *s, const sip_t *sip)
 {
-    return b2bua_find(s->b2bua, sip->sip_to->a_tag) != NULL || b2bua_is_awaited(s->b2bua, sip);
+    const struct b2bua_key *key = b2bua_find(s->b2bua, sip->sip_to->a_tag);
+
+    if (key && s->gateway_count > 1 && b2bua_twin_is_awaited(key->call))
+        return false; /* another gateway may have its INVITE */
+    return key != NULL || b2bua_is_awaited(s->b2bua, sip);
 }
 
 bool

@@ -47,7 +47,11 @@
 #define B2BUA_DOUBTS_MS  50   /* the same question again */
 #define B2BUA_SILENCE_MS 1000 /* it is not there, whatever the ring says */
 #define B2BUA_MOVE_MS    4000 /* a request of a call waits so long for a far gateway that is there */
-#define B2BUA_RETURN_MS  500  /* one that was not is asked again */
+#define B2BUA_CLAIM_MS   2000 /* within that a far gateway that is lost is replaced */
+#define B2BUA_ELSEWHERE_MS                                                                         \
+    250                     /* one that does not have the call of a lost one is asked, or another, \
+                               so often */
+#define B2BUA_RETURN_MS 500 /* one that was not is asked again */
 
 struct b2bua {
     struct sip *sip;

@@ -256,6 +256,17 @@ may_move(const struct b2bua_exchange *x, int status)
            c->far_overlay && sip_moment(c->b2bua->sip).mono_ms < x->until_ms;
 }
 
+/** Where a gateway is lost, those that stay do not have its calls: the one that comes in its place,
+ * or another of several, does. */
+static bool
+is_call_elsewhere(const struct b2bua_exchange *x, int status)
+{
+    uint64_t less_ms = x->is_of_many ? 0 : B2BUA_MOVE_MS - B2BUA_CLAIM_MS;
+
+    return status == 481 && x->is_again && x->call->far_overlay &&
+           sip_moment(x->call->b2bua->sip).mono_ms + less_ms < x->until_ms;
+}
+
 /** What was sent to the gateway that was does not count any more. */
 static void
 give_up(struct b2bua_exchange *x)
@@ -289,6 +300,7 @@ on_moved(void *ctx, const struct answer *answer)
     bool is_sent = false;
 
     b2bua_call_hold(c);
+    x->is_of_many = x->is_of_many || count > 1;
     for (size_t i = 0; i < count && !is_sent; i++) {
         size_t len = strcspn(answer->gateway[i].uri, ";");
 
@@ -318,6 +330,21 @@ move(struct b2bua_exchange *x)
 {
     give_up(x);
     seek(x);
+}
+
+/** The same after a while. */
+static void
+ask_elsewhere(struct b2bua_exchange *x)
+{
+    uint64_t now_ms = sip_moment(x->call->b2bua->sip).mono_ms;
+
+    list_remove(&x->silent_link);
+    ask_cancel(&x->ask);
+    sip_send_end(x->orq);
+    x->orq = NULL;
+    x->is_heard = false;
+    x->lost_ms = now_ms;
+    watch_silence(x, now_ms, B2BUA_ELSEWHERE_MS);
 }
 
 /** Another has taken over from a silent gateway if the ring does not name that any more. */
@@ -496,6 +523,9 @@ on_exchange_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip
         move(x);
     } else if (is_ours || !is_answer_true(x, msg)) {
         step_exchange(x, &failed);
+    } else if (is_call_elsewhere(x, status)) {
+        c->in_hand = NULL;
+        ask_elsewhere(x);
     } else {
         const struct b2bua_peer *p = b2bua_peer_of(c, b2bua_other(x->from), x->dialog);
         struct sip_agent *agent = &c->b2bua->sip->agent[p ? p->side : SIP_PHONES];

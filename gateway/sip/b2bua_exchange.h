@@ -36,6 +36,7 @@ struct b2bua_exchange {
     bool is_again;     /* not for the first time */
     uint64_t lost_ms;  /* when that was given up; 0: it was not */
     uint64_t until_ms; /* others are looked for no longer */
+    bool is_of_many;   /* the far overlay has several gateways */
     struct list_node silent_link;
     uint64_t doubt_ms;   /* when its silence is looked at next, or a gateway is looked for again */
     uint64_t give_up_ms; /* when it is taken for an answer */

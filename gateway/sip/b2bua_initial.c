@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,28 +30,37 @@ add_branch(struct b2bua_call *c)
     return b;
 }
 
-/** RFC 2782: lowest priority first, among equals by chance according to weight. */
-static size_t
-pick_gateway(const struct bridge_gateway *gateway, size_t count, const bool *is_used)
+/** A call's lot for a gateway: the lowest wins, as often as the weight says. */
+static double
+draw_lot(const struct b2bua_call *c, const struct bridge_gateway *gateway)
 {
-    uint64_t total = 0, dice;
-    uint32_t best = UINT32_MAX;
+    uint64_t hash = map_hash(map_hash(0, slice_text(c->callee_call_id)),
+                             slice_of(gateway->node.bytes, sizeof(gateway->node.bytes)));
 
-    for (size_t i = 0; i < count; i++)
-        if (!is_used[i] && gateway[i].priority < best)
-            best = gateway[i].priority;
-    for (size_t i = 0; i < count; i++)
-        if (!is_used[i] && gateway[i].priority == best)
-            total += gateway[i].weight + 1U;
-    dice = total > 1 ? sip_random() % total : 0;
+    return -log(((double)(hash >> 12) + 1) / 0x1p53) / (gateway->weight + 1.0);
+}
+
+/** RFC 2782: lowest priority first, among equals according to weight.  The lots are the call's:
+ * should it come once more, from another of our gateways, it goes to the far gateway that has it.
+ */
+static size_t
+pick_gateway(const struct b2bua_call *c, const struct bridge_gateway *gateway, size_t count,
+             const bool *is_used)
+{
+    size_t best = count;
+    double best_lot = 0;
+
     for (size_t i = 0; i < count; i++) {
-        if (is_used[i] || gateway[i].priority != best)
+        double lot = draw_lot(c, &gateway[i]);
+
+        if (is_used[i] || (best < count && gateway[i].priority > gateway[best].priority))
             continue;
-        if (dice <= gateway[i].weight)
-            return i;
-        dice -= gateway[i].weight + 1U;
+        if (best < count && gateway[i].priority == gateway[best].priority && lot >= best_lot)
+            continue;
+        best = i;
+        best_lot = lot;
     }
-    return count;
+    return best;
 }
 
 static void
@@ -97,7 +107,7 @@ add_gateways(struct b2bua_call *c, const struct answer *answer, bool *is_used,
     size_t made = 0;
 
     for (size_t i = 0; i < count; i++) {
-        size_t pick = pick_gateway(answer->gateway, count, is_used);
+        size_t pick = pick_gateway(c, answer->gateway, count, is_used);
         const struct b2bua_branch *silent =
             pick < count ? silent_branch(c, &answer->gateway[pick].node) : NULL;
         struct b2bua_branch *b = pick < count && !silent ? add_branch(c) : NULL;

@@ -207,7 +207,8 @@ is_call_elsewhere(const struct branch *b, int status)
     const struct forward *f = b->forward;
 
     return status == 481 && b->to == BRANCH_TO_GATEWAY && f->is_dialog &&
-           f->proxy->sip->gateway_count > 1 && forward_has_other_gateway(f);
+           ((f->proxy->sip->gateway_count > 1 && forward_has_other_gateway(f)) ||
+            forward_is_between(f, &b->gateway));
 }
 
 static bool
@@ -264,6 +265,8 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
     bool is_lost = is_ours || status == 430 || status == 408;
     struct forward *f = b->forward;
 
+    if (is_ours && b->to == BRANCH_TO_GATEWAY)
+        f->is_gateway_lost = true;
     if (!is_call_elsewhere(b, status))
         note_end(f, status);
     if (is_gateway_lost(b, is_ours ||
@@ -288,7 +291,10 @@ on_final(struct branch *b, int status, msg_t *msg, bool is_ours)
         return;
     }
     if (is_other_gateway_worth_trying(b, status, is_ours)) {
-        msg_destroy(msg);
+        if (status == 481)
+            forward_note(f, status, msg);
+        else
+            msg_destroy(msg);
         branch_drop(b);
         forward_to_gateway(f);
         return;

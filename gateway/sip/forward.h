@@ -118,6 +118,7 @@ struct forward {
     unsigned gateway_tries;
     struct gateway_try gateway_tried[FORWARD_TRIES_MAX]; /* the last so many */
     unsigned gateway_losses;                             /* of those that were heard */
+    bool is_gateway_lost;                                /* one could not be reached */
     struct twin *twin;                                   /* of an INVITE of our gateway: twin.h */
     bool is_moved;     /* it came once more, by another way: @irq is of the last one */
     tport_t *upstream; /* of an INVITE between nodes: its connection, kept */
@@ -174,6 +175,11 @@ bool forward_has_other_gateway(const struct forward *f);
 
 /** forward_may_wait - is there time left for another gateway? */
 bool forward_may_wait(const struct forward *f);
+
+/** forward_is_between - the gateway that a request's dialog names was lost moments ago, and who has
+ * its calls now need not be known yet: of several gateways those that stay do not have them.
+ * @responder: does not have the call */
+bool forward_is_between(const struct forward *f, const struct id *responder);
 
 /** forward_gateway_of - the active gateway an in-dialog request is addressed to; where that one is
  * gone the first; NULL without any. */

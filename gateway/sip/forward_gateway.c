@@ -148,6 +148,49 @@ next_gateway(const struct forward *f)
     return g ? g : choose_gateway(f);
 }
 
+/* Since when is it lost; 0: it is not, as far as is known, or has been for long. */
+static uint64_t
+named_lost_ms(const struct forward *f)
+{
+    const struct sip *s = f->proxy->sip;
+    uint64_t now_ms = sip_moment(s).mono_ms;
+    const struct bridge_gateway *former;
+    char address[DESTINATION_BYTES];
+
+    if (addressed_gateway(s, f->request))
+        return f->is_gateway_lost ? now_ms : 0;
+    address_of(f->request, address);
+    former = sip_former_gateway(s, NULL, address);
+    if (!former || now_ms - s->former_ms[former - s->former] >= FORWARD_CLAIM_MS)
+        return 0;
+    return s->former_ms[former - s->former];
+}
+
+bool
+forward_is_between(const struct forward *f, const struct id *responder)
+{
+    const struct sip *s = f->proxy->sip;
+    const struct bridge_gateway *g = sip_gateway_of(s, responder);
+    uint64_t lost_ms = f->is_dialog ? named_lost_ms(f) : 0;
+
+    if (lost_ms == 0 || !forward_may_wait(f))
+        return false;
+    return s->gateway_count > 1 || !g || s->gateway_since_ms[g - s->gateway] < lost_ms;
+}
+
+/* This node is a gateway, and does not have the call. */
+static bool
+is_of_another(const struct forward *f)
+{
+    const struct sip *s = f->proxy->sip;
+
+    for (size_t i = 0; i < s->gateway_count; i++)
+        if (s->gateway[i].is_self)
+            return forward_is_between(f, &s->gateway[i].node) &&
+                   !b2bua_owns(f->proxy->sip, f->request);
+    return false;
+}
+
 /* Is it @g's to handle, and @g this node? */
 static bool
 is_ours(const struct forward *f, const struct bridge_gateway *g)
@@ -208,13 +251,20 @@ forward_to_gateway(struct forward *f)
 {
     struct sip *s = f->proxy->sip;
     uint64_t now_ms = sip_moment(s).mono_ms;
-    const struct bridge_gateway *g = next_gateway(f);
+    const struct bridge_gateway *g;
+    bool is_elsewhere;
 
     if (f->gateway_until_ms == 0)
         f->gateway_until_ms = now_ms + FORWARD_PATIENCE_MS;
+    is_elsewhere = is_of_another(f);
+    g = next_gateway(f);
+    if (is_elsewhere && g && g->is_self) {
+        note_try(f, g);
+        g = choose_gateway(f);
+    }
     list_remove(&f->again);
     f->is_asking = false;
-    if (is_ours(f, g)) {
+    if (!is_elsewhere && is_ours(f, g)) {
         take_as_gateway(f); /* it has become ours */
     } else if (g && !g->is_self) {
         send_to_gateway(f, g);

@@ -159,10 +159,18 @@ note_former(struct sip *s, const struct bridge_message *m)
 static void
 set_gateways(struct sip *s, const struct bridge_message *m)
 {
+    uint64_t since_ms[BRIDGE_GATEWAYS_MAX] = {0};
+
     note_former(s, m);
+    for (size_t i = 0; i < m->count && i < BRIDGE_GATEWAYS_MAX; i++) {
+        const struct bridge_gateway *g = sip_gateway_of(s, &m->gateway[i].node);
+
+        since_ms[i] = g ? s->gateway_since_ms[g - s->gateway] : sip_moment(s).mono_ms;
+    }
     s->is_gateway = false;
     s->gateway_count = 0;
     for (size_t i = 0; i < m->count && i < BRIDGE_GATEWAYS_MAX; i++) {
+        s->gateway_since_ms[i] = since_ms[i];
         s->gateway[s->gateway_count++] = m->gateway[i];
         s->is_gateway |= m->gateway[i].is_self;
     }

@@ -99,10 +99,11 @@ struct sip {
     uint64_t former_ms[SIP_FORMER_MAX];           /* since when; 0: no entry */
     unsigned former_next;
     size_t gateway_count;
-    uint64_t gateways_ms; /* when they were told of last */
-    bool is_hopeless;     /* there is no gateway, and no node can be one */
-    bool is_gateway;      /* this node is in the active set */
-    bool is_stopping;     /* BRIDGE_STOP came: new calls are refused with 503 */
+    uint64_t gateway_since_ms[BRIDGE_GATEWAYS_MAX]; /* each is in the set */
+    uint64_t gateways_ms;                           /* when they were told of last */
+    bool is_hopeless; /* there is no gateway, and no node can be one */
+    bool is_gateway;  /* this node is in the active set */
+    bool is_stopping; /* BRIDGE_STOP came: new calls are refused with 503 */
     struct ask_table *asks;
     struct flow_table *flows;
     struct limits *limits;

@@ -107,7 +107,8 @@ def all_of(calls, what, question):
 
 
 def gap(callers, callees, dying):
-    gateway, nodes, far = dying.gateway(), callers.others(), callees.others()
+    gateway = wait_for(f"{dying.name} has its gateway", dying.gateway, 20)
+    nodes, far = callers.others(), callees.others()
     wait_for("a standby", lambda: gateway.ctl("status")["replicas"]["heirs"], 20)
     calls = [Call(number, nodes[number % len(nodes)], far[number % len(far)]) for number in range(CALLS)]
     try:
