@@ -17,6 +17,8 @@
 #define HEARD_FRESH_MS        4000 /* what an entry said counts for so long */
 #define CLIENT_BACKOFF_MAX_MS 800
 #define CLIENT_SHARE_MS       100 /* and no more often than this, all entries together */
+#define MEMBER_SHARE_MS       40  /* the same for who is to be a member */
+#define FEW_ENTRIES           8   /* so many may be asked as often as one likes */
 #define CLIENT_ASKS_MAX       8   /* that a client has begun within CLIENT_ASKS_MS */
 #define CLIENT_ASKS_MS        250 /* an answer takes less, but from who is not there or very busy */
 #define CLIENT_SLOWER         10  /* a client with a member asks those that are none so seldom */
@@ -168,15 +170,35 @@ heard_member(struct peer *p, struct entry *e, const struct id *from)
         e->next_ms = p->now.mono_ms + p->conf.reliability_ms; /* look twice before moving house */
 }
 
+static uint32_t
+shared_ms(const struct peer *p, uint32_t share_ms, size_t for_nothing)
+{
+    uint32_t all_ms = 0;
+    size_t count = 0;
+
+    list_each(at, &p->entries) all_ms += ++count > for_nothing ? share_ms : 0;
+    return all_ms;
+}
+
 /* How often a client that waits for the first member asks the same one again: less often where
  * there are many, as each of those tells of the members it knows. */
 static uint32_t
 client_backoff_max_ms(const struct peer *p)
 {
-    uint32_t all_ms = 0;
+    uint32_t all_ms = shared_ms(p, CLIENT_SHARE_MS, 0);
 
-    list_each(at, &p->entries) all_ms += CLIENT_SHARE_MS;
     return all_ms > CLIENT_BACKOFF_MAX_MS ? all_ms : CLIENT_BACKOFF_MAX_MS;
+}
+
+/* Between two questions to one that has no overlay either.  All who start at the same moment ask
+ * each other: where they are many, each asks the same one less often. */
+static uint32_t
+pause_ms(const struct peer *p)
+{
+    uint32_t share_ms = p->aim == PEER_AIM_MEMBER ? MEMBER_SHARE_MS : CLIENT_SHARE_MS;
+    uint32_t all_ms = shared_ms(p, share_ms, FEW_ENTRIES);
+
+    return all_ms > PEER_BACKOFF_MIN_MS ? all_ms : PEER_BACKOFF_MIN_MS;
 }
 
 static void
@@ -200,7 +222,7 @@ heard_in_progress(struct peer *p, struct entry *e, struct slice body)
         uint64_t slower = p->aim == PEER_AIM_CLIENT ? CLIENT_SLOWER : 1;
         e->next_ms = p->now.mono_ms + slower * period_ms(p);
     } else if (p->aim == PEER_AIM_MEMBER) {
-        e->next_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
+        e->next_ms = p->now.mono_ms + pause_ms(p);
     } else { /* a client waits for the first member: less often, the longer it takes */
         e->next_ms = p->now.mono_ms + e->backoff_ms;
         if (e->backoff_ms < client_backoff_max_ms(p))
@@ -299,15 +321,20 @@ void
 peer_bootstrap_link_down(struct peer *p, const struct id *node)
 {
     struct entry *e = peer_entry_find(p, NULL, node);
+    bool was_client;
 
     if (!e)
         return;
+    /* It is no member, has told whom it knows, and wants no link: it is left alone for longer. */
+    was_client = e->heard == HEARD_IN_PROGRESS && !e->wants_membership;
     e->heard = HEARD_FAILURE;
     if (e->address[0] == '\0') {
         if (e->state != ENTRY_ASKING) {
             list_remove(&e->at);
             free(e);
         }
+    } else if (e->state != ENTRY_ASKING && was_client && p->state == PEER_JOINING) {
+        back_off(p, e);
     } else if (e->state != ENTRY_ASKING) {
         e->state = ENTRY_IDLE;
         e->backoff_ms = PEER_BACKOFF_MIN_MS;
@@ -328,6 +355,20 @@ peer_bootstrap_connect_failed(struct peer *p, const char *address)
 }
 
 /* ---- asked by others ---- */
+
+/* Who asks us is there; it need not be asked at once each time that it asks, or two that wait for
+ * the same would ask each other without end. */
+static void
+ask_soon(const struct peer *p, struct entry *e)
+{
+    uint64_t soon_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
+    uint64_t least_ms = e->tried_ms + pause_ms(p);
+
+    if (soon_ms < least_ms)
+        soon_ms = least_ms;
+    if (e->next_ms > soon_ms)
+        e->next_ms = soon_ms;
+}
 
 /* Someone we have a link with is not in our overlay.  If it wants in, it counts among those that
  * may form one; if it says it is in one, there are two. */
@@ -351,8 +392,8 @@ meet(struct peer *p, const struct id *node, struct slice padding)
     if (is_outside) {
         heard(p, e, HEARD_IN_PROGRESS);
         e->wants_membership = info.wants_membership != 0;
-        if (p->state == PEER_JOINING && e->next_ms > p->now.mono_ms + PEER_BACKOFF_MIN_MS)
-            e->next_ms = p->now.mono_ms + PEER_BACKOFF_MIN_MS;
+        if (p->state == PEER_JOINING)
+            ask_soon(p, e);
         learn_members(p, &info); /* may push out the entry itself */
     } else if (e->next_ms > p->now.mono_ms + p->conf.reliability_ms) {
         e->next_ms = p->now.mono_ms;
