@@ -16,8 +16,8 @@
  * Call-ID, tag and CSeq of the one INVITE it has, and the far tag of its first dialog.  What the
  * ends say of themselves comes with that INVITE.
  *
- * Of a subscription it says the same: names, tags, ways, and how long it lasts; of one that was
- * forked, those of the dialog of the first 2xx.
+ * Of a subscription it says the same: names, tags, ways, and how long it lasts.  One that was
+ * forked has a record for each of its dialogs.
  *
  * Source: the design's "Calls survive"; RFC 3261 section 12.
  * Left out on purpose: what is under way (transactions, exchanges).

@@ -469,6 +469,7 @@ step_branch(struct b2bua_branch *b, const sip_t *sip, bool is_ours)
         b2bua_dialog_at(c, r.dialog)->is_subscribed = true;
         if (call_winner(c->core) != CALL_NO_DIALOG)
             call_prolong(c->core, sip_moment(c->b2bua->sip), r.expires_s);
+        b2bua_changed(c);
     }
     if (r.status / 100 == 2 && r.dialog != CALL_NO_DIALOG && r.dialog == call_winner(c->core)) {
         b2bua_invite_again(c, CALL_CALLEE, sip->sip_cseq->cs_seq);

@@ -103,10 +103,11 @@ add_invites(const struct b2bua_call *c, struct call_record *record)
 }
 
 void
-b2bua_record(const struct b2bua_call *c, char ways[2][B2BUA_WAY_BYTES], struct call_record *ret)
+b2bua_record(const struct b2bua_call *c, uint8_t dialog, char ways[2][B2BUA_WAY_BYTES],
+             struct call_record *ret)
 {
     struct sip *s = c->b2bua->sip;
-    const struct b2bua_dialog *d = b2bua_dialog_at(c, call_winner(c->core));
+    const struct b2bua_dialog *d = b2bua_dialog_at(c, dialog);
     struct call_record r = {.is_inward = c->is_inward,
                             .is_subscription = call_kind(c->core) == CALL_SUBSCRIPTION,
                             .refresher = c->refresher,
@@ -246,6 +247,17 @@ b2bua_changed(struct b2bua_call *c)
     arm(b);
 }
 
+/** The record of a dialog beside the first is of no use any longer. */
+static void
+fork_over(struct b2bua_call *c, struct b2bua_dialog *d)
+{
+    if (!d || !d->is_copied)
+        return;
+    d->is_copied = false;
+    if (!c->is_released)
+        b2bua_tag_over(c->b2bua, d->our_tag);
+}
+
 void
 b2bua_over(struct b2bua_call *c)
 {
@@ -257,6 +269,8 @@ b2bua_over(struct b2bua_call *c)
     if (c->is_copied && !c->is_released)
         b2bua_tag_over(c->b2bua, c->our_tag);
     c->is_copied = false;
+    for (uint8_t i = 0; i < c->dialog_count; i++)
+        fork_over(c, b2bua_dialog_at(c, i));
 }
 
 size_t
@@ -316,41 +330,86 @@ note_size(struct b2bua_call *c, bool is_too_large)
     tell_size(c);
 }
 
-/** A call's record behind those of the others; one that is too long stays uncopied.
- *  Returns: false without memory. */
+/** A record behind those of the others.  Returns: ST_NOMEM; another failure where it is too long.
+ */
+static enum status
+add_record(struct bridge_message *m, struct writer *all, struct writer *one,
+           const struct call_record *record, const char *token)
+{
+    struct bridge_record *r = &m->record[m->count];
+    size_t at = all->len;
+
+    writer_reset(one);
+    call_record_write(one, record);
+    if (one->failed)
+        return one->failed;
+    writer_bytes(all, writer_slice(one));
+    if (all->failed)
+        return ST_NOMEM;
+    snprintf(r->token, sizeof(r->token), "%s", token);
+    r->record_at = at;
+    r->record_len = all->len - at;
+    r->is_awaited = false;
+    m->count++;
+    return ST_OK;
+}
+
+/** A call's record; one that is too long stays uncopied.  Returns: false without memory. */
 static bool
 add_call(struct bridge_message *m, struct writer *all, struct writer *one, struct b2bua_call *c)
 {
-    struct bridge_record *r = &m->record[m->count];
     char ways[2][B2BUA_WAY_BYTES];
+    char token[B2BUA_TAG_CHARS + 1];
     struct call_record record;
-    size_t at = all->len;
     bool rings = call_state(c->core) < CALL_CONFIRMED;
+    enum status st;
 
-    if (rings)
+    memcpy(token, c->our_tag, sizeof(token));
+    if (rings) {
         record_early(c, &record);
-    else
-        b2bua_record(c, ways, &record);
-    writer_reset(one);
-    call_record_write(one, &record);
-    if (one->failed == ST_NOMEM)
+        b2bua_early_token(c->our_tag, token);
+    } else {
+        b2bua_record(c, call_winner(c->core), ways, &record);
+    }
+    st = add_record(m, all, one, &record, token);
+    if (st == ST_NOMEM)
         return false;
     if (!rings)
-        note_size(c, one->failed != ST_OK);
-    if (one->failed)
+        note_size(c, st != ST_OK);
+    if (st)
         return true;
-    writer_bytes(all, writer_slice(one));
-    if (all->failed)
-        return false;
-    memcpy(r->token, c->our_tag, sizeof(c->our_tag));
-    if (rings)
-        b2bua_early_token(c->our_tag, r->token);
-    r->record_at = at;
-    r->is_awaited = !list_is_empty(&c->held_link);
-    r->record_len = all->len - at;
+    m->record[m->count - 1].is_awaited = !list_is_empty(&c->held_link);
     c->is_copied = c->is_copied || !rings;
     c->is_early_copied = c->is_early_copied || rings;
-    m->count++;
+    return true;
+}
+
+/** Of a subscription that was forked, the other dialogs: under our tag in each.  Returns: false
+ * without memory, or room. */
+static bool
+add_forks(struct bridge_message *m, struct writer *all, struct writer *one, struct b2bua_call *c)
+{
+    char ways[2][B2BUA_WAY_BYTES];
+    struct call_record record;
+
+    for (uint8_t i = 0; c->is_copied && i < c->dialog_count; i++) {
+        struct b2bua_dialog *d = c->dialog[i];
+        enum status st;
+
+        if (!d || i == call_winner(c->core) || !d->is_subscribed)
+            continue;
+        if (d->is_over) {
+            fork_over(c, d);
+            continue;
+        }
+        if (m->count >= B2BUA_COPIES_MAX || all->len >= B2BUA_COPIES_BYTES)
+            return false;
+        b2bua_record(c, i, ways, &record);
+        st = add_record(m, all, one, &record, d->our_tag);
+        if (st == ST_NOMEM)
+            return false;
+        d->is_copied = d->is_copied || st == ST_OK;
+    }
     return true;
 }
 
@@ -378,7 +437,7 @@ add_changed(struct b2bua *b, struct bridge_message *m, struct writer *all)
         if (!is_early(c) &&
             (call_state(c->core) != CALL_CONFIRMED || !b2bua_dialog_at(c, call_winner(c->core))))
             continue;
-        has_memory = add_call(m, all, &one, c);
+        has_memory = add_call(m, all, &one, c) && add_forks(m, all, &one, c);
         if (!has_memory)
             list_append(&b->changed, &c->changed_link); /* the next time, then */
     }

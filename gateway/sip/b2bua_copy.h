@@ -48,8 +48,9 @@ void b2bua_over(struct b2bua_call *c);
 /** b2bua_tag_over - the same for a call that could not be taken over, by our tag in it */
 void b2bua_tag_over(struct b2bua *b, const char *tag);
 
-/** b2bua_record - a call that is up as its record; borrows from it, and from @ways */
-void b2bua_record(const struct b2bua_call *c, char ways[2][B2BUA_WAY_BYTES],
+/** b2bua_record - a call that is up, with this dialog, as its record; borrows from it, and from
+ * @ways */
+void b2bua_record(const struct b2bua_call *c, uint8_t dialog, char ways[2][B2BUA_WAY_BYTES],
                   struct call_record *ret);
 
 /** b2bua_early_token - under which a call that rings is copied, by our tag in it: it is another

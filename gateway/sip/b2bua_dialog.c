@@ -93,6 +93,8 @@ b2bua_dialog_drop(struct b2bua_call *c, uint8_t dialog)
     if (!d)
         return;
     c->dialog[dialog] = NULL;
+    if (d->is_copied && !c->is_released)
+        b2bua_tag_over(c->b2bua, d->our_tag);
     if (map_get(c->b2bua->tags, slice_text(d->our_tag)) == &d->key)
         map_remove(c->b2bua->tags, slice_text(d->our_tag));
     b2bua_peer_done(&d->peer);

@@ -44,6 +44,7 @@ struct b2bua_dialog {
     /* of a SUBSCRIBE or REFER */
     bool is_subscribed;    /* by its 2xx or a NOTIFY */
     bool is_over;          /* its subscription was, and is no more */
+    bool is_copied;        /* beside the first dialog: the overlay thread has a record of it */
     uint32_t peer_cseq[2]; /* by enum call_leg */
 };
 

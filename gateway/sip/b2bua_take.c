@@ -298,6 +298,22 @@ take_back(struct b2bua_call *c, const struct call_record *record)
     }
 }
 
+/** Of a subscription that was forked, another dialog, or one that is here already. */
+static bool
+take_dialog(struct b2bua_call *c, const struct call_record *record, const char *token,
+            const struct former *f)
+{
+    char *tag = copy_tag(record->leg[CALL_CALLEE].remote_tag);
+    bool is_made =
+        tag && (b2bua_dialog_find(c, tag) != CALL_NO_DIALOG || make_dialog(c, record, f));
+    struct b2bua_dialog *d = is_made ? b2bua_dialog_at(c, b2bua_dialog_find(c, tag)) : NULL;
+
+    if (d && strcmp(token, c->our_tag) != 0)
+        d->is_copied = true; /* the overlay thread has it among its own already */
+    free(tag);
+    return is_made;
+}
+
 static bool
 adopt(struct b2bua *b, const char *token, struct slice bytes, const struct former *f)
 {
@@ -329,7 +345,7 @@ adopt(struct b2bua *b, const char *token, struct slice bytes, const struct forme
         take_back(c, &record);
     else
         c = make_call(b, &record, f);
-    if (!c)
+    if (!c || (record.is_subscription && !take_dialog(c, &record, token, f)))
         return false;
     b2bua_call_hold(c);
     if (!record.is_subscription) /* its refreshes and NOTIFYs say it */
@@ -398,7 +414,6 @@ forget(struct b2bua *b, const char *tag)
 {
     struct b2bua_key *key = b2bua_find(b, tag);
     struct b2bua_call *c = key ? key->call : NULL;
-    uint8_t winner;
 
     if (!c || key != &c->callee_key || c->is_released)
         return;
@@ -406,10 +421,10 @@ forget(struct b2bua *b, const char *tag)
     c->is_released = true;
     list_remove(&c->changed_link);
     b2bua_refresh_stop(c);
-    winner = call_winner(c->core);
     map_remove(b->tags, slice_text(c->our_tag));
-    if (b2bua_dialog_at(c, winner))
-        map_remove(b->tags, slice_text(c->dialog[winner]->our_tag));
+    for (uint8_t i = 0; i < c->dialog_count; i++)
+        if (c->dialog[i] && b2bua_find(b, c->dialog[i]->our_tag) == &c->dialog[i]->key)
+            map_remove(b->tags, slice_text(c->dialog[i]->our_tag));
     call_release(c->core, sip_moment(b->sip));
     b2bua_call_release(c);
 }

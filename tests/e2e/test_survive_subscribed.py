@@ -8,6 +8,7 @@ import time
 
 from common import Tests, lab_of
 from lab import LabError, wait_for
+from agent import Agent, Dialog, uri_of
 import survive
 
 OVERLAYS = [("east", "127.84.111", 4), ("west", "127.84.112", 4)]
@@ -99,6 +100,49 @@ def gateway_dies(lab, which, alice, bob, first):
     subscription.end()
 
 
+def forked_of(alice, bobs):
+    """alice's subscription to a user with several phones: a dialog with each, which its NOTIFY says."""
+    sent = alice.request("SUBSCRIBE", bobs[0].uri, extra=[EVENT, ("Expires", "600")])
+    forks = []
+    for n, bob in enumerate(bobs):
+        request = bob.expect_new("SUBSCRIBE")
+        bob.answer(request, 200, "OK", f"f{n}", extra=[("Expires", "600")])
+        fork = Subscription.__new__(Subscription)
+        fork.alice, fork.bob, fork.of_bob = alice, bob, bob.dialog_of_request(request, f"f{n}")
+        forks.append(fork)
+    alice.expect_status(200, "SUBSCRIBE")
+    for fork in forks:
+        fork.bob.in_dialog(fork.of_bob, "NOTIFY", body="<presence/>", content_type=PIDF,
+                           extra=[EVENT, ("Subscription-State", "active;expires=600")])
+        fork.answered("NOTIFY", fork.bob, alice, lambda request, f=fork: learn(f, request))
+        fork.of_alice.sequence = int(sent["CSeq"].split()[0])
+    return forks
+
+
+def learn(fork, request):
+    routes = [r.strip() for line in request.all("record-route") for r in line.split(",")]
+    fork.of_alice = Dialog(request.get("call-id"), request.get("to"), request.get("from"), uri_of(request.get("contact")), routes)
+
+
+def forked(lab, alice, bob, other):
+    """Each dialog outlives the notifier's gateway, and the subscriber's."""
+    other.register()
+    forks = forked_of(alice, [bob, other])
+    for n, which in enumerate((1, 0)):
+        wait_for("the subscription is copied", lambda: all(is_copied(island) for island in lab.islands), 20)
+        gateway = survive.gateway_of(lab.islands[which])
+        gateway.kill()
+        try:
+            for fork in forks:
+                fork.refresh(600)
+                fork.notify(f"active;expires={500 - n}")
+        finally:
+            survive.back_in_role(gateway)
+    for fork in forks:
+        fork.refresh(0)
+        fork.notify("terminated;reason=timeout")
+
+
 def main():
     tests = Tests()
     wanted = sys.argv[1:]
@@ -110,6 +154,11 @@ def main():
                                    ("the notifier's gateway dies, then a refresh", 1, "SUBSCRIBE")):
             if not wanted or name in wanted:
                 tests.run(name, gateway_dies, lab, which, alice, bob, first)
+        name = "a subscription to two phones"
+        if not wanted or name in wanted:
+            other = Agent(f"{PHONES}.9", "bob", bob.domain, bob.proxy)
+            tests.run(name, forked, lab, alice, bob, other)
+            other.close()
     return tests.end()
 
 
