@@ -4,9 +4,10 @@
  * The gateways of the ring are its members: what one has stored is of no use when it is dead, and
  * would be found until it expires.  Whoever holds such a value (KIND_SIP_REGISTRATION), as the
  * responsible peer or as a replica, pings its signer.  One that has answered none of SIGNER_MISSES
- * Pings, while the members stayed the same, is gone: its values of until then are given to readers
- * with no lifetime left, which says that they existed.  They are kept: an answer, or a newer value,
- * and the signer is back.
+ * Pings, those that ended just after a change of the members not counted, is gone: its values of
+ * until then are given to readers with no lifetime left, which says that they existed.  They are
+ * kept: an answer, or a newer value, and the signer is back.  It looks after its values itself: one
+ * that was taken for dead stores them anew.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +15,14 @@
 #include "local-overlays/peer_internal.h"
 
 enum { SIGNERS_MAX = 1024, SIGNER_MISSES = 3, SIGNER_WAIT_MS = 1200, SIGNER_AGAIN_MS = 400 };
-enum { SETTLED_MS = 3000 };
+enum { SETTLED_MS = 1500 }; /* after a change of the members a miss says nothing for so long */
 
 struct signer_seen {
     struct id node;
     uint64_t time_ms; /* storage time of the newest value of it */
     uint64_t next_ms; /* of its Ping */
     unsigned misses;
+    bool is_silent; /* the last Ping */
     bool is_asked, is_gone, is_held;
 };
 
@@ -105,6 +107,7 @@ come_back(struct peer *p, struct signer_seen *s)
                p->conf.overlay, id_text(&s->node, text));
     s->is_gone = false;
     s->misses = 0;
+    s->is_silent = false;
 }
 
 static void
@@ -158,6 +161,7 @@ miss(struct peer *p, struct signer_seen *s)
 {
     char text[ID_TEXT_BYTES];
 
+    s->is_silent = true;
     if (s->is_gone || p->now.mono_ms < p->signers->changed_ms + SETTLED_MS)
         return;
     if (++s->misses < SIGNER_MISSES)
@@ -182,7 +186,7 @@ ping_ended(void *owner, void *ctx, struct moment now, const struct transaction_e
         else
             miss(p, s);
         s->next_ms = p->now.mono_ms +
-                     (s->misses > 0 && !s->is_gone ? SIGNER_AGAIN_MS : p->conf.signer_ping_ms);
+                     (s->is_silent && !s->is_gone ? SIGNER_AGAIN_MS : p->conf.signer_ping_ms);
         p->signers->due_ms = moment_earlier_ms(p->signers->due_ms, s->next_ms);
     }
     free(ping);
@@ -213,14 +217,8 @@ send_ping(struct peer *p, struct signer_seen *s)
 void
 peer_signers_on_change(struct peer *p)
 {
-    struct map_cursor c = {0};
-
-    if (!p->signers)
-        return;
-    p->signers->changed_ms = p->now.mono_ms;
-    while (map_next(p->signers->by_node, &c))
-        if (!((struct signer_seen *)c.value)->is_gone)
-            ((struct signer_seen *)c.value)->misses = 0;
+    if (p->signers)
+        p->signers->changed_ms = p->now.mono_ms;
 }
 
 void

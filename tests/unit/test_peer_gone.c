@@ -355,6 +355,25 @@ START_TEST(test_what_a_dead_node_has_stored_has_ended)
 }
 END_TEST
 
+/* A member that comes and goes meanwhile does not make them begin anew. */
+START_TEST(test_a_dead_node_is_noticed_while_others_come_and_go)
+{
+    const unsigned restless = STRANGER;
+
+    begin_pinging(2000);
+    publish(DEAD);
+    lan_run_ms(20000);
+    stop();
+    for (unsigned round = 0; round < 4; round++) {
+        peer_aim(lan_peer(restless), lan_now(), round % 2 ? PEER_AIM_MEMBER : PEER_AIM_NOTHING);
+        lan_run_ms(2500);
+    }
+    struct entries e = entries(0);
+    ck_assert_uint_eq(e.live, 0);
+    ck_assert_uint_eq(e.ended, 1);
+}
+END_TEST
+
 /* One that was only out of the way for some time, or starts anew: what it stores is found at once.
  */
 START_TEST(test_who_comes_back_is_found_at_once)
@@ -390,6 +409,7 @@ main(void)
     tcase_add_checked_fixture(t, lan_setup, lan_teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_what_a_dead_node_has_stored_has_ended);
+    tcase_add_test(t, test_a_dead_node_is_noticed_while_others_come_and_go);
     tcase_add_loop_test(t, test_who_comes_back_is_found_at_once, 0, 2);
     tcase_add_test(t, test_all_hear_of_it_at_once);
     tcase_add_test(t, test_what_waited_for_it_goes_on);
