@@ -41,7 +41,7 @@ def settled(island):
         if not node.is_running():
             node.start()
     wait_for(f"{island.name}: a gateway and candidates",
-             lambda: island.gateway() and all(node.role() == "candidate" for node in island.others()), 30)
+             lambda: island.gateway() and all(node.role() in ("candidate", "active") for node in island.others()), 30)
 
 
 def rounds_of_gaps(tests, lab, requests):

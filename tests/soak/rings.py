@@ -236,7 +236,7 @@ def ring(tests, count, chance, is_starved):
 
 def neighbours_of(island, chance):
     """Four that follow each other in the order of their Node-IDs."""
-    nodes = sorted(island.nodes, key=lambda node: ask(node.socket, "/v1/status")["node_id"])
+    nodes = sorted(island.nodes, key=lambda node: ask(node.socket, "/v1/overlay/local")["node_id"])
     first = chance.randrange(len(nodes))
     return [nodes[(first + i) % len(nodes)] for i in range(NEIGHBOURS)]
 
@@ -285,7 +285,7 @@ def neighbours(tests, chance):
 
 
 def three(tests, requests):
-    with lab_of(tests, test_takeover_gap.ISLANDS, election_extra="gateways = 3") as lab:
+    with lab_of(tests, [(name, net, 4) for name, net, _ in test_takeover_gap.ISLANDS], election_extra="gateways = 3") as lab:
         kills.rounds_of_gaps(tests, lab, requests)
 
 
