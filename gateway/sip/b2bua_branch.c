@@ -257,7 +257,6 @@ acknowledge(void *ctx, unsigned invite)
 
     b2bua_acknowledge(c, invite);
     if (invite == CALL_INITIAL) {
-        b2bua_twin_forget(c);
         b2bua_twin_drop(c);
         b2bua_upstream_free(c);
     }

@@ -136,6 +136,17 @@ end_first(nta_incoming_t *irq)
     nta_incoming_destroy(irq);
 }
 
+/** Its call is up, and acknowledged: a gateway that was cut off, and that another has replaced,
+ * sends it once more when it is back (RFC 3261 section 8.2.2.2). */
+static void
+refuse_late(const struct b2bua_call *c, nta_incoming_t *irq, const struct sip_sender *sender)
+{
+    log_write(LOG_LEVEL_INFO, "sip", "%s: its INVITE came once more, from %s: it is up already",
+              c->token, sender->address);
+    sip_reply(irq, 482, NULL, 0);
+    nta_incoming_destroy(irq);
+}
+
 static void
 replace(struct b2bua_call *c, nta_incoming_t *irq)
 {
@@ -234,6 +245,10 @@ b2bua_twin_take(struct b2bua *b, nta_incoming_t *irq, const sip_t *sip,
                call_invite_state(c->core, CALL_INITIAL) == CALL_INVITE_ANSWERED) {
         learn_caller(c, sip, sender);
         replace_answered(c, irq);
+    } else if (call_state(c->core) == CALL_CONFIRMED) {
+        refuse_late(c, irq, sender);
+        b2bua_call_release(c);
+        return true;
     } else {
         is_taken = false;
     }

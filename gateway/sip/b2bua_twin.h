@@ -19,6 +19,9 @@
  * that was answered there, and whose caller may not have heard of it, is KNOWN again when its
  * INVITE comes: whoever is behind it says once more that it is answered.
  *
+ * One that comes when the call is up and acknowledged is late: 482 (RFC 3261 section 8.2.2.2), and
+ * nobody rings anew.
+ *
  * A gateway that stood still has lost its calls that ring in the same way, and nothing of them is
  * said to the far end then, which has them by another way: CANCEL or BYE would end them.
  *

@@ -529,6 +529,25 @@ def sizes(tests, lab, a, b):
         tests.run("a 200 with a Contact of 3,000 bytes", unusable_200, lab, a, b, 500)
 
 
+def late_twin(lab, a, b):
+    """The same INVITE by another way, when the call is up: as of a gateway that was cut off and replaced, and is back."""
+    sent = a.request("INVITE", b.uri, body=a.sdp(1))
+    invite = b.expect_request("INVITE")
+    b.answer(invite, 200, "OK", "late", body=b.sdp(2))
+    dialog = a.dialog_of_response(sent, a.expect_status(200))
+    a.in_dialog(dialog, "ACK")
+    b.expect_request("ACK")
+    again, far = dict(sent, Via=a._via()), a.far  # pylint: disable=protected-access
+    a.far = (lab.islands[0].gateway().ip, far[1])
+    a.write("INVITE", b.uri, again.items(), a.sdp(1))
+    refused = a.expect_status(482)
+    a.ack_failure(b.uri, again, refused)
+    a.far = far
+    b.expect_nothing("another ring", lambda m: m.method == "INVITE" and not m.is_response, 0.3)
+    end_call(a, dialog, b)
+    quiet(lab, a, b)
+
+
 def main():
     tests = Tests()
     begin = time.monotonic()
@@ -556,6 +575,8 @@ def main():
             contacts(tests, transport, lab, a, b)
             if transport == "tcp":
                 sizes(tests, lab, a, b)
+            else:
+                tests.run("the same INVITE by another way, late", late_twin, lab, a, b)
             for phone in (a, b):
                 phone.register(0)
                 phone.close()
