@@ -479,6 +479,20 @@ peer_dump(const struct peer *p, void (*visit)(void *ctx, const struct topology_d
 }
 
 size_t
+peer_linked_members(const struct peer *p, struct id *ret, size_t cap)
+{
+    size_t count = 0;
+
+    list_each(at, &p->links)
+    {
+        const struct link *l = list_entry(at, struct link, at);
+        if (count < cap && l->is_up && l->is_member)
+            ret[count++] = l->node;
+    }
+    return count;
+}
+
+size_t
 peer_neighbours(const struct peer *p, struct node_ref *ret_ref, size_t cap)
 {
     size_t count = 0;

@@ -271,6 +271,10 @@ bool peer_has_others(const struct peer *p);
 /** peer_finds_no_member - a client, and nobody has a member to show: some bootstrap entries say
  * that they look for one, too, and the others refuse connections */
 bool peer_finds_no_member(const struct peer *p);
+/** peer_seek_members - this node needs a link with one more member: those whom it knows, and has
+ * not asked for @pause_ms, are asked now whether they are one meanwhile. */
+void peer_seek_members(struct peer *p, struct moment now, uint32_t pause_ms);
+
 /** peer_meets_others - is there a link with a member of another part of this overlay, or is it
  * being joined?  A cut is over, and one of the two parts joins the other. */
 bool peer_meets_others(const struct peer *p);
@@ -295,6 +299,9 @@ void peer_dump(const struct peer *p, void (*visit)(void *ctx, const struct topol
                void *ctx);
 /** peer_neighbours - up to @cap directly connected members with their addresses. */
 size_t peer_neighbours(const struct peer *p, struct node_ref *ret_ref, size_t cap);
+/** peer_linked_members - up to @cap of them, those too that opened their links and whose addresses
+ * are not known. */
+size_t peer_linked_members(const struct peer *p, struct id *ret, size_t cap);
 /** peer_records - visit what this node holds (its own responsibility and replicas). */
 struct peer_record_line {
     struct id resource;

@@ -529,6 +529,21 @@ peer_seek(struct peer *p, struct moment now)
     return !list_is_empty(&p->entries);
 }
 
+void
+peer_seek_members(struct peer *p, struct moment now, uint32_t pause_ms)
+{
+    p->now = now;
+    list_each(at, &p->entries)
+    {
+        struct entry *e = list_entry(at, struct entry, at);
+        const struct link *l = e->has_node ? peer_link_find(p, &e->node) : NULL;
+
+        if (e->state == ENTRY_IDLE && !(l && l->is_up && l->is_member) &&
+            now.mono_ms >= e->tried_ms + pause_ms)
+            e->next_ms = moment_earlier_ms(e->next_ms, now.mono_ms);
+    }
+}
+
 bool
 peer_meets_others(const struct peer *p)
 {

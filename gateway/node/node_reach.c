@@ -5,7 +5,9 @@ enum {
     IDLE_MS = 500,  /* nobody is asked: who is no candidate, or has no ring */
     SLOW_SHARE = 5, /* a candidate asks so much less often than a gateway */
     ANSWER_MS = 1000,
-    KEPT_ROUNDS = 3, /* who answered so lately counts */
+    SEEK_MS = 5000,     /* between two questions to the same node whether it is a member */
+    SEEK_SOON_MS = 250, /* the same, while the gateway says that the ring is silent */
+    KEPT_ROUNDS = 3,    /* who answered so lately counts */
     KEPT_LEAST_MS = 300,
 };
 
@@ -55,11 +57,11 @@ on_answered(void *ctx, struct moment now, enum status st, const struct signer *f
 static bool
 next_member(struct node *n, struct id *ret)
 {
-    struct node_ref ref[NODE_REACHED_MAX];
-    size_t count = peer_neighbours(n->peer[NODE_GLOBAL], ref, NODE_REACHED_MAX);
+    struct id member[NODE_REACHED_MAX];
+    size_t count = peer_linked_members(n->peer[NODE_GLOBAL], member, NODE_REACHED_MAX);
 
     for (size_t i = 0; i < count; i++) {
-        *ret = ref[n->reach.turn++ % count].node;
+        *ret = member[n->reach.turn++ % count];
         if (!election_is_gateway(n->election, ret))
             return true;
     }
@@ -90,6 +92,9 @@ node_reach_tick(struct node *n, struct moment now)
     if (next_member(n, &to))
         peer_ask(n->peer[NODE_GLOBAL], now, &to, PRIVATE_NODE_INFO, slice_of(NULL, 0), ANSWER_MS,
                  &(struct peer_reply){on_answered, n});
+    else /* a candidate whose only way into the ring is by its gateway could not replace it */
+        peer_seek_members(n->peer[NODE_GLOBAL], now,
+                          election_doubts_ring(n->election) ? SEEK_SOON_MS : SEEK_MS);
     if (election_role(n->election) == ELECTION_ACTIVE)
         election_step(n->election, now, &tick);
 }

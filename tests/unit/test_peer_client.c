@@ -69,6 +69,34 @@ START_TEST(test_clients_find_who_becomes_a_member)
 }
 END_TEST
 
+/* One whose link went is asked again late, unless somebody needs it. */
+START_TEST(test_a_client_seeks_a_second_member)
+{
+    struct id member[4];
+
+    begin_clients();
+    learn_each_other(1, LAN_MAX - 1);
+    lan_run_ms(10000);
+    peer_aim(lan_peer(1), lan_now(), PEER_AIM_MEMBER);
+    lan_run_ms(1000);
+    ck_assert_uint_eq(peer_linked_members(lan_peer(2), member, 4), 2);
+    lan_cut(1, 2);
+    lan_run_ms(1000);
+    ck_assert_uint_eq(peer_linked_members(lan_peer(2), member, 4), 1);
+    peer_seek_members(lan_peer(2), lan_now(), 60000); /* it has asked all of them in this minute */
+    lan_run_ms(200);
+    ck_assert_uint_eq(peer_linked_members(lan_peer(2), member, 4), 1);
+    for (int i = 0; i < 8 && peer_linked_members(lan_peer(2), member, 4) < 2;
+         i++) { /* a few at a time */
+        peer_seek_members(lan_peer(2), lan_now(), 500);
+        lan_run_ms(100);
+    }
+    ck_assert_uint_eq(peer_linked_members(lan_peer(2), member, 4), 2);
+    lan_run_ms(5000);
+    ck_assert_uint_eq(links_between(2, LAN_MAX - 1), 0);
+}
+END_TEST
+
 START_TEST(test_clients_know_that_there_is_no_member)
 {
     for (unsigned i = 0; i < LAN_MAX; i++) {
@@ -104,6 +132,7 @@ main(void)
     tcase_add_checked_fixture(tc, lan_setup, lan_teardown);
     tcase_add_test(tc, test_clients_keep_no_links_with_each_other);
     tcase_add_test(tc, test_clients_find_who_becomes_a_member);
+    tcase_add_test(tc, test_a_client_seeks_a_second_member);
     tcase_add_test(tc, test_clients_know_that_there_is_no_member);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
