@@ -116,7 +116,7 @@ NODISCARD enum status entry_uri(const char *base, uint32_t term, uint16_t priori
 /* ---- publish.c ------------------------------------------------------------------------------- */
 void publish_run(struct directory *d, struct moment now);
 bool publish_on_fetched(struct directory *d, struct moment now, uint32_t token, enum status st,
-                        const struct peer_datum *datum, size_t count);
+                        const struct peer_datum *value, size_t count);
 uint64_t publish_deadline_ms(const struct directory *d);
 
 /** directory_doubt_absent - what the ring did not have is to be asked for again. */

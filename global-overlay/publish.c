@@ -127,7 +127,7 @@ directory_on_stored(struct directory *d, struct moment now, uint32_t token, enum
 
 /* ---- is it still there? ---- */
 
-/* Those that hold it may die together: then nobody else has it, and nobody knows. */
+/* The responsible peer and its replicas may die together: then no peer has it, and none tells. */
 static bool
 is_looked_for(const struct directory *d)
 {
@@ -148,27 +148,27 @@ look(struct directory *d, struct moment now)
     d->env.fetch(d->env.ctx, o->look_token, d->own_aor);
 }
 
-/* One with no lifetime left is held by somebody who takes this node for dead. */
+/* One with no lifetime left is kept by a peer to which this node has failed. */
 static bool
-is_there(const struct directory *d, const struct peer_datum *datum, size_t count)
+is_there(const struct directory *d, const struct peer_datum *value, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (id_equal(&datum[i].signer.node, &d->conf.self) && datum[i].exists &&
-            datum[i].lifetime_s > 0)
+        if (id_equal(&value[i].signer.node, &d->conf.self) && value[i].exists &&
+            value[i].lifetime_s > 0)
             return true;
     return false;
 }
 
 bool
 publish_on_fetched(struct directory *d, struct moment now, uint32_t token, enum status st,
-                   const struct peer_datum *datum, size_t count)
+                   const struct peer_datum *value, size_t count)
 {
     struct directory_own *o = &d->own;
 
     if (!o->is_looking || token != o->look_token)
         return false;
     o->is_looking = false;
-    if (st == ST_OK && is_looked_for(d) && !is_there(d, datum, count)) {
+    if (st == ST_OK && is_looked_for(d) && !is_there(d, value, count)) {
         log_to(&d->env.log, LOG_LEVEL_WARN,
                "directory: our entry is no longer in the ring: storing it again");
         o->at_ms = now.mono_ms;

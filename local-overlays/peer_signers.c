@@ -7,7 +7,7 @@
  * Pings, those that ended just after a change of the members not counted, is gone: its values of
  * until then are given to readers with no lifetime left, which says that they existed.  They are
  * kept: an answer, or a newer value, and the signer is back.  It looks after its values itself: one
- * that was taken for dead stores them anew.
+ * whose failure was not real stores them anew.
  */
 #include <stdlib.h>
 #include <string.h>

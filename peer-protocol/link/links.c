@@ -517,7 +517,7 @@ links_free(struct links *l)
 /* ---- requests ----------------------------------------------------------------------------------
  */
 
-/* A first packet that was lost is sent again by TCP after a second: who asks for the link meanwhile
+/* TCP retransmits a first packet that was lost after a second: who asks for the link meanwhile
  * may have another one. */
 static bool
 is_fresh(const struct connection *c)
